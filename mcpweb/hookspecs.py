@@ -1,0 +1,132 @@
+"""Every hook with its promise. ``mcpweb docs hooks`` prints this file as a reference.
+
+The order in each docstring: what; when and how often; what wins; what each argument is for; what may be raised.
+A hook function takes only the arguments it needs, by name.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from mcpweb.contracts import Actor, Link, Panel, Runtime, Setting, TestContext, TestOutcome, TestType
+from mcpweb.events import Event
+
+if TYPE_CHECKING:
+    import click
+
+    from mcpweb.core import Core
+    from mcpweb.settings import Settings
+
+PROJECT = "mcpweb"
+API_VERSION = 1
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Specs:
+    """The hooks, in the order a plugin author meets them."""
+
+    @hookspec(historic=True)
+    def mcpweb_app_ready(self, core: Core) -> None:
+        """Hear that the application stands.
+
+        Called once per process, after fork; a plugin registered later hears it too. Every implementation is called.
+        ``core`` is the application; ``core.role`` says web, worker, cli or child.
+        What is raised is recorded with the plugin and stops nothing.
+        """
+
+    @hookspec
+    def mcpweb_add_settings(self) -> list[Setting]:  # type: ignore[empty-body]
+        """Contribute settings, read from ``MCPWEB_PLUGIN_<PLUGIN>_<NAME>``.
+
+        Called once at start in every process, before any other contribution. All lists are joined.
+        """
+
+    @hookspec
+    def mcpweb_add_runtimes(self, settings: Settings) -> list[Runtime]:  # type: ignore[empty-body]
+        """Contribute runtimes: ways to run servers.
+
+        Called once at start of the worker and of commands that need a runtime. The first runtime of a name wins;
+        a second one of the same name is an error of its plugin.
+        ``settings`` are the settings in force. Must not talk to the engine yet.
+        """
+
+    @hookspec
+    def mcpweb_add_test_types(self) -> list[TestType]:  # type: ignore[empty-body]
+        """Contribute test types.
+
+        Called once at start of every process and of every run child. A name that exists already is an error of
+        the later plugin.
+        """
+
+    @hookspec
+    def mcpweb_add_migrations(self) -> Path:  # type: ignore[empty-body]
+        """Contribute a folder of numbered SQL files for the plugin's own tables, all named ``p_<plugin>_…``.
+
+        Called once by the process that holds the migration lock. Each plugin has its own series in the ledger.
+        """
+
+    @hookspec
+    def mcpweb_add_commands(self, cli: click.Group) -> None:
+        """Add commands to the command line.
+
+        Called once at the start of ``mcpweb``. ``cli`` is the top group; a name that exists is not replaced.
+        """
+
+    @hookspec(firstresult=True)
+    def mcpweb_authenticate(self, request: Any, core: Core) -> Actor | None:
+        """Say who sends this request.
+
+        Called once per HTTP request to a route that is not public, before anything else of it is read. The first
+        actor wins; None means "not mine". The built-in accounts come last.
+        ``request`` is Flask's request, ``core`` the application. Raise Unauthenticated for "mine, and bad".
+        """
+
+    @hookspec
+    def mcpweb_authorize(self, actor: Actor, action: str, resource: Mapping[str, Any]) -> bool | None:  # type: ignore[empty-body]
+        """Allow, deny, or stay silent about one action.
+
+        Called for each use case before its transaction. Any False wins, then any True; silence means no.
+        ``actor`` is who asks, ``action`` the permission (``server.operate``), ``resource`` what it is about (ids).
+        Fails closed: what is raised denies.
+        """
+
+    @hookspec(firstresult=True)
+    def mcpweb_run_test(self, test_type: TestType, context: TestContext) -> TestOutcome | None:
+        """Run one test type and return its verdicts.
+
+        Called in the run's own process, once per run and test type, outside any transaction. Stops at the first
+        result that is not None; the core's own implementation comes last and calls ``test_type.run``. Wrap it to
+        time or to limit.
+        ``test_type`` is what to run, ``context`` the server and the ways to reach it; do not keep it.
+        Raise TestError with a sentence for people.
+        """
+
+    @hookspec
+    def mcpweb_track_event(self, event: Event) -> None:
+        """Hear that something happened.
+
+        Called after the commit, in the process where it happened, once per event. Every implementation is called;
+        what is raised is recorded with the plugin. The audit log does not depend on it.
+        ``event`` is one of ``mcpweb.events``.
+        """
+
+    @hookspec
+    def mcpweb_menu_links(self, actor: Actor) -> list[Link]:  # type: ignore[empty-body]
+        """Add entries to the navigation.
+
+        Called once per full page. All lists are joined, in the order of plugin names.
+        ``actor`` is who looks.
+        """
+
+    @hookspec
+    def mcpweb_server_panels(self, server: Mapping[str, Any], actor: Actor) -> list[Panel]:  # type: ignore[empty-body]
+        """Add boxes to a server's summary.
+
+        Called once per view of that page. All lists are joined, in the order of plugin names.
+        ``server`` holds id, name, image and status, ``actor`` is who looks.
+        """
