@@ -1,0 +1,191 @@
+"""Core: settings, database, plugins and registries – the application without HTTP."""
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mcpweb import instance as instances
+from mcpweb import paths
+from mcpweb import settings as settings_module
+from mcpweb.contracts import Runtime, TestContext, TestOutcome, TestType
+from mcpweb.dao import plugin_events, test_types
+from mcpweb.db import Database, driver, migrate
+from mcpweb.errors import Failure, PluginBroken, RuntimeUnavailable, StorageUnusable
+from mcpweb.events import Event
+from mcpweb.hookspecs import hookimpl
+from mcpweb.instance import Instance
+from mcpweb.line import Line
+from mcpweb.pluginhost import PluginHost
+from mcpweb.settings import Settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+log = logging.getLogger(__name__)
+
+RoleOfProcess = Literal["web", "worker", "cli", "child"]
+_CACHE_KIB = {"web": 1024, "worker": 16 * 1024, "cli": 16 * 1024, "child": 1024}
+
+
+@dataclass
+class Core:
+    """One hand that holds what use cases need. Made by ``open_core``."""
+
+    settings: Settings
+    role: RoleOfProcess
+    db: Database
+    plugins: PluginHost
+    instance: Instance
+    line: Line
+    test_types: dict[str, TestType] = field(default_factory=dict)
+    _runtimes: dict[str, Runtime] | None = None
+    _runtimes_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def runtimes(self) -> dict[str, Runtime]:
+        """The runtimes by name; made at the first use, never in the web process's pages."""
+        with self._runtimes_lock:
+            if self._runtimes is None:
+                self._runtimes = _unique(self.plugins, "mcpweb_add_runtimes", settings=self.settings)
+            return self._runtimes
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime servers run on. Raises RuntimeUnavailable when no plugin offers one."""
+        for runtime in self.runtimes.values():
+            return runtime
+        raise RuntimeUnavailable("No plugin offers a runtime.", next_step="Check MCPWEB_PLUGINS_OFF.")
+
+    def use_runtime(self, runtime: Runtime) -> None:
+        """Run servers on this runtime instead (tests, embedding)."""
+        self._runtimes = {runtime.name: runtime}
+
+    def announce(self, event: Event) -> None:
+        """Tell plugins what happened; call it after the commit."""
+        self.plugins.notify("mcpweb_track_event", event=event)
+
+    def close(self) -> None:
+        """Give back this thread's connections."""
+        self.db.close()
+
+
+def open_core(settings: Settings | None = None, role: RoleOfProcess = "cli", *, init: bool = False) -> Core:
+    """Open the application: migrate if something is pending, load the plugins, find or make the instance record.
+
+    Raises SettingsInvalid, MigrationRefused, StorageUnusable, PluginBroken.
+    """
+    settings = settings or settings_module.load()
+    instances.private_folder(settings.data_dir)
+    instances.private_folder(settings.run_dir)
+    plugins = load_plugins(settings)
+    with instances.start_lock(settings):
+        instance = _prepare(settings, plugins, init=init)
+    db = Database(settings.db_path, cache_kib=_CACHE_KIB[role])
+    core = Core(
+        settings=settings, role=role, db=db, plugins=plugins, instance=instance, line=Line(settings),
+        test_types=_unique(plugins, "mcpweb_add_test_types"),
+    )
+    plugins.on_error = _recorder(core)
+    return core
+
+
+def load_plugins(settings: Settings) -> PluginHost:
+    """Load all plugins without a database (run children, ``plugins list`` on a broken installation)."""
+    host = PluginHost(settings)
+    host.register(_core_plugin(), "core", source="core")
+    host.load(paths.PLUGINS)
+    return host
+
+
+def registered_test_types(plugins: PluginHost) -> dict[str, TestType]:
+    """Return the test types of loaded plugins by name, in their order."""
+    return _unique(plugins, "mcpweb_add_test_types")
+
+
+def migration_series(plugins: PluginHost) -> list[tuple[str, Path]]:
+    """Return our own series and one for each plugin that brings tables."""
+    series = [("core", paths.SQL)]
+    series += [(f"plugin:{name}", Path(folder)) for name, folder in plugins.collect("mcpweb_add_migrations")]
+    return series
+
+
+def _prepare(settings: Settings, plugins: PluginHost, *, init: bool) -> Instance:
+    """Do what a first start does, in an order that a crash in between does not spoil: the record comes last."""
+    known = instances.find(settings)
+    if known is not None and not init and migrate.looks_lost(settings.db_path):
+        raise StorageUnusable(
+            f"The database {settings.db_path} was there and is gone or empty.",
+            next_step="Run `mcpweb db restore FILE --yes`, or `mcpweb db migrate --init` to begin anew.",
+        )
+    migrate.migrate(
+        settings.db_path, migration_series(plugins), init=init or known is None, allow_old=settings.allow_old_sqlite
+    )
+    _register_test_types(settings, plugins)
+    return known or instances.create(settings)
+
+
+def _register_test_types(settings: Settings, plugins: PluginHost) -> None:
+    db = Database(settings.db_path)
+    try:
+        types = _unique(plugins, "mcpweb_add_test_types").values()
+        owners = {t.name: name for name, found in plugins.collect("mcpweb_add_test_types") for t in found}
+        rows = [
+            test_types.TestTypeRow(
+                name=t.name, title=t.title, description=t.description, plugin=owners[t.name], installed=True
+            )
+            for t in types
+        ]
+        with db.reading() as conn:
+            if test_types.same(conn, rows):
+                return
+        with db.writing() as conn:
+            test_types.register(conn, rows)
+    finally:
+        db.close()
+
+
+def _unique(plugins: PluginHost, hook: str, **arguments: object) -> dict:  # type: ignore[type-arg]
+    """Join contributions by name; a name that exists already breaks the plugin that came later."""
+    found: dict[str, object] = {}
+    results = plugins.collect(hook, **arguments)
+    order = {name: position for position, name in enumerate(plugins.records)}
+    for plugin, items in sorted(results, key=lambda pair: order.get(pair[0], 0)):
+        for item in items:
+            if item.name in found:
+                record = plugins.records[plugin]
+                record.error = f"{hook}: the name {item.name} is taken."
+                if record.source == "built-in":
+                    raise PluginBroken(f"{plugin}: {record.error}")
+                record.state = "broken"
+                continue
+            found[item.name] = item
+    return dict(sorted(found.items(), key=lambda pair: getattr(pair[1], "order", 0)))
+
+
+def _recorder(core: Core):  # type: ignore[no-untyped-def]
+    def record(plugin: str, hook: str, error: str) -> None:
+        try:
+            with core.db.writing() as conn:
+                plugin_events.insert(conn, plugin, hook, error)
+        except (Failure, RuntimeError, driver.DatabaseError):
+            log.warning("the fault of plugin %s in %s could not be recorded", plugin, hook)
+
+    return record
+
+
+class CoreHooks:
+    """The core's own last word in hooks that need one."""
+
+    mcpweb_api = 1
+    __file__ = __file__
+
+    @hookimpl(trylast=True)
+    def mcpweb_run_test(self, test_type: TestType, context: TestContext) -> TestOutcome:
+        return TestOutcome(tuple(test_type.run(context)))
+
+
+def _core_plugin() -> ModuleType:
+    return CoreHooks()  # type: ignore[return-value]

@@ -1,0 +1,149 @@
+"""Who we are on this machine: the instance record beside the key ring, and the locks of the data folder.
+
+The record is bound to its data folder. It makes a lost database different from a first start, and it gives the
+containers of two managers on one engine different owners.
+"""
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mcpweb import clock
+from mcpweb.errors import Conflict, StorageUnusable
+from mcpweb.ids import new_id
+from mcpweb.settings import Settings
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The identity of one installation; ``short`` is part of container and network names."""
+
+    id: str
+    data_dir: str
+    created_at: str
+
+    @property
+    def short(self) -> str:
+        return self.id[-8:]
+
+
+def record_path(settings: Settings) -> Path:
+    return settings.key_dir / "instance.json"
+
+
+def find(settings: Settings) -> Instance | None:
+    """Return the instance record, None before the first start. Raises StorageUnusable when it is not ours."""
+    path = record_path(settings)
+    try:
+        instance = Instance(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageUnusable(f"The instance record {path} cannot be read: {error}.") from None
+    if instance.data_dir != str(settings.data_dir):
+        raise StorageUnusable(
+            f"{path} belongs to the data folder {instance.data_dir}, not to {settings.data_dir}.",
+            next_step="Set MCPWEB_DATA_DIR back, or MCPWEB_KEY_FILE to a folder of its own.",
+        )
+    return instance
+
+
+def create(settings: Settings) -> Instance:
+    """Write the instance record of a first start, the last step of it."""
+    private_folder(settings.key_dir)
+    instance = Instance(id=new_id("ins"), data_dir=str(settings.data_dir), created_at=clock.now())
+    write_private(record_path(settings), json.dumps(asdict(instance), indent=1) + "\n")
+    return instance
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder only we can enter. Raises StorageUnusable."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StorageUnusable(
+            f"The folder {path} cannot be made: {error.strerror}.", next_step="Set MCPWEB_DATA_DIR to a writable place."
+        ) from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file of ours atomically, mode 0600, on disk before the call returns."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class FileLock:
+    """A lock on a file of the run folder; gone with the process that held it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self, *, shared: bool = False, wait: bool = False) -> bool:
+        """Take the lock; False when somebody else has it and ``wait`` is off."""
+        private_folder(self.path.parent)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, mode)
+        except OSError:
+            os.close(descriptor)
+            return False
+        if not shared:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def holder(self) -> str:
+        """Return the process id that last took it exclusively, as text for a sentence."""
+        try:
+            return self.path.read_text().strip() or "unknown"
+        except OSError:
+            return "unknown"
+
+
+@contextmanager
+def start_lock(settings: Settings) -> Iterator[None]:
+    """Let one process at a time do what a first start does."""
+    lock = FileLock(settings.run_dir / "start.lock")
+    lock.acquire(wait=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def worker_lock(settings: Settings) -> FileLock:
+    """The lock whose holder is the elected worker."""
+    return FileLock(settings.run_dir / "worker.lock")
+
+
+def refuse_while_worked(settings: Settings) -> FileLock:
+    """Take the worker's lock for a command that must be alone. Raises Conflict naming who holds it."""
+    lock = worker_lock(settings)
+    if not lock.acquire():
+        raise Conflict(
+            f"A worker (process {lock.holder()}) uses this data folder.", next_step="Stop `mcpweb serve` first."
+        )
+    return lock

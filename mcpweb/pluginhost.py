@@ -1,0 +1,281 @@
+"""Find, load, register and report plugins; call their hooks so that one plugin's fault stays its own.
+
+Three doors, one loader: the built-ins in ``plugins/``, entry points of the group ``mcpweb.plugins``, and the folder
+``MCPWEB_PLUGINS_DIR``. A broken built-in stops the start; a broken team plugin is shown as broken and left out.
+Later doors are called first.
+"""
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import logging
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from mcpweb import pluginprobe
+from mcpweb.errors import Failure, PluginBroken
+from mcpweb.hookspecs import API_VERSION, PROJECT, Specs
+from mcpweb.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GROUP = "mcpweb.plugins"
+NAMESPACE = "mcpweb_plugins"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+OnError = Callable[[str, str, str], None]
+"""Told (plugin, hook, error) when a hook raised."""
+
+
+@dataclass
+class PluginRecord:
+    """What the Plugins page shows of one plugin. ``state`` is loaded, off, broken or quarantined."""
+
+    name: str
+    source: str  # built-in, installed, folder
+    origin: str
+    state: str = "loaded"
+    version: str = ""
+    description: str = ""
+    hooks: tuple[str, ...] = ()
+    load_ms: float = 0.0
+    error: str = ""
+    module: ModuleType | None = field(default=None, repr=False)
+
+
+class PluginHost:
+    """One plugin manager; each Core has its own."""
+
+    def __init__(self, settings: Settings, *, on_error: OnError | None = None) -> None:
+        self._settings = settings
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(Specs)
+        self.records: dict[str, PluginRecord] = {}
+        self.on_error = on_error
+        self._ready_with: Any = None
+
+    # Loading
+
+    def load(self, built_ins: Path) -> None:
+        """Load everything from the three doors. Raises PluginBroken for a broken built-in or a clash of names."""
+        for path in sorted(built_ins.iterdir()) if built_ins.is_dir() else ():
+            if (path / "__init__.py").is_file():
+                self._enter(path.name, "built-in", str(path), lambda path=path: import_folder(path.name, path), version="")
+        for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name):
+            version = entry.dist.version if entry.dist else ""
+            self._enter(entry.name, "installed", entry.value, entry.load, version=version)
+        folder = self._settings.plugins_dir
+        for path in folder_plugins(folder) if folder else ():
+            self._enter(path.stem, "folder", str(path), lambda path=path: import_folder(path.stem, path), version="")
+
+    def register(self, module: ModuleType, name: str, *, source: str = "registered") -> PluginRecord:
+        """Register a module that is already imported (tests, embedding). Raises PluginBroken."""
+        record = PluginRecord(name=name, source=source, origin=getattr(module, "__file__", "") or "")
+        self._register(record, module)
+        self.records[name] = record
+        return record
+
+    def unregister(self, name: str) -> None:
+        """Take a plugin out; unknown names are ignored."""
+        record = self.records.pop(name, None)
+        if record and self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+
+    def _enter(self, name: str, source: str, origin: str, load: Callable[[], ModuleType], *, version: str) -> None:
+        if name in self.records:
+            raise PluginBroken(
+                f"Two plugins are named {name}: {self.records[name].origin} and {origin}.",
+                next_step="Remove one of them, or name it in MCPWEB_PLUGINS_OFF after renaming its folder.",
+            )
+        record = PluginRecord(name=name, source=source, origin=origin, version=version)
+        self.records[name] = record
+        if self._is_off(record):
+            record.state = "off"
+            return
+        started = time.perf_counter()
+        try:
+            if source != "built-in":
+                refusal = pluginprobe.refusal(self._settings, name, source, origin)
+                if refusal:
+                    raise PluginBroken(refusal)
+            self._register(record, load())
+        except Exception as error:
+            if source == "built-in":
+                raise PluginBroken(f"The built-in plugin {name} does not load: {error}") from error
+            self._break(record, error)
+        finally:
+            record.load_ms = (time.perf_counter() - started) * 1000
+
+    def _is_off(self, record: PluginRecord) -> bool:
+        allow = self._settings.plugins_allow
+        if record.name in self._settings.plugins_off:
+            return True
+        return record.source == "installed" and allow is not None and record.name not in allow
+
+    def _break(self, record: PluginRecord, error: Exception) -> None:
+        record.state = "broken"
+        record.error = error.sentence if isinstance(error, Failure) else traceback.format_exc(limit=-4)
+        if self._manager.has_plugin(record.name):
+            self._manager.unregister(name=record.name)
+        log.warning("plugin %s is broken: %s", record.name, error)
+
+    def _register(self, record: PluginRecord, module: ModuleType) -> None:
+        _check_manners(record.name, module)
+        record.module = module
+        record.description = inspect.getdoc(module) or ""
+        try:
+            self._manager.register(module, name=record.name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginBroken(f"{record.name}: {error}") from error
+        record.hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(module) or ()))
+        if self._ready_with is not None:
+            for name, function, names in self._implementations("mcpweb_app_ready"):
+                if name == record.name:
+                    self._guarded(name, "mcpweb_app_ready", function, names, {"core": self._ready_with})
+
+    # Calling
+
+    def ready(self, core: Any) -> None:
+        """Tell all plugins, and each one registered later, that the application stands."""
+        self._ready_with = core
+        self.notify("mcpweb_app_ready", core=core)
+
+    def collect(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Return (plugin, result) of every implementation that returned something; faults are recorded."""
+        results = []
+        for name, function, names in self._implementations(hook):
+            ok, result = self._guarded(name, hook, function, names, arguments)
+            if ok and result is not None:
+                results.append((name, result))
+        return results
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call every implementation and ignore what it returns."""
+        self.collect(hook, **arguments)
+
+    def first(self, hook: str, **arguments: Any) -> Any:
+        """Return the first result that is not None. Failures of ``mcpweb.errors`` pass through, other faults are
+        recorded and skipped."""
+        for name, function, names in self._implementations(hook):
+            try:
+                result = function(*(arguments[a] for a in names))
+            except Failure:
+                raise
+            except Exception as error:
+                self._report(name, hook, error)
+                continue
+            if result is not None:
+                return result
+        return None
+
+    def vote(self, hook: str, **arguments: Any) -> bool:
+        """Return the joined verdict of an authorising hook: any False or fault denies, then any True allows."""
+        allowed = False
+        for name, function, names in self._implementations(hook):
+            try:
+                result = function(*(arguments[a] for a in names))
+            except Exception as error:
+                self._report(name, hook, error)
+                return False
+            if result is False:
+                return False
+            allowed = allowed or result is True
+        return allowed
+
+    def wrapped(self, hook: str, **arguments: Any) -> Any:
+        """Call through pluggy itself, so that wrappers take part; what is raised passes through."""
+        return getattr(self._manager.hook, hook)(**arguments)
+
+    def _implementations(self, hook: str) -> Iterator[tuple[str, Callable[..., Any], tuple[str, ...]]]:
+        caller = getattr(self._manager.hook, hook)
+        for implementation in reversed(caller.get_hookimpls()):
+            if not implementation.wrapper and not implementation.hookwrapper:
+                yield implementation.plugin_name, implementation.function, implementation.argnames
+
+    def _guarded(
+        self, name: str, hook: str, function: Callable[..., Any], names: tuple[str, ...], arguments: Mapping[str, Any]
+    ) -> tuple[bool, Any]:
+        try:
+            return True, function(*(arguments[a] for a in names))
+        except Exception as error:
+            self._report(name, hook, error)
+            return False, None
+
+    def _report(self, name: str, hook: str, error: Exception) -> None:
+        log.warning("plugin %s failed in %s", name, hook, exc_info=error)
+        if self.on_error is not None:
+            self.on_error(name, hook, f"{type(error).__name__}: {error}"[:2000])
+
+
+def import_folder(name: str, path: Path) -> ModuleType:
+    """Import a plugin folder (or single file) as ``mcpweb_plugins.<name>``; a second call returns the same module."""
+    full = f"{NAMESPACE}.{name}"
+    file = path / "__init__.py" if path.is_dir() else path
+    known = sys.modules.get(full)
+    if known is not None and known.__file__ == str(file):
+        return known
+    if NAMESPACE not in sys.modules:
+        package = ModuleType(NAMESPACE)
+        package.__path__ = []
+        sys.modules[NAMESPACE] = package
+    spec = importlib.util.spec_from_file_location(
+        full, file, submodule_search_locations=[str(path)] if path.is_dir() else None
+    )
+    if spec is None or spec.loader is None:
+        raise PluginBroken(f"{path} cannot be imported.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[full] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[full]
+        if isinstance(error, SystemExit):
+            raise PluginBroken(f"{name} tried to exit while it was imported.") from error
+        raise
+    return module
+
+
+def folder_plugins(folder: Path) -> list[Path]:
+    """List the plugins of a team's folder. Raises PluginBroken when others could write into it."""
+    try:
+        facts = folder.stat()
+    except OSError as error:
+        raise PluginBroken(f"MCPWEB_PLUGINS_DIR {folder} cannot be read: {error.strerror}.") from None
+    for place in (folder, *folder.iterdir()):
+        facts = place.stat()
+        if facts.st_uid not in (0, os.getuid()) or facts.st_mode & 0o022:
+            raise PluginBroken(
+                f"{place} belongs to somebody else or is writable by others.", next_step=f"chmod go-w {place}"
+            )
+    return sorted(
+        place
+        for place in folder.iterdir()
+        if _NAME.fullmatch(place.stem) and (place.suffix == ".py" or (place / "__init__.py").is_file())
+    )
+
+
+def _check_manners(name: str, module: ModuleType) -> None:
+    if not _NAME.fullmatch(name):
+        raise PluginBroken(f"{name!r} is not a plugin name: lower-case letters, digits and underscores.")
+    if not inspect.getdoc(module):
+        raise PluginBroken(f"{name} has no docstring; its first line is shown on the Plugins page.")
+    api = getattr(module, "mcpweb_api", None)
+    if api != API_VERSION:
+        raise PluginBroken(f"{name} is built for plugin API {api!r}, this is {API_VERSION}.")
+    known = {hook for hook in dir(Specs) if hook.startswith("mcpweb_")}
+    for attribute, value in vars(module).items():
+        marked = getattr(value, f"{PROJECT}_impl", None)
+        if marked and attribute not in known and not marked.get("optionalhook"):
+            raise PluginBroken(f"{name} implements {attribute}, which is not a hook.")
