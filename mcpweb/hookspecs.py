@@ -30,7 +30,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 class Specs:
     """The hooks, in the order a plugin author meets them."""
 
-    @hookspec(historic=True)
+    @hookspec
     def mcpweb_app_ready(self, core: Core) -> None:
         """Hear that the application stands.
 

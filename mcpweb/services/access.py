@@ -1,0 +1,59 @@
+"""Who may do what: any denial wins, silence means no."""
+from __future__ import annotations
+
+from mcpweb.contracts import Actor, Role
+from mcpweb.core import Core
+from mcpweb.dao import audit
+from mcpweb.db import Connection
+from mcpweb.errors import Forbidden
+
+# The least role that may use each permission. A route or service that names another permission fails a test.
+PERMISSIONS: dict[str, Role] = {
+    "server.view": "viewer",
+    "test.view": "viewer",
+    "job.view": "viewer",
+    "plugin.view": "viewer",
+    "settings.view": "viewer",
+    "secret.view": "viewer",
+    "token.own": "viewer",
+    "session.own": "viewer",
+    "metrics.view": "viewer",
+    "server.operate": "operator",
+    "server.edit": "operator",
+    "test.run": "operator",
+    "job.cancel": "operator",
+    "audit.view": "admin",
+    "user.manage": "admin",
+    "plugin.manage": "admin",
+}
+
+
+def may(core: Core, actor: Actor, permission: str, **resource: str) -> bool:
+    """Tell whether the actor may; plugins can deny what the role allows and allow what it does not."""
+    if permission not in PERMISSIONS:
+        raise KeyError(f"{permission} is not a permission")
+    if actor.via in ("cli", "system"):
+        return True
+    return core.plugins.vote("mcpweb_authorize", actor=actor, action=permission, resource=resource)
+
+
+def by_role(actor: Actor, permission: str) -> bool:
+    """Tell whether the role alone allows it."""
+    least = PERMISSIONS.get(permission)
+    return least is not None and actor.has(least)
+
+
+def require(core: Core, actor: Actor, permission: str, **resource: str) -> None:
+    """Raise Forbidden unless the actor may; the denial is audited."""
+    if may(core, actor, permission, **resource):
+        return
+    with core.db.writing() as conn:
+        note(conn, actor, "access.denied", next(iter(resource.values()), ""), {"permission": permission})
+    raise Forbidden(f"{actor.label or actor.name} may not do this ({permission}).")
+
+
+def note(
+    conn: Connection, actor: Actor, action: str, target: str, detail: dict[str, object] | None = None
+) -> None:
+    """Append the audit row of a change, in the transaction of the change."""
+    audit.append(conn, actor=actor.name, actor_kind=actor.via, action=action, target=target, detail=detail or {})

@@ -1,0 +1,308 @@
+"""The servers we run: a container and a session each, held until they are stopped.
+
+A stdio session is its container's life. An http server's container lives on without us and is adopted again.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from mcpweb import clock
+from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, Launched, Progress
+from mcpweb.core import Core
+from mcpweb.dao import configurations, servers, tools
+from mcpweb.dao.configurations import Configuration
+from mcpweb.dao.servers import Server
+from mcpweb.errors import Failure, ImageMissing, ServerExited
+from mcpweb.events import ServerChanged
+from mcpweb.ids import new_id
+from mcpweb.schemas.configurations import load_config_data
+from mcpweb.services.configurations import config_hash
+from mcpweb.worker.logs import LogBook
+
+if TYPE_CHECKING:
+    from mcpweb.mcp.session import Session
+
+log = logging.getLogger(__name__)
+
+HANDSHAKE_S = 30.0
+
+
+@dataclass
+class Member:
+    """One running server: its container, its session and what it was started with."""
+
+    server_id: str
+    name: str
+    container_id: str
+    config: ConfigData
+    config_hash: str
+    image: ImageFacts
+    session: Session
+    started: float = field(default_factory=time.monotonic)
+
+
+class Fleet:
+    """All running servers of this instance. Methods are safe from any thread; one server changes at a time."""
+
+    def __init__(self, core: Core, book: LogBook) -> None:
+        self._core = core
+        self._book = book
+        self._members: dict[str, Member] = {}
+        self._locks: dict[str, threading.RLock] = {}
+        self._guard = threading.Lock()
+        self.closing = False
+
+    def member(self, server_id: str) -> Member | None:
+        """Return the running member, None when it is not running here."""
+        member = self._members.get(server_id)
+        return member if member is not None and member.session.ended is None else None
+
+    def members(self) -> list[Member]:
+        return list(self._members.values())
+
+    @contextmanager
+    def changing(self, server_id: str) -> Iterator[None]:
+        """Let one start, stop or adoption of a server happen at a time."""
+        with self._guard:
+            lock = self._locks.setdefault(server_id, threading.RLock())
+        with lock:
+            yield
+
+    # Start and stop
+
+    def start(self, server_id: str, actor: str, progress: Progress) -> Member:
+        """Start a server and open its session; a running one is returned. Raises the failure that stopped it.
+
+        *Started* means that the MCP handshake was answered. On failure nothing of it keeps running and the row says
+        why.
+        """
+        with self.changing(server_id):
+            running = self.member(server_id)
+            if running is not None:
+                return running
+            server, configuration = self._read(server_id)
+            try:
+                member = self._open(server, configuration, progress)
+            except Failure as failure:
+                self.seen(server_id, actor, "error", failure.sentence, None)
+                self._book.event(server_id, f"start failed: {failure.detail}")
+                raise
+            self._members[server_id] = member
+            member.session.on_end(lambda: self._ended(member))
+            self._record(server, member)
+            self.seen(server_id, actor, "running", "", member.container_id)
+            self._book.event(server_id, f"started, MCP {member.session.protocol}, container {member.container_id[:12]}")
+            return member
+
+    def stop(self, server_id: str, actor: str, progress: Progress, grace_s: float = 5.0) -> None:
+        """Stop a server and remove its container; one that does not run is only looked for."""
+        with self.changing(server_id):
+            progress(None, "Stopping")
+            member = self._members.pop(server_id, None)
+            if member is not None:
+                member.session.close()
+            for state in self._core.runtime.containers(self._core.instance.id):
+                if _belongs(state, server_id, "server"):
+                    self._core.runtime.stop(state.id, grace_s)
+                    self._core.runtime.remove(state.id)
+            self.seen(server_id, actor, "stopped", "", None)
+            self._book.event(server_id, "stopped")
+
+    @contextmanager
+    def session(self, server_id: str, progress: Progress) -> Iterator[Session]:
+        """Give the running session, or a throw-away container's for a server that is stopped."""
+        member = self.member(server_id)
+        if member is not None:
+            yield member.session
+            return
+        server, configuration = self._read(server_id)
+        throw_away = self._open(server, configuration, progress, role="helper")
+        try:
+            yield throw_away.session
+        finally:
+            throw_away.session.close()
+            self._core.runtime.remove(throw_away.container_id)
+
+    def refresh_tools(self, server_id: str, session: Session) -> list[dict[str, Any]]:
+        """Ask for the tools and store the list as received."""
+        definitions = session.listing("tools") if "tools" in session.capabilities else []
+        with self._core.db.writing() as conn:
+            tools.replace(conn, server_id, definitions)
+        return definitions
+
+    # Adoption and loss
+
+    def adopt(self, server: Server, configuration: Configuration, state: ContainerState) -> None:
+        """Take over a running http container of ours after a restart. Raises when it does not answer MCP."""
+        with self.changing(server.id):
+            config = load_config_data(configuration.config_data)
+            image = self._core.runtime.image(state.image_id or server.image)
+            endpoint = self._core.runtime.endpoint(state, config)
+            launched = Launched(state.id, self._core.runtime.attach(state.id), endpoint)
+            member = self._member(server, config, image, launched)
+            self._members[server.id] = member
+            member.session.on_end(lambda: self._ended(member))
+            self.seen(server.id, "system:worker", "running", "", state.id)
+            self._book.event(server.id, f"adopted container {state.id[:12]}")
+
+    def close(self) -> None:
+        """End all sessions: stdio containers go, http ones stay and are adopted by the next worker."""
+        self.closing = True
+        for member in self.members():
+            member.session.close()
+            if member.config.transport == "stdio":
+                try:
+                    self._core.runtime.stop(member.container_id, 2.0)
+                    self._core.runtime.remove(member.container_id)
+                except Failure as failure:
+                    log.warning("container %s stays: %s", member.container_id[:12], failure.detail)
+        self._members.clear()
+
+    def drop(self, server_id: str, sentence: str) -> None:
+        """Note that a member's container is gone."""
+        member = self._members.pop(server_id, None)
+        if member is not None:
+            member.session.close()
+        self.seen(server_id, "system:worker", "error", sentence, None)
+
+    def seen(self, server_id: str, actor: str, status: str, detail: str, container_id: str | None) -> None:
+        """Write what was last seen of a server; tells plugins when it changed."""
+        with self._core.db.writing() as conn:
+            changed = servers.set_seen(
+                conn, server_id, status=status, detail=detail, container_id=container_id, at=clock.now()
+            )
+        if changed:
+            self._core.announce(ServerChanged(actor, server_id, "status"))
+
+    # Inside
+
+    def _ended(self, member: Member) -> None:
+        """A session is over: say why, unless we ended it."""
+        if self.closing or self._members.get(member.server_id) is not member:
+            return
+        threading.Thread(target=self._bury, args=(member,), name="bury", daemon=True).start()
+
+    def _bury(self, member: Member) -> None:
+        with self.changing(member.server_id):
+            if self._members.get(member.server_id) is not member:
+                return
+            del self._members[member.server_id]
+            sentence = "The session ended."
+            try:
+                state = self._last_state(member.container_id)
+                if member.session.ended is not None:
+                    sentence = member.session.ended.sentence
+                sentence = exit_sentence(state) or sentence
+                if member.config.transport == "stdio" or not (state and state.running):
+                    self._core.runtime.remove(member.container_id)
+                self.seen(member.server_id, "system:worker", "error", sentence, None)
+                self._book.event(member.server_id, sentence)
+            except Failure as failure:
+                log.warning("after the end of %s: %s", member.name, failure.detail)
+            finally:
+                self._core.db.close()
+
+    def _last_state(self, container_id: str) -> ContainerState | None:
+        for _ in range(20):
+            try:
+                state = self._core.runtime.inspect(container_id)
+            except Failure:
+                return None
+            if not state.running:
+                return state
+            time.sleep(0.05)
+        return state
+
+    def _read(self, server_id: str) -> tuple[Server, Configuration]:
+        with self._core.db.reading() as conn:
+            server = servers.get(conn, server_id)
+            return server, configurations.active(conn, server.id)
+
+    def _open(self, server: Server, configuration: Configuration, progress: Progress, role: str = "server") -> Member:
+        runtime = self._core.runtime
+        config = load_config_data(configuration.config_data)
+        progress(0.1, "Looking for the image")
+        try:
+            image = runtime.image(server.image)
+        except ImageMissing as missing:
+            raise ImageMissing(missing.detail, next_step=f"Run `mcpweb servers pull {server.name}`.") from None
+        intent = intent_for(self._core, server, config, role=role)
+        progress(0.3, "Starting the container")
+        launched = runtime.launch(replace(intent, image=image.id))
+        progress(0.6, "Waiting for the MCP handshake")
+        try:
+            return self._member(server, config, image, launched)
+        except BaseException as error:
+            state = self._last_state(launched.container_id)
+            runtime.remove(launched.container_id)
+            sentence = exit_sentence(state)
+            if sentence and isinstance(error, Failure):
+                raise ServerExited(
+                    sentence, next_step=f"See `mcpweb servers logs {server.name}`; run the connection test."
+                ) from error
+            raise
+
+    def _member(self, server: Server, config: ConfigData, image: ImageFacts, launched: Launched) -> Member:
+        from mcpweb.mcp import session as sessions
+
+        def on_stderr(data: bytes) -> None:
+            self._book.feed(server.id, "stderr", data)
+
+        if launched.endpoint is None:
+            session = sessions.open_stdio(launched.socket, era="auto", deadline_s=HANDSHAKE_S, on_stderr=on_stderr)
+        else:
+            session = sessions.open_http(
+                launched.endpoint, launched.socket, era="auto", deadline_s=HANDSHAKE_S, on_stderr=on_stderr
+            )
+        return Member(
+            server_id=server.id, name=server.name, container_id=launched.container_id, config=config,
+            config_hash=config_hash(server.image, config), image=image, session=session,
+        )
+
+    def _record(self, server: Server, member: Member) -> None:
+        with self._core.db.writing() as conn:
+            if server.image_id is None:
+                servers.record_image(
+                    conn, server.id, image_id=member.image.id, image_digest=member.image.digest,
+                    protocol=member.session.protocol,
+                )
+            servers.set_health_check(conn, server.id, clock.now())
+        try:
+            self.refresh_tools(server.id, member.session)
+        except Failure as failure:
+            self._book.event(server.id, f"the tools could not be listed: {failure.detail}")
+
+
+def intent_for(core: Core, server: Server, config: ConfigData, *, role: str) -> ContainerIntent:
+    """Return what to run for a server; helpers and tests get a name of their own."""
+    name = f"mcpweb-{server.name}-{core.instance.short}"
+    if role != "server":
+        name += f"-{new_id('x')[-8:]}"
+    return ContainerIntent(
+        name=name, instance=core.instance.id, server_id=server.id, server=server.name, role=role,  # type: ignore[arg-type]
+        image=server.image, config=config, config_hash=config_hash(server.image, config),
+    )
+
+
+def exit_sentence(state: ContainerState | None) -> str:
+    """Return how a container ended, empty when it still runs or is not known."""
+    if state is None or state.running or state.exit_code is None:
+        return ""
+    if state.oom_killed:
+        return "The server was killed: it used more memory than its limit."
+    if state.error:
+        return f"The container could not run: {state.error}"
+    return f"The server ended with exit code {state.exit_code}."
+
+
+def _belongs(state: ContainerState, server_id: str, role: str) -> bool:
+    return state.labels.get("mcpweb.server_id") == server_id and state.labels.get("mcpweb.role") == role
+
+
+__all__ = ["Fleet", "Member", "exit_sentence", "intent_for"]

@@ -1,0 +1,108 @@
+"""What each kind of job does."""
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from mcpweb.dao import configurations, servers
+from mcpweb.errors import Conflict, ServerTimeout
+from mcpweb.events import ServerChanged
+from mcpweb.services import access
+from mcpweb.worker.testing import settle_run, test_run
+from mcpweb.worker.work import Handler, Work
+
+CALL_S = 60.0
+
+
+def start(work: Work) -> dict[str, Any]:
+    server_id = work.job.payload["server_id"]
+    member = work.worker.fleet.start(server_id, work.job.created_by, work.progress)
+    return {
+        "server_id": server_id,
+        "container_id": member.container_id,
+        "protocol": member.session.protocol,
+        "server_info": member.session.server_info,
+    }
+
+
+def stop(work: Work) -> dict[str, Any]:
+    work.worker.fleet.stop(work.job.payload["server_id"], work.job.created_by, work.progress)
+    return {"server_id": work.job.payload["server_id"]}
+
+
+def restart(work: Work) -> dict[str, Any]:
+    with work.worker.fleet.changing(work.job.payload["server_id"]):
+        stop(work)
+        return start(work)
+
+
+def pull(work: Work) -> dict[str, Any]:
+    with work.core.db.reading() as conn:
+        server = servers.get(conn, work.job.payload["server_id"])
+    facts = work.core.runtime.pull(server.image, work.progress)
+    with work.core.db.writing() as conn:
+        access.note(
+            conn, work.actor, "image.pulled", server.id, {"image": server.image, "id": facts.id, "digest": facts.digest}
+        )
+    return {"image": server.image, "id": facts.id, "digest": facts.digest}
+
+
+def list_tools(work: Work) -> dict[str, Any]:
+    server_id = work.job.payload["server_id"]
+    with work.worker.fleet.session(server_id, work.progress) as session:
+        definitions = work.worker.fleet.refresh_tools(server_id, session)
+    return {"server_id": server_id, "count": len(definitions)}
+
+
+def call(work: Work) -> dict[str, Any]:
+    payload = work.job.payload
+    tool, arguments = payload["tool"], payload["arguments"]
+    with work.core.db.reading() as conn:
+        configuration = configurations.active(conn, payload["server_id"])
+    allowed = configuration.config_data.get("tools")
+    if allowed is not None and tool not in allowed:
+        raise Conflict(
+            f"The configuration {configuration.name} does not allow the tool {tool}.",
+            next_step="Add it to the configuration's tools.",
+        )
+    with work.worker.fleet.session(payload["server_id"], work.progress) as session:
+        started = time.perf_counter()
+        try:
+            result = session.call(tool, arguments, deadline_s=CALL_S, cancel=work.cancel)
+        except ServerTimeout as error:
+            raise ServerTimeout(
+                f"{tool} did not answer within {CALL_S:.0f} s.", next_step="See the server's logs."
+            ) from error
+        elapsed = (time.perf_counter() - started) * 1000
+        return {"result": result, "duration_ms": round(elapsed, 3), "protocol": session.protocol}
+
+
+def remove(work: Work) -> dict[str, Any]:
+    """Stop, hide, then delete the results in batches, so that no writer waits for a cascade."""
+    server_id = work.job.payload["server_id"]
+    work.worker.fleet.stop(server_id, work.job.created_by, work.progress)
+    with work.core.db.writing() as conn:
+        servers.hide(conn, server_id)
+        access.note(conn, work.actor, "server.removed", server_id)
+    work.core.announce(ServerChanged(work.job.created_by, server_id, "removed"))
+    while True:
+        with work.core.db.writing() as conn:
+            left = servers.delete_hidden_batch(conn, 500)
+        if not left:
+            return {"server_id": server_id}
+        threading.Event().wait(0.01)
+
+
+HANDLERS: dict[str, Handler] = {
+    "start": Handler(start, "rerun"),
+    "stop": Handler(stop, "rerun"),
+    "restart": Handler(restart, "rerun"),
+    "pull": Handler(pull, "rerun"),
+    "tools": Handler(list_tools, "rerun"),
+    "remove": Handler(remove, "rerun"),
+    "call": Handler(
+        call, "fail", "The worker ended during the call; it is not known whether the tool ran, and it is not repeated."
+    ),
+    "test_run": Handler(test_run, "fail", "The worker ended in the middle of the test run.", settle_run),
+}
