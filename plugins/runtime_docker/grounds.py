@@ -1,0 +1,82 @@
+"""The networks and volumes of an instance: made when first needed, only used when they are ours."""
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from mcpweb.plugin import NotFound, RuntimeConflict
+
+from . import labels
+from .policy import Network
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .transport import Client
+
+_making = threading.Lock()
+
+
+def ensure_network(client: Client, network: Network, instance: str) -> None:
+    """Make the bridge if it is missing. Raises RuntimeConflict when a foreign or changed one has the name.
+
+    No traffic between containers; without masquerade there is no way out but to this machine itself.
+    """
+    wanted = {
+        "com.docker.network.bridge.enable_icc": "false",
+        "com.docker.network.bridge.enable_ip_masquerade": "true" if network.masquerade else "false",
+        "com.docker.network.bridge.host_binding_ipv4": "127.0.0.1",
+    }
+    with _making:
+        known = [n for n in client.networks(names=[network.name]) if n["Name"] == network.name]
+        if not known:
+            body = {
+                "Name": network.name,
+                "CheckDuplicate": True,
+                "Driver": "bridge",
+                "Internal": False,
+                "Attachable": False,
+                "EnableIPv6": False,
+                "Options": wanted,
+                "Labels": {labels.INSTANCE: instance},
+            }
+            client.send_json("POST", "/networks/create", body)
+            return
+    for one in known:
+        same = one["Driver"] == "bridge" and all((one["Options"] or {}).get(k) == v for k, v in wanted.items())
+        if (one["Labels"] or {}).get(labels.INSTANCE) != instance or not same or one.get("EnableIPv6"):
+            raise RuntimeConflict(
+                f"The network {network.name} is not the one mcpweb makes: somebody else made or changed it.",
+                next_step=f"Remove it (docker network rm {network.name}); it is made again at the next start.",
+            )
+
+
+def ensure_volume(client: Client, name: str, instance: str) -> None:
+    """Make the volume if it is missing, without driver options. Raises RuntimeConflict for any other one."""
+    body = {"Name": name, "Driver": "local", "DriverOpts": {}, "Labels": {labels.INSTANCE: instance}}
+    known: Any = client.send_json("POST", "/volumes/create", body)  # gives back the one that is there, if there is one
+    if (
+        known["Driver"] != "local"
+        or known.get("Options")
+        or (known.get("Labels") or {}).get(labels.INSTANCE) != instance
+    ):
+        raise RuntimeConflict(
+            f"The volume {name} was not made by mcpweb, or has driver options; it is not used.",
+            next_step=f"Choose another name, or remove it: docker volume rm {name}.",
+        )
+
+
+def cleanup(engine: Engine, instance: str) -> None:
+    """Remove the networks of this instance that no container uses; volumes are data and stay."""
+
+    def names(client: Client) -> list[str]:
+        found = client.networks(filters={"label": f"{labels.INSTANCE}={instance}"})
+        return [n["Name"] for n in found if not client.inspect_network(n["Id"]).get("Containers")]
+
+    for name in engine.call("list networks", names):
+        try:
+            engine.call("remove a network", lambda client, name=name: client.remove_network(name))
+        except (NotFound, RuntimeConflict):
+            continue  # gone, or taken again meanwhile
+        except Exception as failure:
+            if "active endpoints" not in str(failure):
+                raise

@@ -1,0 +1,179 @@
+"""Images: what the engine knows of one, and fetching one with progress."""
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mcpweb.plugin import Failure, ImageFacts, ImageMissing, NotFound, Progress, PullFailed, RuntimeConflict
+
+from . import faults
+from .containers import missing
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .transport import Client
+
+_REFERENCE = re.compile(
+    r"(?P<repository>[a-zA-Z0-9][a-zA-Z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*)"
+    r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_LOCAL = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
+
+
+def facts(engine: Engine, reference: str) -> ImageFacts:
+    """Return facts of a local image. Raises ImageMissing."""
+    if not (_REFERENCE.fullmatch(reference) or _LOCAL.fullmatch(reference)):
+        raise ImageMissing(f"{reference[:200]!r} is not an image reference.", next_step="Correct the reference.")
+    try:
+        return engine.call("inspect an image", lambda client: _read(reference, client.inspect_image(reference)))
+    except (ImageMissing, NotFound):
+        raise missing(reference) from None
+
+
+def pull(engine: Engine, reference: str, progress: Progress) -> ImageFacts:
+    """Fetch an image. Raises PullFailed with the reason, Cancelled, and the kinds of RuntimeUnavailable."""
+    match = _REFERENCE.fullmatch(reference)
+    if match is None or _LOCAL.fullmatch(reference):
+        raise PullFailed(
+            f"{reference[:200]!r} cannot be pulled: it is not a reference like name:tag or name@sha256:….",
+            next_step="Correct the image of the server.",
+        )
+    part = match["digest"] or match["tag"] or "latest"
+
+    def begin(client: Client) -> Iterator[Any]:
+        from docker import errors
+
+        try:
+            return client.pull(match["repository"], tag=part, stream=True, decode=True)  # type: ignore[no-any-return]
+        except errors.DockerException as error:
+            if isinstance(error, errors.APIError):
+                raise
+            raise PullFailed(
+                f"The stored sign-in for {reference} cannot be used: {faults.brief(error)}",
+                next_step="Sign in again with docker login as the user mcpweb runs as.",
+            ) from error
+
+    progress(None, f"Pulling {reference}")
+    silence = engine.deadlines.pull_silence
+    layers = _Layers()
+    heard = time.monotonic()
+    try:
+        for message in engine.stream("begin to pull", begin, deadline_s=silence):
+            if message is None:
+                progress(layers.fraction, layers.sentence)  # raises Cancelled
+                if time.monotonic() - heard > silence:
+                    raise PullFailed(f"Nothing came for {silence:g} s while pulling {reference}.", next_step=_TRY_AGAIN)
+                continue
+            heard = time.monotonic()
+            if "error" in message:
+                raise _failed(reference, str(message["error"]))
+            if layers.take(message):
+                progress(layers.fraction, layers.sentence)
+    except (faults.EngineRefused, NotFound, ImageMissing, RuntimeConflict) as failure:
+        raise _failed(reference, getattr(failure, "message", failure.detail)) from failure
+    progress(1.0, f"Pulled {reference}")
+    try:
+        return facts(engine, reference)
+    except ImageMissing as failure:
+        raise PullFailed(f"The engine ended pulling {reference} without an image.", next_step=_TRY_AGAIN) from failure
+
+
+_TRY_AGAIN = "Try again; if it happens again, look at the network and at the registry."
+_REASONS = (
+    (
+        r"unauthorized|authentication required|no basic auth|denied",
+        "The registry does not let us have {reference}, or there is no such image.",
+        "Check the name; for a private image sign in with docker login as the user mcpweb runs as.",
+    ),
+    (
+        r"manifest unknown|not found|does not exist|name unknown",
+        "There is no image {reference} in the registry.",
+        "Check name and tag.",
+    ),
+    (r"no such host|lookup ", "The registry of {reference} is not known: its name does not resolve.", _TRY_AGAIN),
+    (r"connection refused|dial tcp", "The registry of {reference} cannot be reached: {reason}", _TRY_AGAIN),
+    (r"timeout|timed out|deadline", "The registry of {reference} did not answer in time.", _TRY_AGAIN),
+    (r"no space left", "The engine's disk is full.", "Free space where the engine keeps its data."),
+    (r"no matching manifest", "The image {reference} does not exist for this machine's processor.", "Use another image."),
+)
+
+
+def _failed(reference: str, reason: str) -> Failure:
+    for pattern, detail, next_step in _REASONS:
+        if re.search(pattern, reason, re.IGNORECASE):
+            return PullFailed(detail.format(reference=reference, reason=reason), next_step=next_step)
+    return PullFailed(f"{reference} cannot be pulled: {reason}", next_step=_TRY_AGAIN)
+
+
+class _Layers:
+    """How far a pull is, over all layers: downloading counts for four fifths, unpacking for the rest."""
+
+    def __init__(self) -> None:
+        self._done: dict[str, float] = {}
+        self._size: dict[str, int] = {}
+        self._told = 0.0
+        self.sentence = "Pulling"
+
+    @property
+    def fraction(self) -> float | None:
+        if not self._size:
+            return None
+        total = sum(self._size.values())
+        return min(sum(self._done.get(layer, 0.0) * size for layer, size in self._size.items()) / total, 0.99)
+
+    def take(self, message: Mapping[str, Any]) -> bool:
+        """Note one message; True when it is time to tell somebody."""
+        layer, status = str(message.get("id", "")), str(message.get("status", ""))
+        detail = message.get("progressDetail") or {}
+        current, total = int(detail.get("current") or 0), int(detail.get("total") or 0)
+        if status == "Downloading" and total > 0:
+            self._size[layer] = total
+            self._done[layer] = 0.8 * current / total
+        elif status == "Extracting" and total > 0:
+            self._size.setdefault(layer, total)
+            self._done[layer] = 0.8 + 0.2 * current / total
+        elif status in ("Pull complete", "Already exists"):
+            self._done[layer] = 1.0
+        self.sentence = f"{status} {layer}".strip() if layer else status or self.sentence
+        now = time.monotonic()
+        if now - self._told < 0.25 and status in ("Downloading", "Extracting"):
+            return False
+        self._told = now
+        return True
+
+
+def _read(reference: str, image: Mapping[str, Any]) -> ImageFacts:
+    config = image.get("Config") or {}
+    ports = [int(port.partition("/")[0]) for port in config.get("ExposedPorts") or {} if port.endswith("/tcp")]
+    return ImageFacts(
+        reference=reference,
+        id=str(image["Id"]),
+        digest=_digest(reference, image.get("RepoDigests") or []),
+        architecture=str(image.get("Architecture") or ""),
+        os=str(image.get("Os") or ""),
+        user=str(config.get("User") or ""),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        exposed_ports=tuple(sorted(ports)),
+        labels=dict(config.get("Labels") or {}),
+        size=int(image.get("Size") or 0),
+        created_at=image.get("Created"),
+        raw=image,
+    )
+
+
+def _digest(reference: str, digests: list[str]) -> str | None:
+    """Return the repository digest, preferably of the repository that was asked for."""
+    repository = reference.partition("@")[0]
+    if ":" in repository.rpartition("/")[2]:
+        repository = repository.rpartition(":")[0]
+    pairs = [one.rpartition("@")[::2] for one in digests]
+    for name, digest in pairs:
+        if name == repository or name.endswith("/" + repository):
+            return digest
+    return pairs[0][1] if pairs else None
+
+
+__all__ = ["facts", "pull"]

@@ -1,0 +1,43 @@
+"""What is ours: the labels on every container, network and volume we make."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcpweb.plugin import ContainerIntent
+
+INSTANCE = "mcpweb.instance"
+SERVER_ID = "mcpweb.server_id"
+SERVER = "mcpweb.server"
+ROLE = "mcpweb.role"
+CONFIG_HASH = "mcpweb.config_hash"
+RESERVED = frozenset({INSTANCE, SERVER_ID, SERVER, ROLE, CONFIG_HASH})
+
+
+def of(intent: ContainerIntent) -> dict[str, str]:
+    """Return all labels of a container."""
+    return {
+        **intent.labels,
+        INSTANCE: intent.instance,
+        SERVER_ID: intent.server_id,
+        SERVER: intent.server,
+        ROLE: intent.role,
+        CONFIG_HASH: intent.config_hash,
+    }
+
+
+def same_owner(labels: Mapping[str, str], intent: ContainerIntent) -> bool:
+    """Tell whether a container with these labels is an earlier one of the very same server and role."""
+    mine = of(intent)
+    return all(labels.get(name) == mine[name] for name in (INSTANCE, SERVER_ID, SERVER, ROLE))
+
+
+def owner(labels: Mapping[str, str]) -> str:
+    """Return who a container belongs to, in words."""
+    if INSTANCE not in labels:
+        return "something that is not mcpweb"
+    return f"server {labels.get(SERVER, '?')} of the mcpweb instance {labels[INSTANCE]}"
+
+
+def short(instance: str) -> str:
+    """Return the eight characters of an instance that are part of names."""
+    return instance[-8:]

@@ -1,0 +1,81 @@
+"""The Docker runtime: every promise of ``Runtime``, kept by the modules beside this one."""
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mcpweb.plugin import (
+    ConfigData,
+    ContainerIntent,
+    ContainerState,
+    ImageFacts,
+    Launched,
+    Progress,
+    Runtime,
+    RuntimeEvent,
+    RuntimeHealth,
+    Stats,
+)
+
+from . import grounds, images
+from .attach import attach
+from .containers import Containers, checked, endpoint_of
+from .engine import Deadlines, Engine
+from .events import Events
+from .stats import stats
+
+
+class DockerRuntime(Runtime):
+    """Runs servers on one Docker Engine. ``docker_host`` is DOCKER_HOST, empty for the usual places."""
+
+    name = "docker"
+
+    def __init__(
+        self, docker_host: str = "", bind_roots: tuple[Path, ...] = (), *, deadlines: Deadlines | None = None
+    ) -> None:
+        self._engine = Engine(docker_host, deadlines)
+        self._containers = Containers(self._engine, bind_roots)
+        self._events = Events(self._engine)
+
+    def health(self) -> RuntimeHealth:
+        return self._engine.health()
+
+    def image(self, reference: str) -> ImageFacts:
+        return images.facts(self._engine, reference)
+
+    def pull(self, reference: str, progress: Progress) -> ImageFacts:
+        return images.pull(self._engine, reference, progress)
+
+    def check(self, intent: ContainerIntent) -> None:
+        self._containers.check(intent)
+
+    def launch(self, intent: ContainerIntent, *, progress: Progress | None = None) -> Launched:
+        return self._containers.launch(intent, progress)
+
+    def attach(self, container_id: str) -> socket.socket:
+        return attach(self._engine, checked(container_id), stdin=False)
+
+    def endpoint(self, state: ContainerState, config: ConfigData) -> str | None:
+        return endpoint_of(state, config)
+
+    def inspect(self, container_id: str) -> ContainerState:
+        return self._containers.inspect(container_id)
+
+    def containers(self, instance: str) -> list[ContainerState]:
+        return self._containers.listing(instance)
+
+    def stop(self, container_id: str, grace_s: float = 5.0) -> ContainerState | None:
+        return self._containers.stop(container_id, grace_s)
+
+    def remove(self, container_id: str) -> None:
+        self._containers.remove(container_id)
+
+    def stats(self, container_id: str, stop: Callable[[], bool]) -> Iterator[Stats]:
+        return stats(self._engine, self._containers, container_id, stop)
+
+    def events(self, instance: str, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
+        return self._events.listen(instance, stop)
+
+    def cleanup(self, instance: str) -> None:
+        grounds.cleanup(self._engine, instance)
