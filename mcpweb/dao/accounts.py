@@ -1,0 +1,209 @@
+"""Tables ``users``, ``sessions``, ``tokens``, ``setup_tokens`` and ``throttle``."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mcpweb import clock
+from mcpweb.contracts import Role
+from mcpweb.dao import columns, parameters
+from mcpweb.db import Connection
+from mcpweb.errors import NotFound
+
+USER = "id, name, password_hash, role, created_at, updated_at, disabled_at, language, theme, created_by"
+SESSION = "id_hash, user_id, csrf_key, created_at, seen_at, expires_at, ip, user_agent, stepped_up_at"
+TOKEN = "id, user_id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, created_by"
+
+
+@dataclass(frozen=True)
+class User:
+    id: str
+    name: str
+    password_hash: str
+    role: Role
+    created_at: str
+    updated_at: str
+    disabled_at: str | None
+    language: str
+    theme: str
+    created_by: str | None
+
+
+@dataclass(frozen=True)
+class Session:
+    id_hash: str
+    user_id: str
+    csrf_key: bytes
+    created_at: str
+    seen_at: str
+    expires_at: str
+    ip: str
+    user_agent: str
+    stepped_up_at: str | None
+
+
+@dataclass(frozen=True)
+class Token:
+    id: str
+    user_id: str
+    name: str
+    role: Role
+    hash: str
+    created_at: str
+    expires_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+    created_by: str | None
+
+
+def _insert(conn: Connection, table: str, row: User | Session | Token) -> None:
+    fields = asdict(row)
+    conn.execute(f"INSERT INTO {table} ({columns(fields)}) VALUES ({parameters(fields)})", fields)  # noqa: S608
+
+
+def _user(row: Mapping[str, Any] | None) -> User | None:
+    return None if row is None else User(**dict(row))
+
+
+def insert_user(conn: Connection, user: User) -> None:
+    _insert(conn, "users", user)
+
+
+def find_user(conn: Connection, user_id: str) -> User | None:
+    return _user(conn.execute(f"SELECT {USER} FROM users WHERE id = ?", (user_id,)).fetchone())  # noqa: S608
+
+
+def find_user_by_name(conn: Connection, name: str) -> User | None:
+    return _user(conn.execute(f"SELECT {USER} FROM users WHERE name = ?", (name,)).fetchone())  # noqa: S608
+
+
+def get_user(conn: Connection, id_or_name: str) -> User:
+    user = find_user(conn, id_or_name) or find_user_by_name(conn, id_or_name)
+    if user is None:
+        raise NotFound(f"There is no user {id_or_name}.")
+    return user
+
+
+def users(conn: Connection) -> list[User]:
+    return [User(**dict(row)) for row in conn.execute(f"SELECT {USER} FROM users ORDER BY name")]  # noqa: S608
+
+
+def count_users(conn: Connection) -> int:
+    return int(conn.execute("SELECT count(*) FROM users").fetchone()[0])
+
+
+def count_admins(conn: Connection) -> int:
+    sql = "SELECT count(*) FROM users WHERE role = 'admin' AND disabled_at IS NULL"
+    return int(conn.execute(sql).fetchone()[0])
+
+
+def set_password(conn: Connection, user_id: str, password_hash: str) -> None:
+    conn.execute(
+        "UPDATE users SET password_hash = :hash, updated_at = :now WHERE id = :id",
+        {"id": user_id, "hash": password_hash, "now": clock.now()},
+    )
+
+
+def disable_user(conn: Connection, user_id: str) -> None:
+    conn.execute(
+        "UPDATE users SET disabled_at = :now, updated_at = :now WHERE id = :id", {"id": user_id, "now": clock.now()}
+    )
+
+
+def set_preferences(conn: Connection, user_id: str, *, language: str, theme: str) -> None:
+    conn.execute(
+        "UPDATE users SET language = :language, theme = :theme, updated_at = :now WHERE id = :id",
+        {"id": user_id, "language": language, "theme": theme, "now": clock.now()},
+    )
+
+
+def insert_session(conn: Connection, session: Session) -> None:
+    _insert(conn, "sessions", session)
+
+
+def find_session(conn: Connection, id_hash: str) -> Session | None:
+    row = conn.execute(f"SELECT {SESSION} FROM sessions WHERE id_hash = ?", (id_hash,)).fetchone()  # noqa: S608
+    return None if row is None else Session(**dict(row))
+
+
+def touch_session(conn: Connection, id_hash: str, at: str) -> None:
+    conn.execute("UPDATE sessions SET seen_at = ? WHERE id_hash = ?", (at, id_hash))
+
+
+def sessions_of(conn: Connection, user_id: str) -> list[Session]:
+    sql = f"SELECT {SESSION} FROM sessions WHERE user_id = ? ORDER BY seen_at DESC"  # noqa: S608
+    return [Session(**dict(row)) for row in conn.execute(sql, (user_id,))]
+
+
+def delete_session(conn: Connection, id_hash: str) -> None:
+    conn.execute("DELETE FROM sessions WHERE id_hash = ?", (id_hash,))
+
+
+def delete_sessions_of(conn: Connection, user_id: str, *, but: str = "") -> None:
+    conn.execute("DELETE FROM sessions WHERE user_id = ? AND id_hash <> ?", (user_id, but))
+
+
+def delete_old_sessions(conn: Connection, now: str) -> None:
+    conn.execute("DELETE FROM sessions WHERE expires_at < ?", (now,))
+
+
+def insert_token(conn: Connection, token: Token) -> None:
+    _insert(conn, "tokens", token)
+
+
+def find_token(conn: Connection, token_id: str) -> Token | None:
+    row = conn.execute(f"SELECT {TOKEN} FROM tokens WHERE id = ?", (token_id,)).fetchone()  # noqa: S608
+    return None if row is None else Token(**dict(row))
+
+
+def get_token(conn: Connection, token_id: str) -> Token:
+    token = find_token(conn, token_id)
+    if token is None:
+        raise NotFound(f"There is no token {token_id}.")
+    return token
+
+
+def tokens(conn: Connection, user_id: str | None = None) -> list[Token]:
+    """Return tokens, newest first."""
+    condition = "WHERE user_id = :user " if user_id else ""
+    sql = f"SELECT {TOKEN} FROM tokens {condition}ORDER BY created_at DESC, id DESC"  # noqa: S608
+    return [Token(**dict(row)) for row in conn.execute(sql, {"user": user_id})]
+
+
+def touch_token(conn: Connection, token_id: str, at: str) -> None:
+    conn.execute("UPDATE tokens SET last_used_at = ? WHERE id = ?", (at, token_id))
+
+
+def revoke_token(conn: Connection, token_id: str) -> None:
+    conn.execute("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (clock.now(), token_id))
+
+
+def put_setup(conn: Connection, token_hash: str, expires_at: str) -> None:
+    """Make this the only setup token."""
+    conn.execute("DELETE FROM setup_tokens")
+    conn.execute("INSERT INTO setup_tokens (hash, expires_at) VALUES (?, ?)", (token_hash, expires_at))
+
+
+def find_setup(conn: Connection, token_hash: str, now: str) -> bool:
+    sql = "SELECT 1 FROM setup_tokens WHERE hash = ? AND expires_at > ?"
+    return conn.execute(sql, (token_hash, now)).fetchone() is not None
+
+
+def clear_setup(conn: Connection) -> None:
+    conn.execute("DELETE FROM setup_tokens")
+
+
+def take(conn: Connection, bucket: str, *, per_minute: float, burst: float) -> float:
+    """Take one token from a bucket; 0 when allowed, else the seconds to wait. Time never runs backwards in a bucket."""
+    now = clock.source()
+    rate = per_minute / 60
+    row = conn.execute("SELECT level, at FROM throttle WHERE bucket = ?", (bucket,)).fetchone()
+    level = burst if row is None else min(burst, row[0] + max(0.0, now - row[1]) * rate)
+    wait = 0.0 if level >= 1 else (1 - level) / rate
+    conn.execute(
+        "INSERT INTO throttle (bucket, level, at) VALUES (?, ?, ?) "
+        "ON CONFLICT (bucket) DO UPDATE SET level = excluded.level, at = excluded.at",
+        (bucket, level - 1 if wait == 0 else level, now),
+    )
+    return wait

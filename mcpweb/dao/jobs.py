@@ -1,0 +1,224 @@
+"""Table ``jobs``: a row is claimed with a lease, and every write names the worker, so that a dead one's is lost."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mcpweb import clock
+from mcpweb.dao import columns, dumps, loads, paging, parameters
+from mcpweb.dao.paging import Cursor, Listing
+from mcpweb.db import Connection
+from mcpweb.errors import NotFound
+
+FIELDS = (
+    "id, kind, state, progress, message, payload, result, error, subject, dedupe_key, idempotency_key, "
+    "idempotency_hash, attempts, worker, lease_until, cancel_requested, created_at, started_at, finished_at, created_by"
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    kind: str
+    state: str
+    progress: float | None
+    message: str
+    payload: dict[str, Any]
+    result: Any
+    error: dict[str, Any] | None
+    subject: str
+    dedupe_key: str | None
+    idempotency_key: str | None
+    idempotency_hash: str | None
+    attempts: int
+    worker: str | None
+    lease_until: str | None
+    cancel_requested: bool
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    created_by: str
+
+    @property
+    def finished(self) -> bool:
+        return self.state not in ("queued", "running")
+
+    @classmethod
+    def new(
+        cls, *, id: str, kind: str, payload: dict[str, Any], subject: str, created_at: str, created_by: str,
+        dedupe_key: str | None = None, idempotency_key: str | None = None, idempotency_hash: str | None = None,
+    ) -> Job:
+        """Return a job that waits."""
+        return cls(
+            id=id, kind=kind, state="queued", progress=None, message="", payload=payload, result=None, error=None,
+            subject=subject, dedupe_key=dedupe_key, idempotency_key=idempotency_key,
+            idempotency_hash=idempotency_hash, attempts=0, worker=None, lease_until=None, cancel_requested=False,
+            created_at=created_at, started_at=None, finished_at=None, created_by=created_by,
+        )
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the job as it travels from the worker."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, fields: Mapping[str, Any]) -> Job:
+        return cls(**fields)
+
+
+def _read(row: Mapping[str, Any]) -> Job:
+    fields = dict(row)
+    for name in ("payload", "result", "error"):
+        fields[name] = loads(fields[name])
+    fields["cancel_requested"] = bool(fields["cancel_requested"])
+    return Job(**fields)
+
+
+def insert(conn: Connection, job: Job) -> None:
+    fields = asdict(job)
+    for name in ("payload", "result", "error"):
+        fields[name] = None if fields[name] is None else dumps(fields[name])
+    conn.execute(f"INSERT INTO jobs ({columns(fields)}) VALUES ({parameters(fields)})", fields)  # noqa: S608
+
+
+def _one(conn: Connection, clause: str, values: Mapping[str, Any]) -> Job | None:
+    row = conn.execute(f"SELECT {FIELDS} FROM jobs WHERE {clause}", values).fetchone()  # noqa: S608 - our clauses
+    return None if row is None else _read(row)
+
+
+def get(conn: Connection, job_id: str) -> Job:
+    job = _one(conn, "id = :id", {"id": job_id})
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
+
+
+def find_idempotent(conn: Connection, created_by: str, key: str, not_before: str) -> Job | None:
+    """Return the newest job this actor made with this key since then."""
+    return _one(
+        conn,
+        "created_by = :by AND idempotency_key = :key AND created_at >= :since ORDER BY created_at DESC LIMIT 1",
+        {"by": created_by, "key": key, "since": not_before},
+    )
+
+
+def open_with(conn: Connection, dedupe_key: str) -> Job | None:
+    """Return the job with this key that is queued or running."""
+    return _one(conn, "dedupe_key = :key AND state IN ('queued', 'running')", {"key": dedupe_key})
+
+
+def listing(
+    conn: Connection,
+    *,
+    after: Cursor | None = None,
+    limit: int = 50,
+    state: str | None = None,
+    kind: str | None = None,
+    subject: str | None = None,
+) -> Listing[Job]:
+    equals = {"subject": subject, "state": state, "kind": kind}
+    return paging.select(conn, "jobs", FIELDS, _read, after=after, limit=limit, equals=equals)
+
+
+def any_queued(conn: Connection) -> bool:
+    return conn.execute("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1").fetchone() is not None
+
+
+def claim(conn: Connection, *, worker: str, lease_s: float, job_id: str | None = None) -> Job | None:
+    """Take the oldest queued job (or the named one, if it is queued) for this worker; None when there is none.
+
+    A call is done by the request that made it, so the queue passes it over.
+    """
+    chosen = "SELECT id FROM jobs WHERE state = 'queued' AND kind <> 'call' ORDER BY created_at, id LIMIT 1"
+    if job_id is not None:
+        chosen = "SELECT id FROM jobs WHERE id = :job_id AND state = 'queued'"
+    row = conn.execute(
+        "UPDATE jobs SET state = 'running', worker = :worker, lease_until = :lease, attempts = attempts + 1, "  # noqa: S608
+        f"started_at = :now WHERE id = ({chosen}) RETURNING {FIELDS}",
+        {"worker": worker, "lease": clock.later(lease_s), "now": clock.now(), "job_id": job_id},
+    ).fetchone()
+    return None if row is None else _read(row)
+
+
+def renew(conn: Connection, ids: Sequence[str], worker: str, lease_s: float) -> None:
+    """Push the leases of running jobs on."""
+    conn.execute(
+        "UPDATE jobs SET lease_until = :lease WHERE state = 'running' AND worker = :worker "
+        "AND id IN (SELECT value FROM json_each(:ids))",
+        {"lease": clock.later(lease_s), "worker": worker, "ids": dumps(list(ids))},
+    )
+
+
+def asked_to_stop(conn: Connection, worker: str) -> list[str]:
+    """Return the running jobs of this worker that somebody cancelled."""
+    rows = conn.execute(
+        "SELECT id FROM jobs WHERE state = 'running' AND worker = :worker AND cancel_requested = TRUE",
+        {"worker": worker},
+    )
+    return [row[0] for row in rows]
+
+
+def progress(conn: Connection, job_id: str, worker: str, fraction: float | None, message: str) -> bool:
+    """Write how far a job is; True when it is to stop (cancelled, or no longer this worker's)."""
+    row = conn.execute(
+        "UPDATE jobs SET progress = :progress, message = :message WHERE id = :id AND worker = :worker "
+        "AND state = 'running' RETURNING cancel_requested",
+        {"id": job_id, "worker": worker, "progress": fraction, "message": message[:500]},
+    ).fetchone()
+    return row is None or bool(row[0])
+
+
+def finish(
+    conn: Connection,
+    job_id: str,
+    worker: str | None,
+    *,
+    state: str,
+    result: Any = None,
+    error: Mapping[str, Any] | None = None,
+) -> bool:
+    """End a job; False when it is over already or another worker's (``worker`` None ends anybody's)."""
+    ended = conn.execute(
+        "UPDATE jobs SET state = :state, result = :result, error = :error, finished_at = :now, lease_until = NULL, "
+        "progress = iif(:state = 'succeeded', 1.0, progress) WHERE id = :id AND state IN ('queued', 'running') "
+        "AND (:worker IS NULL OR worker = :worker)",
+        {
+            "id": job_id, "worker": worker, "state": state, "now": clock.now(),
+            "result": None if result is None else dumps(result), "error": None if error is None else dumps(error),
+        },
+    ).rowcount
+    return ended > 0
+
+
+def request_cancel(conn: Connection, job_id: str) -> None:
+    """Ask a running job to stop; a queued one is cancelled at once."""
+    conn.execute(
+        "UPDATE jobs SET cancel_requested = TRUE, state = iif(state = 'queued', 'cancelled', state), "
+        "finished_at = iif(state = 'queued', :now, finished_at), "
+        "error = iif(state = 'queued', :error, error) WHERE id = :id AND state IN ('queued', 'running')",
+        {
+            "id": job_id, "now": clock.now(),
+            "error": dumps({"code": "cancelled", "detail": "It was cancelled before it began."}),
+        },
+    )
+
+
+def lost(conn: Connection, worker: str) -> list[Job]:
+    """Return running jobs of other workers."""
+    sql = f"SELECT {FIELDS} FROM jobs WHERE state = 'running' AND worker <> :worker ORDER BY created_at"  # noqa: S608
+    return [_read(row) for row in conn.execute(sql, {"worker": worker})]
+
+
+def lost_calls(conn: Connection) -> list[Job]:
+    """Return calls that were asked for and never begun; the request that made them is gone with its process."""
+    sql = f"SELECT {FIELDS} FROM jobs WHERE state = 'queued' AND kind = 'call' AND created_at < :old"  # noqa: S608
+    return [_read(row) for row in conn.execute(sql, {"old": clock.later(-30)})]
+
+
+def requeue(conn: Connection, job_id: str) -> None:
+    """Let a lost job begin again."""
+    conn.execute(
+        "UPDATE jobs SET state = 'queued', worker = NULL, lease_until = NULL, progress = NULL, message = '' "
+        "WHERE id = :id AND state = 'running'",
+        {"id": job_id},
+    )

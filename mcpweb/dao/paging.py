@@ -1,0 +1,89 @@
+"""Keyset paging: a cursor is the sort key of the last row seen, as one opaque text."""
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from mcpweb.db import Connection
+from mcpweb.errors import BadCursor, InvalidInput
+
+Row = TypeVar("Row")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,3})?")
+_ID = re.compile(r"[a-z]{1,8}_[0-9a-zA-Z_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the next page begins: after the row with this time and id."""
+
+    created_at: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Row]):
+    """Rows for one screen, newest first; ``next`` is None on the last page."""
+
+    rows: tuple[Row, ...]
+    next: Cursor | None
+
+
+def encode(cursor: Cursor) -> str:
+    """Return the cursor as it travels in ``?cursor=``."""
+    text = json.dumps([cursor.created_at, cursor.id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode(text: str) -> Cursor:
+    """Return the cursor. Raises BadCursor for anything that we did not encode."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        created_at, row_id = json.loads(raw)
+    except (binascii.Error, ValueError, TypeError):
+        raise BadCursor("The cursor is damaged.") from None
+    if not (isinstance(created_at, str) and isinstance(row_id, str)):
+        raise BadCursor("The cursor is damaged.")
+    if not (_TIME.fullmatch(created_at) and _ID.fullmatch(row_id)):
+        raise BadCursor("The cursor is damaged.")
+    return Cursor(created_at, row_id)
+
+
+def select(
+    conn: Connection,
+    table: str,
+    fields: str,
+    read: Callable[[Any], Row],
+    *,
+    after: Cursor | None,
+    limit: int,
+    equals: Mapping[str, Any] | None = None,
+    where: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Listing[Row]:
+    """Return one page of a table that is sorted by (created_at, id), newest first.
+
+    ``equals`` are filters by column (None is no filter), ``where`` further clauses with their ``values``. Table,
+    fields and clauses are our own text, never input.
+    """
+    if not 1 <= limit <= 1000:
+        raise InvalidInput("limit is a number from 1 to 200.")
+    clauses = list(where)
+    bound: dict[str, Any] = {"limit": limit + 1, **(values or {})}
+    for column, value in (equals or {}).items():
+        if value is not None:
+            clauses.append(f"{column} = :{column}")
+            bound[column] = value
+    if after is not None:
+        clauses.append("(created_at, id) < (:after_created_at, :after_id)")
+        bound |= {"after_created_at": after.created_at, "after_id": after.id}
+    condition = f"WHERE {' AND '.join(clauses)} " if clauses else ""
+    sql = f"SELECT {fields} FROM {table} {condition}ORDER BY created_at DESC, id DESC LIMIT :limit"  # noqa: S608
+    found = conn.execute(sql, bound).fetchall()
+    rows = tuple(read(row) for row in found[:limit])
+    last = found[limit - 1] if len(found) > limit else None
+    return Listing(rows, Cursor(last["created_at"], last["id"]) if last is not None else None)

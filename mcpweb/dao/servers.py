@@ -1,0 +1,198 @@
+"""Table ``servers``."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mcpweb import clock
+from mcpweb.dao import columns, dumps, loads, paging, parameters
+from mcpweb.dao.paging import Cursor, Listing
+from mcpweb.db import Connection
+from mcpweb.errors import NotFound, PreconditionFailed
+
+FIELDS = (
+    "id, name, description, image, status, created_at, updated_at, last_health_check, metadata, wanted, "
+    "status_detail, seen_at, container_id, image_id, image_digest, protocol, created_by, removed_at, revision"
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    id: str
+    name: str
+    description: str
+    image: str
+    status: str
+    created_at: str
+    updated_at: str
+    last_health_check: str | None
+    metadata: dict[str, Any]
+    wanted: str
+    status_detail: str
+    seen_at: str | None
+    container_id: str | None
+    image_id: str | None
+    image_digest: str | None
+    protocol: str | None
+    created_by: str
+    removed_at: str | None
+    revision: int
+
+    @classmethod
+    def new(
+        cls, *, id: str, name: str, image: str, created_at: str, created_by: str, description: str = "",
+        metadata: dict[str, Any] | None = None,
+    ) -> Server:
+        """Return a server nobody has seen or wanted running yet."""
+        return cls(
+            id=id, name=name, description=description, image=image, status="unknown", created_at=created_at,
+            updated_at=created_at, last_health_check=None, metadata=metadata or {}, wanted="stopped",
+            status_detail="", seen_at=None, container_id=None, image_id=None, image_digest=None, protocol=None,
+            created_by=created_by, removed_at=None, revision=1,
+        )
+
+
+def _read(row: Mapping[str, Any]) -> Server:
+    fields = dict(row)
+    fields["metadata"] = loads(fields["metadata"]) or {}
+    fields["description"] = fields["description"] or ""
+    return Server(**fields)
+
+
+def insert(conn: Connection, server: Server) -> None:
+    fields = asdict(server) | {"metadata": dumps(server.metadata)}
+    conn.execute(f"INSERT INTO servers ({columns(fields)}) VALUES ({parameters(fields)})", fields)  # noqa: S608
+
+
+def find(conn: Connection, id_or_name: str) -> Server | None:
+    """Return a server that is not removed; an id wins over a name."""
+    for column in ("id", "name"):
+        sql = f"SELECT {FIELDS} FROM servers WHERE {column} = :wanted AND removed_at IS NULL"  # noqa: S608
+        row = conn.execute(sql, {"wanted": id_or_name}).fetchone()
+        if row is not None:
+            return _read(row)
+    return None
+
+
+def get(conn: Connection, id_or_name: str) -> Server:
+    server = find(conn, id_or_name)
+    if server is None:
+        raise NotFound(f"There is no server {id_or_name}.", next_step="`mcpweb servers list` shows all.")
+    return server
+
+
+def listing(
+    conn: Connection,
+    *,
+    after: Cursor | None = None,
+    limit: int = 50,
+    status: str | None = None,
+    name: str | None = None,
+    image: str | None = None,
+    q: str | None = None,
+) -> Listing[Server]:
+    where = ["removed_at IS NULL"]
+    values = {}
+    if q:
+        where.append("name LIKE :q ESCAPE '!'")
+        values["q"] = "%" + q.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+    return paging.select(
+        conn, "servers", FIELDS, _read, after=after, limit=limit, where=where, values=values,
+        equals={"status": status, "name": name, "image": image},
+    )
+
+
+def counts(conn: Connection) -> dict[str, int]:
+    """Return how many servers have each status."""
+    rows = conn.execute("SELECT status, count(*) FROM servers WHERE removed_at IS NULL GROUP BY status").fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
+def with_status(conn: Connection, status: str) -> list[Server]:
+    sql = f"SELECT {FIELDS} FROM servers WHERE status = :status AND removed_at IS NULL ORDER BY created_at, id"  # noqa: S608
+    return [_read(row) for row in conn.execute(sql, {"status": status})]
+
+
+def wanted_running(conn: Connection) -> list[Server]:
+    sql = f"SELECT {FIELDS} FROM servers WHERE wanted = 'running' AND removed_at IS NULL ORDER BY created_at, id"  # noqa: S608
+    return [_read(row) for row in conn.execute(sql)]
+
+
+def update(
+    conn: Connection, server_id: str, *, expect: int | None, description: str | None = None, image: str | None = None
+) -> Server:
+    """Change what people write; a new image forgets the recorded one. Raises PreconditionFailed."""
+    server = get(conn, server_id)
+    if expect is not None and server.revision != expect:
+        raise PreconditionFailed()
+    changed = image is not None and image != server.image
+    conn.execute(
+        "UPDATE servers SET description = :description, image = :image, revision = revision + 1, updated_at = :now, "
+        "image_id = iif(:changed, NULL, image_id), image_digest = iif(:changed, NULL, image_digest) WHERE id = :id",
+        {
+            "id": server.id, "now": clock.now(), "changed": changed,
+            "description": server.description if description is None else description,
+            "image": server.image if image is None else image,
+        },
+    )
+    return get(conn, server.id)
+
+
+def set_wanted(conn: Connection, server_id: str, wanted: str) -> None:
+    conn.execute(
+        "UPDATE servers SET wanted = :wanted, updated_at = :now WHERE id = :id AND wanted <> :wanted",
+        {"id": server_id, "wanted": wanted, "now": clock.now()},
+    )
+
+
+def set_seen(
+    conn: Connection, server_id: str, *, status: str, detail: str, container_id: str | None, at: str
+) -> bool:
+    """Write what was seen; True when it differs from what the row said."""
+    changed = conn.execute(
+        "UPDATE servers SET status = :status, status_detail = :detail, container_id = :container_id, seen_at = :at, "
+        "updated_at = :at WHERE id = :id AND (status, status_detail, container_id) IS NOT (:status, :detail, :container_id)",
+        {"id": server_id, "status": status, "detail": detail[:2000], "container_id": container_id, "at": at},
+    ).rowcount
+    return changed > 0
+
+
+def set_health_check(conn: Connection, server_id: str, at: str) -> None:
+    conn.execute(
+        "UPDATE servers SET last_health_check = :at, seen_at = :at, updated_at = :at WHERE id = :id",
+        {"id": server_id, "at": at},
+    )
+
+
+def record_image(
+    conn: Connection, server_id: str, *, image_id: str, image_digest: str | None, protocol: str | None
+) -> None:
+    """Remember which image a server was first started with."""
+    conn.execute(
+        "UPDATE servers SET image_id = :image_id, image_digest = :image_digest, protocol = :protocol, "
+        "updated_at = :now WHERE id = :id",
+        {"id": server_id, "image_id": image_id, "image_digest": image_digest, "protocol": protocol, "now": clock.now()},
+    )
+
+
+def hide(conn: Connection, server_id: str) -> None:
+    """Take a server out of every list; its name is free again."""
+    conn.execute(
+        "UPDATE servers SET removed_at = :now, updated_at = :now, wanted = 'stopped' WHERE id = :id",
+        {"id": server_id, "now": clock.now()},
+    )
+
+
+def delete_hidden_batch(conn: Connection, limit: int) -> int:
+    """Delete some rows of removed servers: results first, the server when nothing is left. Returns rows deleted."""
+    row = conn.execute("SELECT id FROM servers WHERE removed_at IS NOT NULL ORDER BY removed_at LIMIT 1").fetchone()
+    if row is None:
+        return 0
+    bound = {"id": row[0], "limit": limit}
+    deleted = conn.execute(
+        "DELETE FROM test_results WHERE id IN (SELECT id FROM test_results WHERE server_id = :id LIMIT :limit)", bound
+    ).rowcount
+    if deleted == 0:
+        deleted = conn.execute("DELETE FROM servers WHERE id = :id", bound).rowcount
+    return deleted

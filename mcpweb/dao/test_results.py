@@ -1,0 +1,123 @@
+"""Tables ``test_results`` and its daily roll-up."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mcpweb.dao import columns, dumps, loads, paging, parameters
+from mcpweb.dao.paging import Cursor, Listing
+from mcpweb.db import Connection
+from mcpweb.errors import NotFound
+
+FIELDS = (
+    "id, server_id, configuration_id, tool_name, test_type, status, input_data, output_data, error_message, "
+    "execution_time_ms, created_at, created_by, run_id, check_id, severity"
+)
+
+
+@dataclass(frozen=True)
+class TestResult:
+    __test__ = False
+    id: str
+    server_id: str
+    configuration_id: str | None
+    tool_name: str
+    test_type: str
+    status: str
+    input_data: Any
+    output_data: Any
+    error_message: str | None
+    execution_time_ms: int | None
+    created_at: str
+    created_by: str | None
+    run_id: str | None
+    check_id: str | None
+    severity: str | None
+
+
+def _read(row: Mapping[str, Any]) -> TestResult:
+    fields = dict(row)
+    fields["input_data"] = loads(fields["input_data"])
+    fields["output_data"] = loads(fields["output_data"])
+    return TestResult(**fields)
+
+
+def insert_many(conn: Connection, results: Sequence[TestResult]) -> None:
+    """Store results and count them in the roll-up of their day."""
+    if not results:
+        return
+    rows = []
+    days: Counter[tuple[str, str, str, str]] = Counter()
+    for result in results:
+        fields = asdict(result)
+        for name in ("input_data", "output_data"):
+            fields[name] = None if fields[name] is None else dumps(fields[name])
+        rows.append(fields)
+        days[result.server_id, result.test_type, result.created_at[:10], result.status] += 1
+    conn.executemany(
+        f"INSERT INTO test_results ({columns(rows[0])}) VALUES ({parameters(rows[0])})", rows  # noqa: S608
+    )
+    for (server_id, test_type, day, status), count in days.items():
+        conn.execute(
+            f"INSERT INTO test_results_daily (server_id, test_type, day, {status}) VALUES (:server, :type, :day, :n) "  # noqa: S608
+            f"ON CONFLICT DO UPDATE SET {status} = {status} + excluded.{status}",
+            {"server": server_id, "type": test_type, "day": day, "n": count},
+        )
+
+
+def get(conn: Connection, result_id: str) -> TestResult:
+    row = conn.execute(f"SELECT {FIELDS} FROM test_results WHERE id = :id", {"id": result_id}).fetchone()  # noqa: S608
+    if row is None:
+        raise NotFound(f"There is no test result {result_id}.")
+    return _read(row)
+
+
+def listing(
+    conn: Connection,
+    *,
+    after: Cursor | None = None,
+    limit: int = 50,
+    server_id: str | None = None,
+    configuration_id: str | None = None,
+    test_type: str | None = None,
+    status: str | None = None,
+    tool_name: str | None = None,
+    run_id: str | None = None,
+    check_id: str | None = None,
+    severity: str | None = None,
+) -> Listing[TestResult]:
+    equals = {
+        "run_id": run_id, "server_id": server_id, "configuration_id": configuration_id, "tool_name": tool_name,
+        "test_type": test_type, "status": status, "check_id": check_id, "severity": severity,
+    }
+    return paging.select(conn, "test_results", FIELDS, _read, after=after, limit=limit, equals=equals)
+
+
+def for_run(conn: Connection, run_id: str) -> list[TestResult]:
+    """Return all results of a run, oldest first."""
+    sql = f"SELECT {FIELDS} FROM test_results WHERE run_id = :id ORDER BY created_at, id"  # noqa: S608
+    return [_read(row) for row in conn.execute(sql, {"id": run_id})]
+
+
+def last_status(conn: Connection, server_ids: Sequence[str]) -> dict[str, str]:
+    """Return the verdict of each server's newest run that ended, by server id."""
+    if not server_ids:
+        return {}
+    rows = conn.execute(
+        "SELECT wanted.value, (SELECT verdict FROM test_runs WHERE server_id = wanted.value AND verdict IS NOT NULL "
+        "ORDER BY created_at DESC, id DESC LIMIT 1) FROM json_each(:ids) AS wanted",
+        {"ids": dumps(list(server_ids))},
+    )
+    return {row[0]: row[1] for row in rows if row[1] is not None}
+
+
+def daily(conn: Connection, server_ids: Sequence[str], since_day: str) -> list[dict[str, Any]]:
+    """Return the roll-up rows of these servers from a day on."""
+    rows = conn.execute(
+        "SELECT server_id, day, test_type, success, failure, error, timeout FROM test_results_daily "
+        "WHERE server_id IN (SELECT value FROM json_each(:ids)) AND day >= :since ORDER BY server_id, day",
+        {"ids": dumps(list(server_ids)), "since": since_day},
+    )
+    return [dict(row) for row in rows]

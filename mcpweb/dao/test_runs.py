@@ -1,0 +1,138 @@
+"""Table ``test_runs``."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mcpweb.dao import columns, dumps, loads, paging, parameters
+from mcpweb.dao.paging import Cursor, Listing
+from mcpweb.db import Connection
+from mcpweb.errors import NotFound
+
+FIELDS = (
+    "id, server_id, configuration_id, configuration_revision, types, profile, parameters, seed, state, verdict, "
+    "counts, detail, image_id, image_digest, protocol, error, job_id, created_at, started_at, finished_at, created_by"
+)
+_JSON = ("types", "parameters", "counts", "detail", "error")
+NO_COUNTS = {"pass": 0, "fail": 0, "not_applicable": 0, "undecided": 0}
+
+
+@dataclass(frozen=True)
+class TestRun:
+    __test__ = False
+    id: str
+    server_id: str
+    configuration_id: str | None
+    configuration_revision: int | None
+    types: list[str]
+    profile: str
+    parameters: dict[str, Any]
+    seed: int
+    state: str
+    verdict: str | None
+    counts: dict[str, int]
+    detail: dict[str, Any]
+    image_id: str | None
+    image_digest: str | None
+    protocol: str | None
+    error: dict[str, Any] | None
+    job_id: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    created_by: str
+
+    @property
+    def finished(self) -> bool:
+        return self.state not in ("queued", "running")
+
+    @classmethod
+    def new(
+        cls, *, id: str, server_id: str, configuration_id: str, configuration_revision: int, types: list[str],
+        profile: str, parameters: dict[str, Any], seed: int, job_id: str, created_at: str, created_by: str,
+    ) -> TestRun:
+        """Return a run that waits."""
+        return cls(
+            id=id, server_id=server_id, configuration_id=configuration_id,
+            configuration_revision=configuration_revision, types=types, profile=profile, parameters=parameters,
+            seed=seed, state="queued", verdict=None, counts=dict(NO_COUNTS), detail={}, image_id=None,
+            image_digest=None, protocol=None, error=None, job_id=job_id, created_at=created_at, started_at=None,
+            finished_at=None, created_by=created_by,
+        )
+
+
+def _read(row: Mapping[str, Any]) -> TestRun:
+    fields = dict(row)
+    for name in _JSON:
+        fields[name] = loads(fields[name])
+    return TestRun(**fields)
+
+
+def insert(conn: Connection, run: TestRun) -> None:
+    fields = asdict(run)
+    for name in _JSON:
+        fields[name] = None if fields[name] is None else dumps(fields[name])
+    conn.execute(f"INSERT INTO test_runs ({columns(fields)}) VALUES ({parameters(fields)})", fields)  # noqa: S608
+
+
+def get(conn: Connection, run_id: str) -> TestRun:
+    row = conn.execute(f"SELECT {FIELDS} FROM test_runs WHERE id = :id", {"id": run_id}).fetchone()  # noqa: S608
+    if row is None:
+        raise NotFound(f"There is no test run {run_id}.")
+    return _read(row)
+
+
+def listing(
+    conn: Connection,
+    *,
+    after: Cursor | None = None,
+    limit: int = 50,
+    server_id: str | None = None,
+    state: str | None = None,
+    verdict: str | None = None,
+) -> Listing[TestRun]:
+    equals = {"server_id": server_id, "state": state, "verdict": verdict}
+    return paging.select(conn, "test_runs", FIELDS, _read, after=after, limit=limit, equals=equals)
+
+
+def begin(conn: Connection, run_id: str, *, image_id: str, image_digest: str | None, at: str) -> None:
+    conn.execute(
+        "UPDATE test_runs SET state = 'running', started_at = :at, image_id = :image_id, image_digest = :digest "
+        "WHERE id = :id",
+        {"id": run_id, "at": at, "image_id": image_id, "digest": image_digest},
+    )
+
+
+def set_progress(conn: Connection, run_id: str, *, counts: Mapping[str, int], detail: Mapping[str, Any]) -> None:
+    conn.execute(
+        "UPDATE test_runs SET counts = :counts, detail = :detail WHERE id = :id",
+        {"id": run_id, "counts": dumps(counts), "detail": dumps(detail)},
+    )
+
+
+def finish(
+    conn: Connection,
+    run_id: str,
+    *,
+    state: str,
+    verdict: str,
+    counts: Mapping[str, int],
+    detail: Mapping[str, Any],
+    protocol: str | None,
+    error: Mapping[str, Any] | None,
+    at: str,
+) -> None:
+    conn.execute(
+        "UPDATE test_runs SET state = :state, verdict = :verdict, counts = :counts, detail = :detail, "
+        "protocol = :protocol, error = :error, finished_at = :at WHERE id = :id",
+        {
+            "id": run_id, "state": state, "verdict": verdict, "counts": dumps(counts), "detail": dumps(detail),
+            "protocol": protocol, "error": None if error is None else dumps(error), "at": at,
+        },
+    )
+
+
+def delete_partial(conn: Connection, run_id: str) -> None:
+    """Delete the results of a run that begins again."""
+    conn.execute("DELETE FROM test_results WHERE run_id = :id", {"id": run_id})

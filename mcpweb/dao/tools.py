@@ -1,0 +1,55 @@
+"""Table ``tools``: the tool definitions of a server as last received."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mcpweb import clock
+from mcpweb.dao import dumps, loads
+from mcpweb.db import Connection
+
+FIELDS = "server_id, name, position, definition, seen_at"
+
+
+@dataclass(frozen=True)
+class Tool:
+    server_id: str
+    name: str
+    position: int
+    definition: dict[str, Any]
+    seen_at: str
+
+
+def _read(row: Mapping[str, Any]) -> Tool:
+    return Tool(**(dict(row) | {"definition": loads(row["definition"])}))
+
+
+def replace(conn: Connection, server_id: str, definitions: Sequence[Mapping[str, Any]]) -> None:
+    """Store the list as received, in its order."""
+    conn.execute("DELETE FROM tools WHERE server_id = :id", {"id": server_id})
+    now = clock.now()
+    conn.executemany(
+        "INSERT INTO tools (server_id, name, position, definition, seen_at) "
+        "VALUES (:server_id, :name, :position, :definition, :seen_at)",
+        [
+            {"server_id": server_id, "name": str(d.get("name", "")), "position": at, "definition": dumps(d), "seen_at": now}
+            for at, d in enumerate(definitions)
+        ],
+    )
+
+
+def listing(conn: Connection, server_id: str) -> list[Tool]:
+    sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id ORDER BY position"  # noqa: S608
+    return [_read(row) for row in conn.execute(sql, {"id": server_id})]
+
+
+def find(conn: Connection, server_id: str, name: str) -> Tool | None:
+    sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id AND name = :name LIMIT 1"  # noqa: S608
+    row = conn.execute(sql, {"id": server_id, "name": name}).fetchone()
+    return None if row is None else _read(row)
+
+
+def any_of(conn: Connection, server_id: str) -> bool:
+    """Tell whether a list of this server is stored."""
+    return conn.execute("SELECT 1 FROM tools WHERE server_id = :id LIMIT 1", {"id": server_id}).fetchone() is not None
