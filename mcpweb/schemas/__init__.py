@@ -1,0 +1,1 @@
+"""What comes in, checked; what goes out, in one shape for API and command line."""

@@ -1,0 +1,149 @@
+"""Rows as JSON objects, the same for the API and for ``--json``. Wire objects of MCP stay as they are."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from mcpweb.clock import rfc3339
+
+if TYPE_CHECKING:
+    from mcpweb.dao.accounts import Session, Token, User
+    from mcpweb.dao.audit import AuditRow
+    from mcpweb.dao.configurations import Configuration, Revision
+    from mcpweb.dao.jobs import Job
+    from mcpweb.dao.servers import Server
+    from mcpweb.dao.test_results import TestResult
+    from mcpweb.dao.test_runs import TestRun
+    from mcpweb.dao.test_types import TestTypeRow
+    from mcpweb.dao.tools import Tool
+    from mcpweb.errors import Failure
+    from mcpweb.pluginhost import PluginRecord
+
+Object = dict[str, Any]
+
+
+def problem_object(failure: Failure) -> Object:
+    """Return a failure as problem+json (RFC 9457)."""
+    return {
+        "type": "about:blank",
+        "title": failure.title,
+        "status": failure.status,
+        "detail": failure.sentence,
+        "code": failure.code,
+        "errors": [{"pointer": error.pointer, "detail": error.detail} for error in failure.errors],
+    }
+
+
+def server_object(row: Server) -> Object:
+    return {
+        "id": row.id, "name": row.name, "description": row.description, "image": row.image, "status": row.status,
+        "status_detail": row.status_detail, "wanted": row.wanted, "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at), "last_health_check": rfc3339(row.last_health_check),
+        "seen_at": rfc3339(row.seen_at), "container_id": row.container_id, "image_id": row.image_id,
+        "image_digest": row.image_digest, "protocol": row.protocol, "metadata": row.metadata,
+        "created_by": row.created_by, "revision": row.revision,
+    }
+
+
+def configuration_object(row: Configuration) -> Object:
+    return {
+        "id": row.id, "server_id": row.server_id, "name": row.name, "description": row.description,
+        "config_data": row.config_data, "is_active": row.is_active, "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at), "created_by": row.created_by, "revision": row.revision,
+    }
+
+
+def revision_object(row: Revision) -> Object:
+    return {
+        "configuration_id": row.configuration_id, "revision": row.revision, "config_data": row.config_data,
+        "created_at": rfc3339(row.created_at), "created_by": row.created_by,
+    }
+
+
+def tool_object(row: Tool) -> Object:
+    """Return the definition as received, with when it was seen; a tool cannot overwrite our fields."""
+    return {**row.definition, "name": row.name, "server_id": row.server_id, "seen_at": rfc3339(row.seen_at)}
+
+
+def job_object(row: Job) -> Object:
+    return {
+        "id": row.id, "kind": row.kind, "state": row.state, "progress": row.progress, "message": row.message,
+        "result": row.result, "error": row.error, "subject": row.subject, "created_at": rfc3339(row.created_at),
+        "finished_at": rfc3339(row.finished_at),
+    }
+
+
+def test_run_object(row: TestRun, results: Iterable[TestResult] | None = None) -> Object:
+    """Return a run; ``results`` is a list where it was asked for, else null."""
+    return {
+        "id": row.id, "server_id": row.server_id, "configuration_id": row.configuration_id,
+        "configuration_revision": row.configuration_revision, "types": row.types, "profile": row.profile,
+        "parameters": row.parameters, "seed": row.seed, "state": row.state, "verdict": row.verdict,
+        "counts": row.counts, "detail": row.detail, "image_id": row.image_id, "image_digest": row.image_digest,
+        "protocol": row.protocol, "error": row.error, "job_id": row.job_id, "created_at": rfc3339(row.created_at),
+        "started_at": rfc3339(row.started_at), "finished_at": rfc3339(row.finished_at), "created_by": row.created_by,
+        "results": None if results is None else [result_object(result) for result in results],
+    }
+
+
+test_run_object.__test__ = False  # type: ignore[attr-defined]
+
+
+def result_object(row: TestResult) -> Object:
+    return {
+        "id": row.id, "run_id": row.run_id, "server_id": row.server_id, "configuration_id": row.configuration_id,
+        "test_type": row.test_type, "check_id": row.check_id, "tool_name": row.tool_name, "status": row.status,
+        "severity": row.severity, "input_data": row.input_data, "output_data": row.output_data,
+        "error_message": row.error_message, "execution_time_ms": row.execution_time_ms,
+        "created_at": rfc3339(row.created_at), "created_by": row.created_by,
+    }
+
+
+def test_type_object(row: TestTypeRow) -> Object:
+    return {
+        "name": row.name, "title": row.title, "description": row.description, "plugin": row.plugin,
+        "installed": row.installed,
+    }
+
+
+test_type_object.__test__ = False  # type: ignore[attr-defined]
+
+
+def user_object(row: User) -> Object:
+    return {
+        "id": row.id, "name": row.name, "role": row.role, "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at), "disabled_at": rfc3339(row.disabled_at), "created_by": row.created_by,
+    }
+
+
+def session_object(row: Session) -> Object:
+    """Return a session; its id is the first part of the hash, which opens nothing."""
+    return {
+        "id": row.id_hash[:16], "user_id": row.user_id, "created_at": rfc3339(row.created_at),
+        "seen_at": rfc3339(row.seen_at), "expires_at": rfc3339(row.expires_at), "ip": row.ip,
+        "user_agent": row.user_agent,
+    }
+
+
+def token_object(row: Token) -> Object:
+    return {
+        "id": row.id, "user_id": row.user_id, "name": row.name, "role": row.role,
+        "created_at": rfc3339(row.created_at), "expires_at": rfc3339(row.expires_at),
+        "last_used_at": rfc3339(row.last_used_at), "revoked_at": rfc3339(row.revoked_at),
+    }
+
+
+def audit_object(row: AuditRow) -> Object:
+    return {
+        "seq": row.seq, "at": rfc3339(row.at), "actor": row.actor, "actor_kind": row.actor_kind, "ip": row.ip,
+        "request_id": row.request_id, "action": row.action, "target": row.target, "detail": row.detail,
+        "prev_hash": row.prev_hash, "hash": row.hash,
+    }
+
+
+def plugin_object(record: PluginRecord) -> Object:
+    return {
+        "name": record.name, "state": record.state, "source": record.source, "origin": record.origin,
+        "version": record.version, "description": record.description, "hooks": list(record.hooks),
+        "load_ms": round(record.load_ms, 1), "error": record.error,
+    }
