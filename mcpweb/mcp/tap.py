@@ -1,0 +1,87 @@
+"""Everything that crosses a session's wire: frames with time and size, lines that are no protocol, the last of stderr."""
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+from mcpweb.contracts import Frame
+
+FRAMES_KEPT = 2000
+DATA_KEPT = 64 * 1024
+BAD_KEPT = 20
+STDERR_KEPT = 64 * 1024
+
+
+class Tap:
+    """Written by the loop thread, read from any. Times are time.monotonic_ns()."""
+
+    def __init__(self) -> None:
+        self._frames: deque[Frame] = deque(maxlen=FRAMES_KEPT)
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._bad: list[bytes] = []
+        self.bad_count = 0
+        self._stderr = bytearray()
+        self.opened_at = time.monotonic_ns()
+        self.first_received_at: int | None = None
+        self.closed = False
+
+    def frame(self, direction: Literal["sent", "received"], data: bytes, message: Any) -> None:
+        """Note one frame."""
+        now = time.monotonic_ns()
+        if direction == "received" and self.first_received_at is None:
+            self.first_received_at = now
+        small = len(data) <= DATA_KEPT
+        self._frames.append(Frame(now, direction, len(data), data if small else data[:DATA_KEPT], message if small else None))
+        if self._waiting:
+            with self._changed:
+                self._changed.notify_all()
+
+    def bad_line(self, line: bytes) -> None:
+        """Note a line on stdout that is not a JSON-RPC message."""
+        self.bad_count += 1
+        if len(self._bad) < BAD_KEPT:
+            self._bad.append(line[:500])
+
+    def stderr(self, data: bytes) -> None:
+        self._stderr += data
+        if len(self._stderr) > 2 * STDERR_KEPT:
+            del self._stderr[:-STDERR_KEPT]
+
+    def end(self) -> None:
+        """Wake everybody who waits for a frame that will not come."""
+        self.closed = True
+        with self._changed:
+            self._changed.notify_all()
+
+    def frames(self) -> list[Frame]:
+        return list(self._frames)
+
+    def bad_lines(self) -> list[bytes]:
+        return list(self._bad)
+
+    def stderr_tail(self) -> str:
+        return bytes(self._stderr[-STDERR_KEPT:]).decode(errors="replace")
+
+    def wait(self, wanted: Callable[[Frame], bool], deadline_s: float) -> Frame | None:
+        """Return the first received frame that fits, old ones too; None after the deadline or the end."""
+        until = time.monotonic() + deadline_s
+        seen = 0
+        with self._changed:
+            self._waiting += 1
+            try:
+                while True:
+                    frames = list(self._frames)
+                    for frame in frames:
+                        if frame.at > seen and frame.direction == "received" and wanted(frame):
+                            return frame
+                    seen = frames[-1].at if frames else 0
+                    left = until - time.monotonic()
+                    if left <= 0 or self.closed:
+                        return None
+                    self._changed.wait(min(left, 0.1))
+            finally:
+                self._waiting -= 1
