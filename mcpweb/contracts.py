@@ -8,7 +8,10 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
+
+from mcpweb.errors import InvalidInput
 
 Json = Any
 Role = Literal["viewer", "operator", "admin"]
@@ -338,6 +341,14 @@ class Runtime(ABC):
     @abstractmethod
     def events(self, instance: str, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
         """Yield events of this instance's containers until ``stop()``; raises RuntimeUnavailable when cut."""
+
+    def load_image(self, archive: Path) -> None:
+        """Load an image archive made by ``docker save`` or the demo's builder. Raises InvalidInput where it cannot."""
+        raise InvalidInput(f"The runtime {self.name} does not load image archives.")
+
+    def save_image(self, reference: str, archive: Path) -> None:
+        """Write a local image as an archive. Raises ImageMissing, InvalidInput where it cannot."""
+        raise InvalidInput(f"The runtime {self.name} does not save images.")
 
     @abstractmethod
     def cleanup(self, instance: str) -> None:

@@ -9,7 +9,7 @@ import json
 import socket
 from typing import TYPE_CHECKING
 
-from mcpweb.plugin import NotFound, RuntimeConflict, RuntimeProtocolError
+from mcpweb.plugin import NotFound, RuntimeConflict, RuntimeProtocolError, RuntimeUnavailable
 
 from .faults import EngineRefused
 
@@ -53,9 +53,13 @@ def _upgrade(sock: socket.socket, container_id: str, stdin: bool, version: str) 
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
         raise RuntimeProtocolError(f"The container engine answered an attach with {status_line[:80]!r}.")
     status = int(words[1])
-    if status in (101, 200):
+    if status == 101 or (status == 200 and "application/vnd.docker." in fields.lower()):
         return
+    if status < 400:
+        raise RuntimeProtocolError("The container engine answered an attach with something that is not a stream.")
     message = _message(sock, fields)
+    if status in (502, 503, 504):
+        raise RuntimeUnavailable(f"Something in front of the container engine answered {status}: {message}")
     if status == 404:
         raise NotFound(f"The container to attach to is gone: {message}")
     if status == 409:

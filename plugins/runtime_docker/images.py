@@ -4,9 +4,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcpweb.plugin import Failure, ImageFacts, ImageMissing, NotFound, Progress, PullFailed, RuntimeConflict
+from mcpweb.plugin import Failure, ImageFacts, ImageMissing, InvalidInput, NotFound, Progress, PullFailed, RuntimeConflict
 
 from . import faults
 from .containers import missing
@@ -19,6 +20,7 @@ _REFERENCE = re.compile(
     r"(?P<repository>[a-zA-Z0-9][a-zA-Z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*)"
     r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+ARCHIVE_S = 300.0
 _LOCAL = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 
 
@@ -98,6 +100,32 @@ _REASONS = (
     (r"no space left", "The engine's disk is full.", "Free space where the engine keeps its data."),
     (r"no matching manifest", "The image {reference} does not exist for this machine's processor.", "Use another image."),
 )
+
+
+def load(engine: Engine, archive: Path) -> None:
+    """Load an image archive into the engine."""
+
+    def work(client: Client) -> None:
+        with open(archive, "rb") as data:
+            for line in client.load_image(data):
+                if "error" in line:
+                    raise InvalidInput(f"The engine refuses the image archive: {str(line['error'])[:300]}")
+
+    engine.call("load an image", work, deadline_s=ARCHIVE_S)
+
+
+def save(engine: Engine, reference: str, archive: Path) -> None:
+    """Write an image the engine has as an archive. Raises ImageMissing."""
+
+    def work(client: Client) -> None:
+        with open(archive, "wb") as out:
+            for chunk in client.get_image(reference):
+                out.write(chunk)
+
+    try:
+        engine.call("save an image", work, deadline_s=ARCHIVE_S)
+    except (ImageMissing, NotFound):
+        raise missing(reference) from None
 
 
 def _failed(reference: str, reason: str) -> Failure:

@@ -77,5 +77,11 @@ class DockerRuntime(Runtime):
     def events(self, instance: str, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
         return self._events.listen(instance, stop)
 
+    def load_image(self, archive: Path) -> None:
+        images.load(self._engine, archive)
+
+    def save_image(self, reference: str, archive: Path) -> None:
+        images.save(self._engine, reference, archive)
+
     def cleanup(self, instance: str) -> None:
         grounds.cleanup(self._engine, instance)

@@ -1,0 +1,43 @@
+"""Settings of gunicorn: threads, preloaded and frozen before fork, nothing of ours open, no control socket."""
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+from typing import Any
+
+from mcpweb.settings import load
+from mcpweb.supervisor import LIFELINE
+
+_settings = load()
+
+worker_class = "gthread"
+workers = _settings.web_workers
+threads = 64
+preload_app = True
+control_socket_disable = True
+graceful_timeout = 10
+timeout = 60
+keepalive = 5
+max_requests = 0
+limit_request_line = 8190
+limit_request_fields = 60
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - gunicorn's heartbeat file
+accesslog = None
+loglevel = "warning"
+proc_name = "mcpweb"
+
+
+def when_ready(server: Any) -> None:
+    """Freeze what is loaded, so that forks share it, and leave when the supervisor is gone."""
+    gc.collect()
+    gc.freeze()
+    given = os.environ.get(LIFELINE)
+    if given is not None:
+
+        def watch() -> None:
+            os.read(int(given), 1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=watch, name="lifeline", daemon=True).start()
