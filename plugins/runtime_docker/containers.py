@@ -130,7 +130,7 @@ class Containers:
             try:
                 self._engine.call(
                     "remove a container",
-                    lambda client: client.remove_container(one, v=True, force=True),
+                    lambda client: client.send_empty("DELETE", f"/containers/{one}", v="true", force="true"),
                     deadline_s=left(),
                 )
                 return

@@ -59,9 +59,8 @@ class Events:
 
     def _still_there(self) -> None:
         """A stream that is silent may be dead: ask. Raises RuntimeUnavailable."""
-        health = self._engine.health()
-        if not health.reachable:
-            raise RuntimeUnavailable(health.detail)
+        deadline_s = self._engine.deadlines.health
+        self._engine.call("answer", lambda client: client.version(), deadline_s=deadline_s, probe=True)
 
 
 def _read(message: dict[str, Any]) -> RuntimeEvent | None:

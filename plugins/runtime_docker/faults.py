@@ -45,11 +45,11 @@ def translate(error: Exception, what: str) -> Failure:
     if isinstance(error, errors.APIError):
         return _answer(error)
     causes = _causes(error)
-    if _has(causes, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
-        return RuntimeTimeout(f"The container engine did not {what} in time.")
-    place = _unreachable(causes)
+    place = _unreachable(causes)  # before time-outs: urllib3 counts a refused connection as one
     if place is not None:
         return place
+    if _has(causes, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
+        return RuntimeTimeout(f"The container engine did not {what} in time.")
     broken = (http.client.HTTPException, requests.exceptions.ChunkedEncodingError, urllib3.exceptions.HTTPError)
     if _has(causes, http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
         return RuntimeUnavailable("The container engine closed the connection without an answer.")

@@ -1,11 +1,12 @@
 """Samples of what a container uses, from the engine's stream."""
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mcpweb.plugin import NotFound, Stats, clock
+from mcpweb.plugin import NotFound, RuntimeTimeout, Stats, clock
 
 from .containers import checked
 
@@ -18,13 +19,18 @@ def stats(engine: Engine, containers: Containers, container_id: str, stop: Calla
     """Yield about one sample a second until ``stop()`` or the container ends. Raises NotFound."""
     one = checked(container_id)
     before: tuple[float, int] | None = None
+    heard = time.monotonic()
+    silence = engine.deadlines.stream_silence
     stream = engine.stream("send stats", lambda client: client.stats(one, decode=True, stream=True))
     try:
         for sample in stream:
             if stop():
                 return
             if sample is None:
+                if time.monotonic() - heard > silence:
+                    raise RuntimeTimeout(f"The container engine sent no stats for {silence:g} s.")
                 continue
+            heard = time.monotonic()
             now = _cpu(sample)
             if now is None:
                 if not _runs(containers, one):

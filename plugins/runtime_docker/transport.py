@@ -101,6 +101,13 @@ class Client(docker.api.client.APIClient):
         kwargs["allow_redirects"] = False
         return super().send(request, **kwargs)
 
+    def send_empty(self, method: str, path: str, **params: Any) -> None:
+        """Send a request whose only good answer is an empty one. Raises ValueError for any other good one."""
+        response = self.request(method, self._url(path), params=params)
+        self._raise_for_status(response)
+        if response.status_code != 204:
+            raise ValueError(f"{method} was answered with status {response.status_code}")
+
     def send_json(self, method: str, path: str, body: Mapping[str, Any], **params: Any) -> Any:
         """Send a JSON body as it is to a path of the Engine API and return the decoded answer."""
         response = self.request(method, self._url(path), json=body, params=params)

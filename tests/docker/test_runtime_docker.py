@@ -1,0 +1,55 @@
+"""The Docker runtime keeps the contract, on a real engine."""
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
+
+from mcpweb.contracts import ConfigData, ContainerIntent, Runtime
+from mcpweb.testing.contracts import Mode, RuntimeContract
+
+
+class TestDockerRuntime(RuntimeContract):
+    @pytest.fixture(autouse=True)
+    def _image(self, docker_session: Any, fixture_image: str) -> None:
+        self.session, self.ref = docker_session, fixture_image
+
+    @pytest.fixture
+    def runtime(self) -> Runtime:  # type: ignore[override]
+        return DockerRuntime(os.environ.get("DOCKER_HOST", ""))
+
+    @pytest.fixture
+    def absent_runtime(self, tmp_path: Path) -> Runtime:
+        return DockerRuntime(f"unix://{tmp_path}/nobody.sock")
+
+    @pytest.fixture
+    def make(self, make: Any, runtime: Runtime) -> Any:
+        import docker
+
+        instances = set()
+
+        def making(mode: Mode = "stdio", **changes: Any) -> ContainerIntent:
+            intent = make(mode, **changes)
+            instances.add(intent.instance)
+            self.session.instances.append(intent.instance)
+            return intent
+
+        yield making
+        client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
+        for volume in client.volumes.list(filters={"label": "mcpweb.instance"}):
+            if volume.attrs["Labels"]["mcpweb.instance"] in instances:
+                volume.remove(force=True)
+        client.close()
+
+    def intent_for(self, mode: Mode) -> ContainerIntent:
+        config = {
+            "stdio": ConfigData(),
+            "http": ConfigData(transport="http", port=8000, network="published", command=("http",)),
+            "exits": ConfigData(command=("exit", "7")),
+            "cannot start": ConfigData(user="nobody-of-that-name"),
+        }[mode]
+        return replace(self.session.intent(self.ref, config), instance="ins_contract")
