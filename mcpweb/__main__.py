@@ -1,4 +1,5 @@
 """``python -m mcpweb`` is the command line."""
 from mcpweb.cli import main
 
-main()
+if __name__ == "__main__":  # a run child imports this module without running it
+    main()

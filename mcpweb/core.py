@@ -5,24 +5,20 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mcpweb import instance as instances
 from mcpweb import paths
 from mcpweb import settings as settings_module
-from mcpweb.contracts import Runtime, TestContext, TestOutcome, TestType
+from mcpweb.contracts import Runtime, TestType
 from mcpweb.dao import plugin_events, test_types
 from mcpweb.db import Database, driver, migrate
 from mcpweb.errors import Failure, PluginBroken, RuntimeUnavailable, StorageUnusable
 from mcpweb.events import Event
-from mcpweb.hookspecs import hookimpl
 from mcpweb.instance import Instance
 from mcpweb.line import Line
-from mcpweb.pluginhost import PluginHost
+from mcpweb.pluginhost import CoreHooks, PluginHost
 from mcpweb.settings import Settings
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +91,7 @@ def open_core(settings: Settings | None = None, role: RoleOfProcess = "cli", *, 
 def load_plugins(settings: Settings) -> PluginHost:
     """Load all plugins without a database (run children, ``plugins list`` on a broken installation)."""
     host = PluginHost(settings)
-    host.register(_core_plugin(), "core", source="core")
+    host.register(CoreHooks(), "core", source="core")  # type: ignore[arg-type]
     host.load(paths.PLUGINS)
     return host
 
@@ -174,18 +170,3 @@ def _recorder(core: Core):  # type: ignore[no-untyped-def]
             log.warning("the fault of plugin %s in %s could not be recorded", plugin, hook)
 
     return record
-
-
-class CoreHooks:
-    """The core's own last word in hooks that need one."""
-
-    mcpweb_api = 1
-    __file__ = __file__
-
-    @hookimpl(trylast=True)
-    def mcpweb_run_test(self, test_type: TestType, context: TestContext) -> TestOutcome:
-        return TestOutcome(tuple(test_type.run(context)))
-
-
-def _core_plugin() -> ModuleType:
-    return CoreHooks()  # type: ignore[return-value]

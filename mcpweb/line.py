@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import select
 import socket
 import tempfile
 import threading
@@ -101,13 +102,10 @@ class Line:
 
 
 def _gone(sock: socket.socket) -> bool:
-    """An idle connection that is readable was closed by the worker (it never speaks first)."""
-    try:
-        return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) is not None
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+    """An idle connection that is readable was closed by the worker, which never speaks first."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN | select.POLLHUP)
+    return bool(poll.poll(0))
 
 
 def describe(failure: errors.Failure) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from typing import Any
 import pluggy
 
 from mcpweb import pluginprobe
+from mcpweb.contracts import TestContext, TestOutcome, TestType
 from mcpweb.errors import Failure, PluginBroken
-from mcpweb.hookspecs import API_VERSION, PROJECT, Specs
+from mcpweb.hookspecs import API_VERSION, PROJECT, Specs, hookimpl
 from mcpweb.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,30 @@ class PluginHost:
         folder = self._settings.plugins_dir
         for path in folder_plugins(folder) if folder else ():
             self._enter(path.stem, "folder", str(path), lambda path=path: import_folder(path.stem, path), version="")
+
+    def to_child(self) -> list[list[str]]:
+        """Return what a run child needs to load the same plugins: [name, source, origin]."""
+        return [[r.name, r.source, r.origin] for r in self.records.values() if r.state == "loaded"]
+
+    @classmethod
+    def in_child(cls, described: list[list[str]]) -> PluginHost:
+        """Load what ``to_child`` described; a plugin that fails is left out, as its test types then say."""
+        host = cls.__new__(cls)
+        host._manager = pluggy.PluginManager(PROJECT)
+        host._manager.add_hookspecs(Specs)
+        host.records, host.on_error, host._ready_with = {}, None, None
+        for name, source, origin in described:
+            try:
+                if source == "core":
+                    module: Any = CoreHooks()
+                elif source == "installed":
+                    module = importlib.import_module(origin.split(":")[0])
+                else:
+                    module = import_folder(name, Path(origin).parent if origin.endswith("__init__.py") else Path(origin))
+                host.register(module, name, source=source)
+            except Exception:
+                log.warning("plugin %s does not load in the run's process", name, exc_info=True)
+        return host
 
     def register(self, module: ModuleType, name: str, *, source: str = "registered") -> PluginRecord:
         """Register a module that is already imported (tests, embedding). Raises PluginBroken."""
@@ -217,6 +242,17 @@ class PluginHost:
         log.warning("plugin %s failed in %s", name, hook, exc_info=error)
         if self.on_error is not None:
             self.on_error(name, hook, f"{type(error).__name__}: {error}"[:2000])
+
+
+class CoreHooks:
+    """The core's own last word in hooks that need one."""
+
+    mcpweb_api = API_VERSION
+    __file__ = __file__
+
+    @hookimpl(trylast=True)
+    def mcpweb_run_test(self, test_type: TestType, context: TestContext) -> TestOutcome:
+        return TestOutcome(tuple(test_type.run(context)))
 
 
 def import_folder(name: str, path: Path) -> ModuleType:

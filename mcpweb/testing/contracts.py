@@ -124,7 +124,13 @@ class RuntimeContract(ABC):
     @abstractmethod
     def intent_for(self, mode: Mode) -> ContainerIntent:
         """Return what to run: an MCP server over stdio or http that writes a line to stderr first; one that exits
-        with code 7 at once; one the engine refuses to start. ``unique`` makes names and instance its own."""
+        with code 7 at once; one the engine refuses to start."""
+
+    def clear(self, runtime: Runtime, instance: str) -> None:
+        """Remove everything of an instance after a test; a runtime with volumes removes them as well."""
+        for state in runtime.containers(instance):
+            runtime.remove(state.id)
+        runtime.cleanup(instance)
 
     @pytest.fixture
     def make(self, runtime: Runtime) -> Iterator[Any]:
@@ -140,9 +146,7 @@ class RuntimeContract(ABC):
 
         yield make
         for one in instances:
-            for state in runtime.containers(one):
-                runtime.remove(state.id)
-            runtime.cleanup(one)
+            self.clear(runtime, one)
 
     # Looking
 

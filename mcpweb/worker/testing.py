@@ -7,8 +7,8 @@ from typing import Any
 
 from mcpweb import clock
 from mcpweb.bench import parent
-from mcpweb.bench.parent import CheckResultRow, RunRequest
-from mcpweb.contracts import SEVERITIES
+from mcpweb.bench.rows import CheckResultRow, RunRequest
+from mcpweb.contracts import SEVERITIES, Actor
 from mcpweb.core import Core
 from mcpweb.dao import configurations, servers, test_results, test_runs
 from mcpweb.dao.jobs import Job
@@ -123,9 +123,7 @@ def _end(
     core.announce(TestRunFinished(job.created_by, run.id, run.server_id, verdict))
 
 
-def _asker(job: Job):  # type: ignore[no-untyped-def]
-    from mcpweb.contracts import Actor
-
+def _asker(job: Job) -> Actor:
     return Actor(name=job.created_by, role="admin", via="system")
 
 

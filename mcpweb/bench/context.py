@@ -1,0 +1,171 @@
+"""What a test type holds in its hands: a server under test, fresh containers, sessions, plain HTTP."""
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mcpweb.contracts import ConfigData, ContainerState, Frame, ImageFacts, TestContext, TestSession, TestType
+from mcpweb.errors import Cancelled, Failure, TestError
+from mcpweb.mcp import session as sessions
+
+if TYPE_CHECKING:
+    from mcpweb.bench.child import Parent
+
+HTTP_BYTES = 1 << 20
+
+
+class Session(TestSession):
+    """A fresh container with its session; ends with the run at the latest."""
+
+    def __init__(self, parent: Parent, launched: Mapping[str, Any], session: sessions.Session) -> None:
+        self._parent = parent
+        self._session = session
+        self._closed = False
+        self.container_id = launched["container_id"]
+        self.endpoint: str | None = launched["endpoint"]
+        self.era = session.era  # type: ignore[assignment]
+        self.protocol = session.protocol
+        self.silent_probe = session.silent_probe
+        self.server_info = session.server_info
+        self.capabilities = session.capabilities
+        self.instructions = session.instructions
+        self.timings_ms = {**launched["timings_ms"], **session.timings_ms}
+
+    def request(self, method: str, params: Mapping[str, Any] | None = None, *, deadline_s: float = 10) -> Any:
+        return self._session.request(method, params, deadline_s=deadline_s)
+
+    def listing(self, what: str) -> list[Any]:
+        return self._session.listing(what)
+
+    def call(self, tool: str, arguments: Mapping[str, Any], *, deadline_s: float = 30) -> Any:
+        return self._session.call(tool, arguments, deadline_s=deadline_s)
+
+    def send_raw(self, data: bytes | Mapping[str, Any]) -> None:
+        self._session.send_raw(data)
+
+    def frames(self) -> list[Frame]:
+        return self._session.frames()
+
+    def wait_frame(self, wanted: Callable[[Frame], bool], *, deadline_s: float) -> Frame | None:
+        return self._session.wait_frame(wanted, deadline_s=deadline_s)
+
+    def bad_lines(self) -> list[bytes]:
+        return self._session.bad_lines()
+
+    def stderr(self) -> str:
+        return self._session.stderr()
+
+    def close_stdin(self) -> None:
+        self._session.close_stdin()
+
+    def inspect(self) -> ContainerState:
+        return ContainerState(**self._parent.ask("inspect", container_id=self.container_id)[0])
+
+    def stop(self, grace_s: float = 5.0) -> ContainerState | None:
+        state, _ = self._parent.ask("stop", container_id=self.container_id, grace_s=grace_s)
+        return None if state is None else ContainerState(**state)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._session.close()
+            with contextlib.suppress(Failure):
+                self._parent.ask("remove", container_id=self.container_id)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Context(TestContext):
+    """One test type's context within a run."""
+
+    def __init__(
+        self, parent: Parent, request: Mapping[str, Any], offset: float, share: float, test_type: TestType
+    ) -> None:
+        self._parent = parent
+        self._offset, self._share = offset, share
+        self._until = time.monotonic() + test_type.budget_s.get(request["profile"], 60.0)
+        self._open: list[Session] = []
+        self._type = test_type
+        self.server = request["server"]
+        image = request["image"]
+        self.image = ImageFacts(**{**image, "entrypoint": tuple(image["entrypoint"]), "command": tuple(image["command"]),
+                                   "exposed_ports": tuple(image["exposed_ports"])})
+        self.approved_image_id = request["approved_image_id"]
+        self.config = ConfigData.from_json(request["config"])
+        self.profile = request["profile"]
+        self.parameters = request["parameters"]
+        self.seed = request["seed"]
+        self.protocol = ""
+
+    def fresh(self, *, era: str = "auto", deadline_s: float = 20, **changes: Any) -> Session:
+        launched, fds = self._parent.ask("launch", changes=changes)
+        sock = socket.socket(fileno=fds[0])
+        noted: list[bytes] = []
+        try:
+            if launched["endpoint"] is None:
+                opened = sessions.open_stdio(sock, era=era, deadline_s=deadline_s, on_stderr=noted.append)
+            else:
+                opened = sessions.open_http(
+                    launched["endpoint"], sock, era=era, deadline_s=deadline_s, on_stderr=noted.append
+                )
+        except Failure as failure:
+            failure.container = self._last_state(launched["container_id"])  # type: ignore[attr-defined]
+            failure.stderr = b"".join(noted)[-4000:].decode(errors="replace")  # type: ignore[attr-defined]
+            with contextlib.suppress(Failure):
+                self._parent.ask("remove", container_id=launched["container_id"])
+            raise
+        session = Session(self._parent, launched, opened)
+        self.protocol = self.protocol or session.protocol
+        self._open.append(session)
+        return session
+
+    def _last_state(self, container_id: str) -> ContainerState | None:
+        state = None
+        with contextlib.suppress(Failure):
+            for _ in range(10):
+                state = ContainerState(**self._parent.ask("inspect", container_id=container_id)[0])
+                if not state.running:
+                    break
+                time.sleep(0.05)
+        return state
+
+    def http(
+        self, session: TestSession, method: str, *, headers: Mapping[str, str], body: bytes = b"", deadline_s: float = 10
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        endpoint = getattr(session, "endpoint", None)
+        if endpoint is None:
+            raise TestError("The server does not speak HTTP.")
+        parts = urlsplit(endpoint)
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=deadline_s)
+        try:
+            connection.request(method, parts.path or "/", body=body or None, headers=dict(headers))
+            response = connection.getresponse()
+            kind = response.getheader("Content-Type", "")
+            data = response.read1(HTTP_BYTES) if "event-stream" in kind else response.read(HTTP_BYTES)
+            return response.status, {name.lower(): value for name, value in response.getheaders()}, data
+        except (OSError, http.client.HTTPException) as error:
+            raise TestError(f"The HTTP request failed: {type(error).__name__}.") from error
+        finally:
+            connection.close()
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        if self.remaining_s() <= 0:
+            raise Cancelled(f"The test type {self._type.name} used up its time.")
+        total = None if fraction is None else self._offset + self._share * fraction
+        self._parent.tell("progress", fraction=total, message=f"{self._type.title}: {message}")
+
+    def remaining_s(self) -> float:
+        return self._until - time.monotonic()
+
+    def close_all(self) -> None:
+        for session in self._open:
+            session.close()

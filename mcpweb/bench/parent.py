@@ -1,0 +1,267 @@
+"""The worker's side of a test run: start the child, give it containers, take its verdicts, clean up whatever happens."""
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from mcpweb import wire
+from mcpweb.bench import child
+from mcpweb.bench.rows import CheckResultRow, RunOutcome, RunRequest, from_wire
+from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, Progress, Runtime
+from mcpweb.core import Core
+from mcpweb.errors import Cancelled, Failure, NotFound
+from mcpweb.ids import new_id
+from mcpweb.line import describe
+from mcpweb.services.configurations import config_hash
+
+__all__ = ["CheckResultRow", "RunOutcome", "RunRequest", "execute"]
+
+log = logging.getLogger(__name__)
+
+SILENCE_S = 15.0
+IDLE_FORKSERVER_S = 600.0
+MOST_CONTAINERS = 64
+_CHANGEABLE = frozenset(ConfigData.__dataclass_fields__) - {"mounts", "capabilities", "network", "user", "active_probes"}
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["mcpweb.bench.child", "mcpweb.bench.preload"])
+_idle: threading.Timer | None = None
+_idle_guard = threading.Lock()
+
+
+def execute(
+    core: Core,
+    runtime: Runtime,
+    request: RunRequest,
+    *,
+    on_results: Callable[[Sequence[CheckResultRow]], None],
+    progress: Progress,
+    cancelled: Callable[[], bool],
+) -> RunOutcome:
+    """Carry out a run in a child of its own and return how it ended.
+
+    No container of the run is left, also when the child dies, hangs, or the budget is used up. Raises what
+    ``on_results`` raises.
+    """
+    _keep_forkserver()
+    ours, theirs = socket.socketpair()
+    process = _context.Process(
+        target=child.main, args=(theirs, _described(core, runtime, request)), name=f"run {request.run_id}", daemon=True
+    )
+    process.start()
+    theirs.close()
+    run = _Run(core, runtime, request, ours, on_results, progress)
+    try:
+        return run.serve(process, cancelled)
+    finally:
+        _kill(process)
+        ours.close()
+        run.clean_up()
+        _let_forkserver_go()
+
+
+def _described(core: Core, runtime: Runtime, request: RunRequest) -> dict[str, Any]:
+    image = replace(runtime.image(request.server["image"]), raw={})
+    return {
+        "server": request.server, "config": request.config.to_json(), "types": list(request.types),
+        "profile": request.profile, "parameters": request.parameters, "seed": request.seed,
+        "approved_image_id": request.approved_image_id, "image": asdict(image),
+        "plugins": core.plugins.to_child(),
+    }
+
+
+class _Run:
+    """What happens between the two ends of the pair."""
+
+    def __init__(
+        self,
+        core: Core,
+        runtime: Runtime,
+        request: RunRequest,
+        sock: socket.socket,
+        on_results: Callable[[Sequence[CheckResultRow]], None],
+        progress: Progress,
+    ) -> None:
+        self._core = core
+        self._runtime = runtime
+        self._request = request
+        self._sock = sock
+        self._on_results = on_results
+        self._progress = progress
+        self._containers: set[str] = set()
+        self._launched = 0
+        types = [core.test_types[name] for name in request.types]
+        self.budget_s = sum(t.budget_s.get(request.profile, 60.0) for t in types) + 5.0
+
+    def serve(self, process: Any, cancelled: Callable[[], bool]) -> RunOutcome:
+        """Answer the child until it ends, dies, falls silent or runs out of budget."""
+        until = time.monotonic() + self.budget_s
+        heard = time.monotonic()
+        protocol: str | None = None
+        pending: list[CheckResultRow] = []
+        flushed = time.monotonic()
+        error: dict[str, str] | None = None
+        while True:
+            now = time.monotonic()
+            if pending and (now - flushed > 0.1 or len(pending) >= 100):
+                self._on_results(pending)
+                pending, flushed = [], now
+            if cancelled():
+                error = Cancelled("The run was cancelled.").as_job_error()
+                break
+            if now > until:
+                error = {"code": "budget", "detail": f"The run used up its budget of {self.budget_s:.0f} s."}
+                break
+            if now - heard > SILENCE_S:
+                error = {"code": "run_child_silent", "detail": f"The run's process said nothing for {SILENCE_S:.0f} s."}
+                break
+            self._sock.settimeout(0.05 if pending else 0.25)
+            try:
+                message = self._receive()
+            except TimeoutError:
+                continue
+            except (OSError, ValueError):
+                process.join(2.0)
+                error = {"code": "run_child_died", "detail": _death(process.exitcode)}
+                break
+            heard = time.monotonic()
+            kind = message.get("tell")
+            if kind == "results":
+                pending += [from_wire(row) for row in message["rows"]]
+            elif kind == "progress":
+                with contextlib.suppress(Cancelled):
+                    self._progress(message.get("fraction"), str(message.get("message", ""))[:300])
+            elif kind == "protocol":
+                protocol = str(message["protocol"])
+            elif kind == "end":
+                error = message.get("error")
+                break
+            elif "ask" in message:
+                self._answer(message)
+                heard = time.monotonic()
+        if pending:
+            self._on_results(pending)
+        return RunOutcome(protocol, error)
+
+    def _receive(self) -> dict[str, Any]:
+        """Receive one message; once its first byte is there the rest may take a while."""
+        self._sock.recv(1, socket.MSG_PEEK)
+        self._sock.settimeout(5.0)
+        message, fds = wire.recv(self._sock)
+        for fd in fds:
+            os.close(fd)
+        if not isinstance(message, dict):
+            raise ValueError("the run child sent something unreadable")
+        return message
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        fds: list[int] = []
+        try:
+            answer = {"result": self._do(message["ask"], message, fds)}
+        except Failure as failure:
+            answer = {"failure": describe(failure)}
+        try:
+            self._sock.settimeout(5.0)
+            wire.send(self._sock, answer, fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _do(self, verb: str, message: dict[str, Any], fds: list[int]) -> Any:
+        if verb == "launch":
+            return self._launch(message.get("changes") or {}, fds)
+        container_id = str(message["container_id"])
+        if container_id not in self._containers:
+            raise NotFound("This container does not belong to the run.")
+        if verb == "inspect":
+            return _state(self._runtime.inspect(container_id))
+        if verb == "stop":
+            return _state(self._runtime.stop(container_id, float(message.get("grace_s", 5.0))))
+        if verb == "remove":
+            self._runtime.remove(container_id)
+            return None
+        raise Failure(f"The run child asked for {verb!r}.")
+
+    def _launch(self, changes: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        self._launched += 1
+        if self._launched > MOST_CONTAINERS:
+            raise Failure(f"A run starts at most {MOST_CONTAINERS} containers.", code="too_many_containers")
+        foreign = set(changes) - _CHANGEABLE
+        if foreign:
+            raise Failure(f"A test may not change {', '.join(sorted(foreign))}.", code="not_changeable")
+        config = ConfigData.from_json(self._request.config.to_json() | changes)
+        launched = self._runtime.launch(self._intent(config))
+        self._containers.add(launched.container_id)
+        fds.append(launched.socket.detach())
+        return {
+            "container_id": launched.container_id, "endpoint": launched.endpoint, "timings_ms": launched.timings_ms,
+        }
+
+    def _intent(self, config: ConfigData) -> ContainerIntent:
+        """Return what to run: mounts read-only, volumes replaced by memory, so that a test leaves nothing behind."""
+        binds = tuple(replace(mount, read_only=True) for mount in config.mounts if mount.type == "bind")
+        memory = {mount.target: "64m" for mount in config.mounts if mount.type == "volume"}
+        safe = replace(config, mounts=binds, tmpfs={**config.tmpfs, **memory})
+        server = self._request.server
+        return ContainerIntent(
+            name=f"mcpweb-{server['name']}-{self._core.instance.short}-{new_id('t')[-8:]}",
+            instance=self._core.instance.id, server_id=server["id"], server=server["name"], role="test",
+            image=server["image"], config=safe, config_hash=config_hash(server["image"], config),
+        )
+
+    def clean_up(self) -> None:
+        """Remove every container of the run."""
+        for container_id in self._containers:
+            try:
+                self._runtime.remove(container_id)
+            except Failure as failure:
+                log.warning("container %s of run %s stays: %s", container_id[:12], self._request.run_id, failure.detail)
+
+
+def _state(state: ContainerState | None) -> dict[str, Any] | None:
+    return None if state is None else asdict(state)
+
+
+def _death(code: int | None) -> str:
+    if code is None:
+        return "The run's process closed its line."
+    if code < 0:
+        return f"The run's process was killed by {signal.Signals(-code).name}."
+    return f"The run's process ended with exit code {code}."
+
+
+def _kill(process: Any) -> None:
+    process.join(1.0)
+    if process.is_alive():
+        process.kill()
+        process.join(5.0)
+
+
+def _keep_forkserver() -> None:
+    global _idle
+    with _idle_guard:
+        if _idle is not None:
+            _idle.cancel()
+            _idle = None
+
+
+def _let_forkserver_go() -> None:
+    """Stop the forkserver after ten idle minutes; the next run starts it again."""
+    global _idle
+    from multiprocessing import forkserver
+
+    with _idle_guard:
+        if _idle is not None:
+            _idle.cancel()
+        _idle = threading.Timer(IDLE_FORKSERVER_S, forkserver._forkserver._stop)  # type: ignore[attr-defined]
+        _idle.daemon = True
+        _idle.start()

@@ -1,0 +1,84 @@
+"""Verdicts as they travel from the run child to the worker: plain JSON, evidence capped."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mcpweb.contracts import CheckResult, ConfigData
+
+EVIDENCE_BYTES = 64 * 1024
+_TEXT_CHARS = 8 * 1024
+
+
+@dataclass(frozen=True)
+class CheckResultRow:
+    """A verdict with the test type it belongs to and the severity its check declares."""
+
+    test_type: str
+    severity: str
+    result: CheckResult
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Everything a run child needs to know; no keys, no settings."""
+
+    run_id: str
+    server: dict[str, str]  # id, name, image
+    config: ConfigData
+    types: tuple[str, ...]
+    profile: str
+    parameters: dict[str, Any]
+    seed: int
+    approved_image_id: str | None
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended; ``error`` is None when every test type came to its end."""
+
+    protocol: str | None
+    error: dict[str, str] | None
+
+
+def to_wire(row: CheckResultRow) -> dict[str, Any]:
+    """Return the row as JSON; evidence that is too large is cut and says so."""
+    result = row.result
+    evidence = jsonable(result.evidence)
+    if len(json.dumps(evidence)) > EVIDENCE_BYTES:
+        evidence = {"cut": json.dumps(evidence)[:EVIDENCE_BYTES // 2]}
+    given = jsonable(result.input)
+    if len(json.dumps(given)) > EVIDENCE_BYTES:
+        given = {"cut": json.dumps(given)[:EVIDENCE_BYTES // 2]}
+    return {
+        "test_type": row.test_type, "declared": row.severity, "check_id": result.check_id, "verdict": result.verdict,
+        "summary": result.summary[:2000], "tool": result.tool[:256], "severity": result.severity, "evidence": evidence,
+        "input": given, "duration_ms": result.duration_ms, "timed_out": result.timed_out,
+        "next_step": result.next_step[:2000],
+    }
+
+
+def from_wire(data: Mapping[str, Any]) -> CheckResultRow:
+    """Return the row again. Raises KeyError or TypeError for anything else."""
+    fields = dict(data)
+    test_type, declared = str(fields.pop("test_type")), str(fields.pop("declared"))
+    return CheckResultRow(test_type, declared, CheckResult(**fields))
+
+
+def jsonable(value: Any, depth: int = 0) -> Any:
+    """Return a value as JSON can hold it: bytes as text, long texts cut, deep things named."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str):
+        return value if len(value) <= _TEXT_CHARS else value[:_TEXT_CHARS] + f"… ({len(value)} characters)"
+    if depth > 12:
+        return "…"
+    if isinstance(value, Mapping):
+        return {str(key)[:200]: jsonable(inner, depth + 1) for key, inner in list(value.items())[:200]}
+    if isinstance(value, Sequence | set | frozenset):
+        return [jsonable(inner, depth + 1) for inner in list(value)[:200]]
+    return str(value)[:_TEXT_CHARS]
