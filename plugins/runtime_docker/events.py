@@ -26,9 +26,15 @@ class Events:
         self._guard = threading.Lock()
 
     def listen(self, instance: str, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
-        """Yield events until ``stop()``, after a cut from where it broke. Raises RuntimeUnavailable when cut."""
+        """Yield events from this call on, or from where the last listening broke, until ``stop()``.
+
+        Raises RuntimeUnavailable when cut.
+        """
         with self._guard:
             last = self._last.setdefault(instance, time.time_ns())
+        return self._listen(instance, last, stop)
+
+    def _listen(self, instance: str, last: int, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
         filters = {"type": "container", "label": f"{labels.INSTANCE}={instance}"}
 
         def begin(client: Client) -> Iterator[Any]:

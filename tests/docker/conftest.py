@@ -13,6 +13,7 @@ import pytest
 from mcpweb import paths
 from mcpweb.contracts import ConfigData, ContainerIntent
 from mcpweb.pluginhost import import_folder
+from tests.docker.engine import ADDRESS, remove_containers, remove_networks, remove_volumes
 
 HERE = Path(__file__).parent
 import_folder("runtime_docker", paths.PLUGINS / "runtime_docker")
@@ -22,7 +23,7 @@ from mcpweb_plugins.runtime_docker.runtime import DockerRuntime  # noqa: E402 - 
 
 def engine_line() -> tuple[bool, str]:
     """Return whether an engine answers, and a line that says so."""
-    health = DockerRuntime(os.environ.get("DOCKER_HOST", "")).health()
+    health = DockerRuntime(ADDRESS).health()
     if health.reachable:
         return True, f"docker: engine {health.version}, API {health.api_version}, at {health.address}"
     return False, f"docker: no engine at {health.address}, tests that need one are skipped: {health.detail}"
@@ -91,23 +92,9 @@ def docker_session() -> Iterator[DockerSession]:
 
 
 def _leftovers(session: DockerSession) -> list[str]:
-    import docker
-
-    client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
-    left = []
-    for container in client.containers.list(all=True, filters={"label": f"mcpweb.test={session.label}"}):
-        left.append(f"container {container.name}")
-        container.remove(force=True, v=True)
-    for network in client.networks.list(filters={"label": "mcpweb.instance"}):
-        if network.attrs["Labels"]["mcpweb.instance"] in session.instances:
-            left.append(f"network {network.name}")
-            network.remove()
-    for volume in client.volumes.list(filters={"label": "mcpweb.instance"}):
-        if volume.attrs["Labels"]["mcpweb.instance"] in session.instances:
-            left.append(f"volume {volume.name}")
-            volume.remove()
-    client.close()
-    return left
+    left = [f"container {name}" for name in remove_containers(f"mcpweb.test={session.label}")]
+    left += [f"network {name}" for name in remove_networks(session.instances)]
+    return left + [f"volume {name}" for name in remove_volumes(session.instances)]
 
 
 @pytest.fixture(scope="session")
@@ -120,14 +107,12 @@ def fixture_image(docker_session: DockerSession) -> str:
 
 @pytest.fixture
 def runtime(docker_session: DockerSession) -> DockerRuntime:
-    return DockerRuntime(os.environ.get("DOCKER_HOST", ""))
+    return DockerRuntime(ADDRESS)
 
 
 @pytest.fixture
 def launch(docker_session: DockerSession, runtime: DockerRuntime) -> Iterator[Any]:
     """Return ``launch(intent) -> Launched``; the containers, networks and volumes go with the test."""
-    import docker
-
     instances = set()
 
     def launch(intent: ContainerIntent) -> Any:
@@ -139,8 +124,4 @@ def launch(docker_session: DockerSession, runtime: DockerRuntime) -> Iterator[An
         for state in runtime.containers(instance):
             runtime.remove(state.id)
         runtime.cleanup(instance)
-    client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
-    for volume in client.volumes.list(filters={"label": "mcpweb.instance"}):
-        if volume.attrs["Labels"]["mcpweb.instance"] in instances:
-            volume.remove()
-    client.close()
+    remove_volumes(instances)

@@ -1,7 +1,6 @@
 """The Docker runtime keeps the contract, on a real engine."""
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
 
 from mcpweb.contracts import ConfigData, ContainerIntent, Runtime
 from mcpweb.testing.contracts import Mode, RuntimeContract
+from tests.docker.engine import ADDRESS, remove_volumes
 
 
 class TestDockerRuntime(RuntimeContract):
@@ -20,30 +20,15 @@ class TestDockerRuntime(RuntimeContract):
 
     @pytest.fixture
     def runtime(self) -> Runtime:  # type: ignore[override]
-        return DockerRuntime(os.environ.get("DOCKER_HOST", ""))
+        return DockerRuntime(ADDRESS)
 
     @pytest.fixture
     def absent_runtime(self, tmp_path: Path) -> Runtime:
         return DockerRuntime(f"unix://{tmp_path}/nobody.sock")
 
-    @pytest.fixture
-    def make(self, make: Any, runtime: Runtime) -> Any:
-        import docker
-
-        instances = set()
-
-        def making(mode: Mode = "stdio", **changes: Any) -> ContainerIntent:
-            intent = make(mode, **changes)
-            instances.add(intent.instance)
-            self.session.instances.append(intent.instance)
-            return intent
-
-        yield making
-        client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
-        for volume in client.volumes.list(filters={"label": "mcpweb.instance"}):
-            if volume.attrs["Labels"]["mcpweb.instance"] in instances:
-                volume.remove(force=True)
-        client.close()
+    def clear(self, runtime: Runtime, instance: str) -> None:
+        super().clear(runtime, instance)
+        remove_volumes([instance])
 
     def intent_for(self, mode: Mode) -> ContainerIntent:
         config = {
