@@ -1,0 +1,14 @@
+"""Each event as one JSON log line: the smallest useful plugin, copy it first."""
+import dataclasses
+import json
+import logging
+
+from mcpweb.plugin import Event, hookimpl
+
+mcpweb_api = 1
+
+
+@hookimpl
+def mcpweb_track_event(event: Event) -> None:
+    fields = {"event": type(event).__name__, **dataclasses.asdict(event)}
+    logging.getLogger("mcpweb.events").info(json.dumps(fields))
