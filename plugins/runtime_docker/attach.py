@@ -6,6 +6,7 @@ Done by hand and not through the SDK: there, bytes that arrive with the answer's
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -79,9 +80,9 @@ def _head(sock: socket.socket) -> bytes:
 
 
 def _message(sock: socket.socket, fields: str) -> str:
-    length = next((line.split(":")[1] for line in fields.lower().split("\r\n") if line.startswith("content-length:")), "")
+    found = re.search(r"^content-length: *(\d{1,9})", fields, re.IGNORECASE | re.MULTILINE)
     body = b""
-    while len(body) < min(int(length or "0"), _HEAD_LIMIT):
+    while len(body) < min(int(found[1]) if found else 0, _HEAD_LIMIT):
         part = sock.recv(4096)
         if not part:
             break

@@ -144,7 +144,7 @@ class Containers:
     def _prepared(self, plan: policy.Plan, intent: ContainerIntent, left: Callable[[], float]) -> policy.Plan:
         """Find the image and make the grounds the container stands on."""
 
-        def prepare(client: Client) -> Any:
+        def prepare(client: Any) -> Any:
             image = client.inspect_image(intent.image)
             if plan.network is not None:
                 grounds.ensure_network(client, plan.network, intent.instance)
@@ -206,9 +206,8 @@ class Containers:
 
     def _undo(self, made: str | None, intent: ContainerIntent, error: BaseException) -> None:
         """Remove what was made. When the engine does not answer, the next listing removes it."""
-        if made is None and not (isinstance(error, Failure) and faults.means_away(error)):
-            if isinstance(error, Failure):
-                return
+        if made is None and isinstance(error, Failure) and not faults.means_away(error):
+            return  # the engine said no: there is nothing
         with self._guard:
             self._doubtful.add(intent.name)
         try:
@@ -322,7 +321,7 @@ def _countdown(seconds: float) -> Callable[[], float]:
     return left
 
 
-class _timed:  # noqa: N801 - reads as a verb
+class _timed:
     def __init__(self, timings: dict[str, float], name: str) -> None:
         self._timings, self._name = timings, name
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mcpweb.plugin import (
     Failure,
@@ -150,7 +150,7 @@ class Engine:
             call.give_up()
             self._breaker.leave()
             raise
-        return self._settle(ok, value)
+        return cast(T, self._settle(ok, value))
 
     def stream(
         self,
@@ -241,7 +241,10 @@ def _negotiated(transport: Any, address: str) -> Client:
         facts = first.version(api_version=False)
         newest, oldest = str(facts["ApiVersion"]), str(facts.get("MinAPIVersion") or "1.12")
     except (APIError, KeyError, TypeError, AttributeError) as error:
-        raise RuntimeProtocolError(f"What answers at {address} is not a Docker Engine: {faults.brief(error)}") from error
+        if isinstance(error, APIError) and error.is_server_error():
+            raise
+        detail = f"What answers at {address} is not a Docker Engine: {faults.brief(error)}"
+        raise RuntimeProtocolError(detail) from error
     if not (re.fullmatch(r"\d+\.\d+", newest) and re.fullmatch(r"\d+\.\d+", oldest)):
         raise RuntimeProtocolError(f"The engine at {address} names its API version {newest!r}.")
     if _number(newest) < _number(transport.OLDEST):

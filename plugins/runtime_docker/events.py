@@ -12,7 +12,6 @@ from . import labels
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .transport import Client
 
 _TOLD = frozenset({"create", "start", "die", "oom", "kill", "stop", "destroy", "pause", "unpause"})
 
@@ -37,9 +36,9 @@ class Events:
     def _listen(self, instance: str, last: int, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
         filters = {"type": "container", "label": f"{labels.INSTANCE}={instance}"}
 
-        def begin(client: Client) -> Iterator[Any]:
+        def begin(client: Any) -> Iterator[Any]:
             since = f"{last // 10**9}.{last % 10**9:09d}"
-            return client.events(since=since, filters=filters, decode=True)  # type: ignore[arg-type, return-value]
+            return iter(client.events(since=since, filters=filters, decode=True))
 
         stream = self._engine.stream("send events", begin)
         silence = self._engine.deadlines.stream_silence

@@ -134,7 +134,7 @@ def _answer(error: Any) -> Failure:
     from docker import errors
 
     status = error.status_code or 0
-    message = _short(str(error.explanation or error.response is not None and error.response.reason or error))
+    message = _short(str(error.explanation or (error.response is not None and error.response.reason) or error))
     if isinstance(error, errors.ImageNotFound):
         return ImageMissing(f"The engine has no such image: {message}", next_step="Pull the image first.")
     if status == 404:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mcpweb.plugin import NotFound, RuntimeConflict
@@ -72,9 +73,12 @@ def cleanup(engine: Engine, instance: str) -> None:
         found = client.networks(filters={"label": f"{labels.INSTANCE}={instance}"})
         return [n["Name"] for n in found if not client.inspect_network(n["Id"]).get("Containers")]
 
+    def remove(name: str, client: Client) -> None:
+        client.remove_network(name)
+
     for name in engine.call("list networks", names):
         try:
-            engine.call("remove a network", lambda client, name=name: client.remove_network(name))
+            engine.call("remove a network", partial(remove, name))
         except (NotFound, RuntimeConflict):
             continue  # gone, or taken again meanwhile
         except Exception as failure:

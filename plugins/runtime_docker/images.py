@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcpweb.plugin import Failure, ImageFacts, ImageMissing, InvalidInput, NotFound, Progress, PullFailed, RuntimeConflict
+from mcpweb.plugin import (
+    Failure,
+    ImageFacts,
+    ImageMissing,
+    InvalidInput,
+    NotFound,
+    Progress,
+    PullFailed,
+    RuntimeConflict,
+)
 
 from . import faults
 from .containers import missing
@@ -28,8 +37,11 @@ def facts(engine: Engine, reference: str) -> ImageFacts:
     """Return facts of a local image. Raises ImageMissing."""
     if not (_REFERENCE.fullmatch(reference) or _LOCAL.fullmatch(reference)):
         raise ImageMissing(f"{reference[:200]!r} is not an image reference.", next_step="Correct the reference.")
+    def look(client: Any) -> ImageFacts:
+        return _read(reference, client.inspect_image(reference))
+
     try:
-        return engine.call("inspect an image", lambda client: _read(reference, client.inspect_image(reference)))
+        return engine.call("inspect an image", look)
     except (ImageMissing, NotFound):
         raise missing(reference) from None
 
@@ -48,7 +60,7 @@ def pull(engine: Engine, reference: str, progress: Progress) -> ImageFacts:
         from docker import errors
 
         try:
-            return client.pull(match["repository"], tag=part, stream=True, decode=True)  # type: ignore[no-any-return]
+            return iter(client.pull(match["repository"], tag=part, stream=True, decode=True))
         except errors.DockerException as error:
             if isinstance(error, errors.APIError):
                 raise
@@ -98,14 +110,14 @@ _REASONS = (
     (r"connection refused|dial tcp", "The registry of {reference} cannot be reached: {reason}", _TRY_AGAIN),
     (r"timeout|timed out|deadline", "The registry of {reference} did not answer in time.", _TRY_AGAIN),
     (r"no space left", "The engine's disk is full.", "Free space where the engine keeps its data."),
-    (r"no matching manifest", "The image {reference} does not exist for this machine's processor.", "Use another image."),
+    (r"no matching manifest", "There is no image {reference} for this machine's processor.", "Use another image."),
 )
 
 
 def load(engine: Engine, archive: Path) -> None:
     """Load an image archive into the engine."""
 
-    def work(client: Client) -> None:
+    def work(client: Any) -> None:
         with open(archive, "rb") as data:
             for line in client.load_image(data):
                 if "error" in line:

@@ -118,8 +118,8 @@ def plan(intent: ContainerIntent, roots: tuple[Path, ...], address: str) -> Plan
 
 def with_image(made: Plan, image_volumes: Mapping[str, Any] | None) -> Plan:
     """Return the plan with a tmpfs where the image asks for a volume: the engine would make an unbounded one."""
-    extra = {path.rstrip("/"): _tmpfs(path, _IMAGE_VOLUME_SIZE) for path in image_volumes or ()}
-    missing = {path: options for path, options in extra.items() if path and path not in made.taken}
+    extra = {mounts.check_target(path): _tmpfs(path, _IMAGE_VOLUME_SIZE) for path in image_volumes or ()}
+    missing = {path: options for path, options in extra.items() if path not in made.taken}
     host = {**made.body["HostConfig"], "Tmpfs": {**made.body["HostConfig"]["Tmpfs"], **missing}}
     return Plan(made.name, {**made.body, "HostConfig": host}, made.network, made.volumes, made.sources, made.taken)
 

@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import docker.api.client
+import docker.constants
 import docker.transport
 import requests.adapters
 import urllib3
@@ -51,8 +52,8 @@ class _UnixConnection(UnixHTTPConnection):
 
 
 class _UnixPool(UnixHTTPConnectionPool):
-    def _new_conn(self) -> _UnixConnection:
-        return _UnixConnection(self.base_url, self.socket_path, self.timeout)
+    def _new_conn(self) -> Any:
+        return _UnixConnection(self.base_url, self.socket_path, self.timeout)  # type: ignore[arg-type]
 
 
 class _UnixAdapter(docker.transport.UnixHTTPAdapter):
@@ -103,15 +104,16 @@ class Client(docker.api.client.APIClient):
 
     def send_empty(self, method: str, path: str, **params: Any) -> None:
         """Send a request whose only good answer is an empty one. Raises ValueError for any other good one."""
-        response = self.request(method, self._url(path), params=params)
-        self._raise_for_status(response)
+        api: Any = self  # the SDK's types leave out what starts with an underscore
+        response = api.request(method, api._url(path), params=params)
+        api._raise_for_status(response)
         if response.status_code != 204:
             raise ValueError(f"{method} was answered with status {response.status_code}")
 
     def send_json(self, method: str, path: str, body: Mapping[str, Any], **params: Any) -> Any:
         """Send a JSON body as it is to a path of the Engine API and return the decoded answer."""
-        response = self.request(method, self._url(path), json=body, params=params)
-        return self._result(response, json=True)
+        api: Any = self
+        return api._result(api.request(method, api._url(path), json=body, params=params), json=True)
 
 
 def dial(address: str, timeout: float) -> socket.socket:

@@ -39,8 +39,8 @@ EXPECTED = {
 }
 NOBODY = "0" * 64
 INTENT = ContainerIntent(
-    name="mcpweb-faults-00000000", instance="ins_faults00000000", server_id="srv_faults", server="faults", role="server",
-    image="mcpweb-no-such-image:1", config=ConfigData(), config_hash="hash",
+    name="mcpweb-faults-00000000", instance="ins_faults00000000", server_id="srv_faults", server="faults",
+    role="server", image="mcpweb-no-such-image:1", config=ConfigData(), config_hash="hash",
 )  # fmt: skip
 METHODS: dict[str, Callable[[Runtime], Any]] = {
     "image": lambda r: r.image("mcpweb-no-such-image:1"),
