@@ -1,6 +1,9 @@
 """What plugins may import, and nothing more. Everything here stays stable within one API version."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from mcpweb import clock
 from mcpweb.contracts import (
     Actor,
@@ -62,6 +65,9 @@ from mcpweb.events import (
 )
 from mcpweb.hookspecs import API_VERSION, hookimpl
 
+if TYPE_CHECKING:
+    from mcpweb.core import Core
+
 __all__ = [
     "API_VERSION",
     "Actor",
@@ -116,6 +122,28 @@ __all__ = [
     "TestType",
     "Unauthenticated",
     "UserChanged",
+    "accounts_authenticate",
     "clock",
     "hookimpl",
+    "role_allows",
 ]
+
+
+def accounts_authenticate(core: Core, authorization: str | None, cookies: Mapping[str, str]) -> Actor | None:
+    """Return who a bearer token or a session cookie stands for; a token wins. Raises Unauthenticated for a bad token."""
+    from mcpweb.services import accounts
+
+    if authorization is not None:
+        kind, _, text = authorization.partition(" ")
+        if kind.lower() != "bearer":
+            raise Unauthenticated("Only bearer tokens are understood here.")
+        return accounts.actor_for_token(core, text.strip())
+    secret = cookies.get("__Host-mcpweb" if core.settings.secure_cookie else "mcpweb")
+    return accounts.actor_for_session(core, secret) if secret else None
+
+
+def role_allows(actor: Actor, action: str) -> bool:
+    """Tell whether the actor's role alone allows an action."""
+    from mcpweb.services import access
+
+    return access.by_role(actor, action)

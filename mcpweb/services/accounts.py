@@ -1,0 +1,308 @@
+"""People, their sessions and tokens; the one-time setup link. Secrets are kept as hashes only."""
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+
+from mcpweb import clock, passwords
+from mcpweb.contracts import ROLES, Actor, Role
+from mcpweb.core import Core
+from mcpweb.dao import accounts
+from mcpweb.dao.accounts import Session, Token, User
+from mcpweb.db import Connection, driver
+from mcpweb.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound, TooManyRequests, Unauthenticated
+from mcpweb.events import UserChanged
+from mcpweb.ids import new_id
+from mcpweb.services import access
+
+SETUP_LIFE_S = 30 * 60
+IDLE_S = 30 * 60
+ABSOLUTE_S = 12 * 3600
+_TOUCH_S = 60
+TOKEN_PREFIX = "mcpweb_pat_"  # noqa: S105 - the public part
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
+_TOKEN = re.compile(r"mcpweb_pat_([0-9a-z]{26})_([A-Za-z0-9_-]{43})_([0-9a-f]{8})")
+SYSTEM = Actor.system("sign-in")
+
+
+# First run
+
+
+def setup_needed(core: Core) -> bool:
+    """Tell whether no user exists yet."""
+    with core.db.reading() as conn:
+        return accounts.count_users(conn) == 0
+
+
+def new_setup_token(core: Core) -> str:
+    """Return the token of a fresh setup link; an earlier one is void."""
+    text = secrets.token_urlsafe(32)
+    with core.db.writing() as conn:
+        accounts.put_setup(conn, _digest(text), clock.later(SETUP_LIFE_S))
+    return text
+
+
+def check_setup(core: Core, token: str) -> None:
+    """Raise NotFound unless the link is valid and no user exists."""
+    with core.db.reading() as conn:
+        if accounts.count_users(conn) or not accounts.find_setup(conn, _digest(token), clock.now()):
+            raise NotFound("This setup link is not valid any more.", next_step="Start mcpweb again for a new one.")
+
+
+def create_first_admin(core: Core, token: str, name: str, password: str) -> User:
+    """Make the first user through the setup link, which is void then. Raises NotFound, InvalidInput."""
+    throttle(core, "setup", per_minute=10, burst=10)
+    check_setup(core, token)
+    user = _new_user(name, "admin", password, "system:setup")
+    with core.db.writing() as conn:
+        if accounts.count_users(conn) or not accounts.find_setup(conn, _digest(token), clock.now()):
+            raise NotFound("This setup link is not valid any more.")
+        accounts.insert_user(conn, user)
+        accounts.clear_setup(conn)
+        access.note(conn, Actor.system("setup"), "user.add", user.id, {"name": name, "role": "admin"})
+    core.announce(UserChanged("system:setup", user.id, "added"))
+    return user
+
+
+# Users
+
+
+def _new_user(name: str, role: Role, password: str, by: str) -> User:
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("This is not a valid user name.", errors=[FieldError("/name", "letters, digits and ._@-")])
+    if role not in ROLES:
+        raise InvalidInput("role is viewer, operator or admin.", errors=[FieldError("/role", "not a role")])
+    passwords.check_strength(password)
+    now = clock.now()
+    return User(
+        id=new_id("usr"), name=name, password_hash=passwords.hashed(password), role=role, created_at=now,
+        updated_at=now, disabled_at=None, language="", theme="", created_by=by,
+    )
+
+
+def add_user(core: Core, actor: Actor, *, name: str, role: Role, password: str) -> User:
+    """Add a user. Raises InvalidInput, Conflict for a taken name."""
+    access.require(core, actor, "user.manage")
+    user = _new_user(name, role, password, actor.name)
+    with core.db.writing() as conn:
+        try:
+            accounts.insert_user(conn, user)
+        except driver.IntegrityError:
+            raise Conflict(f"A user named {name} exists already.") from None
+        accounts.clear_setup(conn)
+        access.note(conn, actor, "user.add", user.id, {"name": name, "role": role})
+    core.announce(UserChanged(actor.name, user.id, "added"))
+    return user
+
+
+def users(core: Core, actor: Actor) -> list[User]:
+    access.require(core, actor, "user.manage")
+    with core.db.reading() as conn:
+        return accounts.users(conn)
+
+
+def disable(core: Core, actor: Actor, name: str) -> User:
+    """Keep a user out; all sessions end at once. Raises Conflict for the last admin."""
+    access.require(core, actor, "user.manage")
+    with core.db.writing() as conn:
+        user = accounts.get_user(conn, name)
+        if user.role == "admin" and user.disabled_at is None and accounts.count_admins(conn) == 1:
+            raise Conflict(f"{user.name} is the last admin.", next_step="Make another admin first.")
+        accounts.disable_user(conn, user.id)
+        accounts.delete_sessions_of(conn, user.id)
+        access.note(conn, actor, "user.disable", user.id, {"name": user.name})
+        user = accounts.get_user(conn, user.id)
+    core.announce(UserChanged(actor.name, user.id, "disabled"))
+    return user
+
+
+def set_password(core: Core, actor: Actor, name: str, password: str) -> User:
+    """Set a user's password; all sessions of that user but the actor's own end."""
+    access.require(core, actor, "user.manage")
+    passwords.check_strength(password)
+    hashed = passwords.hashed(password)
+    with core.db.writing() as conn:
+        user = accounts.get_user(conn, name)
+        accounts.set_password(conn, user.id, hashed)
+        accounts.delete_sessions_of(conn, user.id, but=actor.session_id)
+        access.note(conn, actor, "user.password", user.id, {"name": user.name})
+    core.announce(UserChanged(actor.name, user.id, "password"))
+    return user
+
+
+# Sessions
+
+
+def sign_in(core: Core, name: str, password: str, ip: str, user_agent: str) -> tuple[str, User]:
+    """Return a new session's secret and its user. Raises Unauthenticated, TooManyRequests.
+
+    The throttle comes before the hashing, by address and by account; an unknown user costs the same time.
+    """
+    throttle(core, f"sign-in:ip:{ip}", per_minute=20, burst=20)
+    throttle(core, f"sign-in:user:{name.casefold()[:64]}", per_minute=6, burst=8)
+    with core.db.reading() as conn:
+        user = accounts.find_user_by_name(conn, name) if _NAME.fullmatch(name) else None
+    usable = user is not None and user.disabled_at is None
+    if not passwords.fits(password[: passwords.LONGEST + 1], user.password_hash if user and usable else None):
+        with core.db.writing() as conn:
+            access.note(conn, SYSTEM, "session.refused", user.id if user else "", {"ip": ip})
+        raise Unauthenticated("Username or password is not right.", next_step="Try again.")
+    assert user is not None
+    secret = secrets.token_urlsafe(32)
+    now = clock.now()
+    session = Session(
+        id_hash=_digest(secret), user_id=user.id, csrf_key=secrets.token_bytes(32), created_at=now, seen_at=now,
+        expires_at=clock.later(ABSOLUTE_S), ip=ip, user_agent=user_agent[:200], stepped_up_at=now,
+    )
+    with core.db.writing() as conn:
+        accounts.delete_old_sessions(conn, now)
+        accounts.insert_session(conn, session)
+        access.note(conn, _actor(user, session), "session.open", user.id, {"ip": ip})
+    return secret, user
+
+
+def actor_for_session(core: Core, secret: str) -> Actor | None:
+    """Return who a session cookie stands for, None when it stands for nobody (any more)."""
+    id_hash = _digest(secret)
+    with core.db.reading() as conn:
+        session = accounts.find_session(conn, id_hash)
+        user = accounts.find_user(conn, session.user_id) if session else None
+    if session is None or user is None or user.disabled_at is not None or session.expires_at <= clock.now():
+        return None
+    idle = clock.age(session.seen_at)
+    if idle > IDLE_S:
+        return None
+    if idle > _TOUCH_S:
+        with core.db.writing() as conn:
+            accounts.touch_session(conn, id_hash, clock.now())
+    return _actor(user, session)
+
+
+def sign_out(core: Core, actor: Actor) -> None:
+    """End the actor's session."""
+    with core.db.writing() as conn:
+        accounts.delete_session(conn, actor.session_id)
+        access.note(conn, actor, "session.close", actor.user_id)
+
+
+def sessions_of(core: Core, actor: Actor) -> list[Session]:
+    """Return the actor's own sessions."""
+    access.require(core, actor, "session.own")
+    with core.db.reading() as conn:
+        return accounts.sessions_of(conn, actor.user_id)
+
+
+def end_session(core: Core, actor: Actor, short_id: str) -> None:
+    """End one of the actor's own sessions, named by the id that lists show. Raises NotFound."""
+    access.require(core, actor, "session.own")
+    with core.db.writing() as conn:
+        for session in accounts.sessions_of(conn, actor.user_id):
+            if session.id_hash[:16] == short_id:
+                accounts.delete_session(conn, session.id_hash)
+                access.note(conn, actor, "session.close", actor.user_id)
+                return
+    raise NotFound("There is no such session.")
+
+
+def _actor(user: User, session: Session) -> Actor:
+    return Actor(
+        name=f"user:{user.id}", role=user.role, label=user.name, session_id=session.id_hash,
+        csrf_key=session.csrf_key, via="session", user_id=user.id,
+    )
+
+
+# Tokens
+
+
+def create_token(core: Core, actor: Actor, *, user: str, name: str, role: Role | None, days: int) -> str:
+    """Return the text of a new token, this once. Its role is at most its user's. Raises InvalidInput, Forbidden."""
+    access.require(core, actor, "token.own")
+    if not name or len(name) > 100:
+        raise InvalidInput("A token has a name of 1 to 100 characters.", errors=[FieldError("/name", "1 to 100")])
+    if not 1 <= days <= 3650:
+        raise InvalidInput("A token lives 1 to 3650 days.", errors=[FieldError("/expires", "1 to 3650")])
+    with core.db.writing() as conn:
+        owner = accounts.get_user(conn, user)
+        if owner.id != actor.user_id and actor.via != "cli" and not access.by_role(actor, "user.manage"):
+            raise Forbidden("You may create tokens for yourself only.")
+        if owner.disabled_at is not None:
+            raise Conflict(f"{owner.name} is disabled.")
+        wanted = role or owner.role
+        if ROLES.index(wanted) > ROLES.index(owner.role):
+            raise InvalidInput(
+                f"{owner.name} is {owner.role}; a token cannot be more.", errors=[FieldError("/role", "too high")]
+            )
+        identity = new_id("tok")
+        body = f"{TOKEN_PREFIX}{identity.removeprefix('tok_')}_{secrets.token_urlsafe(32)}"
+        text = f"{body}_{zlib.crc32(body.encode()):08x}"
+        accounts.insert_token(conn, Token(
+            id=identity, user_id=owner.id, name=name, role=wanted, hash=_digest(text), created_at=clock.now(),
+            expires_at=clock.later(days * 86400), last_used_at=None, revoked_at=None, created_by=actor.name,
+        ))
+        access.note(conn, actor, "token.create", identity, {"user": owner.name, "name": name, "role": wanted})
+    return text
+
+
+def tokens(core: Core, actor: Actor) -> list[Token]:
+    """Return the actor's tokens; an admin and the command line see all."""
+    access.require(core, actor, "token.own")
+    everyone = actor.via == "cli" or access.by_role(actor, "user.manage")
+    with core.db.reading() as conn:
+        return accounts.tokens(conn, None if everyone else actor.user_id)
+
+
+def revoke(core: Core, actor: Actor, token_id: str) -> Token:
+    """Make a token useless. Raises NotFound for one that is not the actor's to revoke."""
+    access.require(core, actor, "token.own")
+    with core.db.writing() as conn:
+        token = accounts.get_token(conn, token_id)
+        mine = token.user_id == actor.user_id or actor.via == "cli" or access.by_role(actor, "user.manage")
+        if not mine:
+            raise NotFound(f"There is no token {token_id}.")
+        accounts.revoke_token(conn, token_id)
+        access.note(conn, actor, "token.revoke", token_id)
+        return accounts.get_token(conn, token_id)
+
+
+def actor_for_token(core: Core, text: str) -> Actor:
+    """Return who a bearer token stands for. Raises Unauthenticated."""
+    refused = Unauthenticated("This token is not valid.", next_step="Create one with `mcpweb tokens create`.")
+    match = _TOKEN.fullmatch(text)
+    if match is None or f"{zlib.crc32(text.rpartition('_')[0].encode()):08x}" != match[3]:
+        raise refused
+    with core.db.reading() as conn:
+        token = accounts.find_token(conn, f"tok_{match[1]}")
+        user = accounts.find_user(conn, token.user_id) if token else None
+    if token is None or user is None or not hmac.compare_digest(token.hash, _digest(text)):
+        raise refused
+    if token.revoked_at or token.expires_at <= clock.now() or user.disabled_at:
+        raise refused
+    if token.last_used_at is None or clock.age(token.last_used_at) > _TOUCH_S:
+        with core.db.writing() as conn:
+            accounts.touch_token(conn, token.id, clock.now())
+    role = min(token.role, user.role, key=ROLES.index)
+    return Actor(name=f"token:{token.id}", role=role, label=token.name, via="token", user_id=user.id)
+
+
+# Throttling
+
+
+def throttle(core: Core, bucket: str, *, per_minute: float, burst: float) -> None:
+    """Take one token from a bucket that all processes share. Raises TooManyRequests with the time to wait."""
+    with core.db.writing() as conn:
+        wait = _take(conn, bucket, per_minute, burst)
+    if wait > 0:
+        raise TooManyRequests(
+            "That was too often.", next_step=f"Wait {int(wait) + 1} s.", retry_after=int(wait) + 1
+        )
+
+
+def _take(conn: Connection, bucket: str, per_minute: float, burst: float) -> float:
+    return accounts.take(conn, bucket, per_minute=per_minute, burst=burst)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

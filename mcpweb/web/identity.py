@@ -1,0 +1,62 @@
+"""Who asks: found before anything else of a request is read."""
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Response, current_app, g, redirect, request
+
+from mcpweb.contracts import Actor
+from mcpweb.core import Core
+from mcpweb.errors import Forbidden, NotFound, Unauthenticated
+from mcpweb.services import access
+from mcpweb.web.permissions import PUBLIC, permission_of
+
+
+def core() -> Core:
+    """Return the application's core."""
+    found: Core = current_app.extensions["mcpweb"]
+    return found
+
+
+def is_api() -> bool:
+    return request.path.startswith("/api/")
+
+
+def guard() -> Response | None:
+    """Let a request through only if its route is tagged and its actor may; signed out goes to the sign-in page."""
+    g.actor = None
+    if request.endpoint is None or request.endpoint == "static":
+        return None
+    tag = permission_of(current_app.view_functions[request.endpoint])
+    if tag is None:
+        raise NotFound("This route has no permission tag and is not served.")
+    if tag == PUBLIC:
+        g.actor = None
+        return None
+    g.actor = core().plugins.first("mcpweb_authenticate", request=request, core=core())
+    if g.actor is None:
+        if is_api():
+            raise Unauthenticated()
+        own = request.full_path.rstrip("?") if request.method == "GET" else "/"
+        return redirect("/sign-in?" + urlencode({"next": own}), 303)  # type: ignore[return-value]
+    if not access.may(core(), g.actor, tag):
+        access.require(core(), g.actor, tag)
+        raise Forbidden()
+    return None
+
+
+def actor() -> Actor:
+    """Return who asks; only in views that are not public."""
+    found: Actor = g.actor
+    return found
+
+
+def optional_actor() -> Actor | None:
+    """Return who asks on a public page, None for nobody."""
+    if g.get("actor") is None:
+        try:
+            g.actor = core().plugins.first("mcpweb_authenticate", request=request, core=core())
+        except Unauthenticated:
+            return None
+    found: Actor | None = g.actor
+    return found

@@ -1,0 +1,47 @@
+"""What a request may be: its host is ours, its body has a length and is not too long."""
+from __future__ import annotations
+
+from flask import current_app, g, request
+
+from mcpweb.errors import BadRequest, BodyTooLarge, LengthRequired
+from mcpweb.services import accounts
+from mcpweb.settings import Settings, is_loopback
+
+BODY_BYTES = 2 << 20
+JSON_DEPTH = 32
+JOBS_PER_MINUTE = 120
+
+
+def guard() -> None:
+    """Raise BadRequest, LengthRequired or BodyTooLarge."""
+    settings: Settings = current_app.extensions["mcpweb"].settings
+    if not _is_ours(request.host, settings):
+        raise BadRequest("This host name is not answered here.", next_step="Add it to MCPWEB_TRUSTED_HOSTS.", code="bad_host")
+    if request.headers.get("Transfer-Encoding"):
+        raise LengthRequired()
+    length = request.content_length
+    if request.method in ("POST", "PUT", "PATCH") and length is None and request.environ.get("wsgi.input_terminated"):
+        raise LengthRequired()
+    if length is not None and length > BODY_BYTES:
+        raise BodyTooLarge(f"A body has at most {BODY_BYTES >> 20} MiB.")
+
+
+def _is_ours(host: str, settings: Settings) -> bool:
+    name = host.rsplit(":", 1)[0].strip("[]") if not host.endswith("]") else host.strip("[]")
+    public = settings.public_url.split("://", 1)[-1].rsplit(":", 1)[0].strip("[]")
+    return is_loopback(name) or name in (settings.bind_host, public, *settings.trusted_hosts)
+
+
+def throttle_jobs() -> None:
+    """Raise TooManyRequests when this actor creates jobs too often."""
+    core = current_app.extensions["mcpweb"]
+    accounts.throttle(core, f"jobs:{g.actor.name}", per_minute=JOBS_PER_MINUTE, burst=JOBS_PER_MINUTE)
+
+
+def check_depth(value: object, depth: int = 0) -> None:
+    """Raise BadRequest for JSON that is nested too deeply."""
+    if depth > JSON_DEPTH:
+        raise BadRequest(f"JSON is nested at most {JSON_DEPTH} levels deep.")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        check_depth(item, depth + 1)
