@@ -113,6 +113,7 @@ def plan(intent: ContainerIntent, roots: tuple[Path, ...], address: str) -> Plan
         body["HostConfig"]["PortBindings"] = {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]}
     if network and not network.masquerade:
         body["HostConfig"]["Dns"] = ["127.0.0.1"]  # names must not be a way out either
+        body["HostConfig"]["DnsOptions"] = ["timeout:1", "attempts:1"]  # and asking in vain must not take 10 s
     return Plan(intent.name, body, network, tuple(volumes), tuple(sources), frozenset(taken))
 
 

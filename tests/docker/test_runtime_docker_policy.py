@@ -60,7 +60,7 @@ def test_the_body_has_only_the_keys_this_policy_knows() -> None:
     assert set(full.body["HostConfig"]) == {
         "NetworkMode", "PortBindings", "Mounts", "Tmpfs", "ReadonlyRootfs", "CapDrop", "CapAdd", "SecurityOpt",
         "Privileged", "Init", "IpcMode", "CgroupnsMode", "LogConfig", "RestartPolicy", "AutoRemove", "Memory",
-        "MemorySwap", "NanoCpus", "PidsLimit", "Ulimits", "Dns",
+        "MemorySwap", "NanoCpus", "PidsLimit", "Ulimits", "Dns", "DnsOptions",
     }  # fmt: skip
     json.dumps(full.body)
 
