@@ -273,3 +273,10 @@ def stats(core: Core, actor: Actor, id_or_name: str) -> list[dict[str, Any]]:
         return []
     samples: list[dict[str, Any]] = answer["samples"]
     return samples
+
+
+def name_of(core: Core, server_id: str) -> str:
+    """Return a server's name, its id when it is removed."""
+    with core.db.reading() as conn:
+        found = servers.find(conn, server_id)
+    return found.name if found else server_id

@@ -1,0 +1,44 @@
+"""Which language a page speaks: cookie, then the browser's wish. gettext at run time, Babel only for development."""
+from __future__ import annotations
+
+import gettext
+from functools import cache
+
+from flask import Flask, g, has_request_context, request
+
+from mcpweb import paths
+
+LANGUAGES = {"en": "English", "ja": "日本語"}
+COOKIE = "mcpweb-language"
+
+
+def chosen() -> str:
+    """Return the language of this request."""
+    if not has_request_context():
+        return "en"
+    if "language" not in g:
+        wanted = request.cookies.get(COOKIE, "")
+        g.language = wanted if wanted in LANGUAGES else request.accept_languages.best_match(LANGUAGES, "en")
+    return str(g.language)
+
+
+@cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    return gettext.translation("mcpweb", paths.LOCALE, [language], fallback=True)
+
+
+def _(text: str) -> str:
+    """Return the text in the language of this request."""
+    return _catalogue(chosen()).gettext(text) if text else ""
+
+
+def plural(one: str, many: str, count: int) -> str:
+    """Return the form of the text that fits the count."""
+    return _catalogue(chosen()).ngettext(one, many, count)
+
+
+def register(app: Flask) -> None:
+    """Give templates ``_`` and ``ngettext``."""
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(_, plural, newstyle=True)  # type: ignore[attr-defined]
+    app.jinja_env.globals.update(language=chosen, LANGUAGES=LANGUAGES)

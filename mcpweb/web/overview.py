@@ -1,0 +1,30 @@
+"""``/`` and ``/settings``"""
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from mcpweb.services import health, servers, test_runs
+from mcpweb.settings import PREFIX, SETTINGS
+from mcpweb.web.identity import actor, core
+from mcpweb.web.permissions import permission
+from mcpweb.web.rendering import respond
+
+bp = Blueprint("overview", __name__)
+
+
+@bp.get("/")
+@permission("server.view")
+def index() -> Response:
+    return respond(
+        "overview/index.html",
+        overview=servers.overview(core(), actor()),
+        runs=test_runs.listing(core(), actor(), limit=8).rows,
+        newest=servers.listing(core(), actor(), limit=8).rows,
+    )
+
+
+@bp.get("/settings")
+@permission("settings.view")
+def settings() -> Response:
+    return respond("overview/settings.html", findings=health.findings(core()), settings=SETTINGS, prefix=PREFIX,
+                   data_dir=core().settings.data_dir, instance=core().instance)

@@ -1,0 +1,104 @@
+"""First run, sign-in, sign-out, language and theme."""
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request
+
+from mcpweb.errors import Failure, NotFound
+from mcpweb.services import accounts
+from mcpweb.web.identity import actor, core, optional_actor
+from mcpweb.web.permissions import PUBLIC, permission
+from mcpweb.web.rendering import LANGUAGE_COOKIE, LANGUAGES, THEME_COOKIE
+
+bp = Blueprint("session", __name__)
+
+
+@bp.get("/setup/<token>")
+@permission(PUBLIC)
+def setup(token: str) -> Response:
+    accounts.check_setup(core(), token)
+    return make_response(render_template("session/setup.html", token=token, name="", failure=None))
+
+
+@bp.post("/setup/<token>")
+@permission(PUBLIC)
+def create_admin(token: str) -> Response:
+    name, password = request.form.get("username", ""), request.form.get("password", "")
+    try:
+        accounts.create_first_admin(core(), token, name, password)
+    except NotFound:
+        raise
+    except Failure as failure:
+        page = render_template("session/setup.html", token=token, name=name, failure=failure)
+        return make_response(page, failure.status)
+    return _signed_in(name, password, "/")
+
+
+@bp.get("/sign-in")
+@permission(PUBLIC)
+def sign_in() -> Response:
+    if optional_actor() is not None:
+        return redirect(own_path(request.args.get("next")), 303)  # type: ignore[return-value]
+    return _form("", None, 200)
+
+
+@bp.post("/sign-in")
+@permission(PUBLIC)
+def open_session() -> Response:
+    name = request.form.get("username", "")
+    try:
+        return _signed_in(name, request.form.get("password", ""), own_path(request.args.get("next")))
+    except Failure as failure:
+        response = _form(name, failure, failure.status)
+        if failure.retry_after is not None:
+            response.headers["Retry-After"] = str(failure.retry_after)
+        return response
+
+
+@bp.post("/sign-out")
+@permission("session.own")
+def sign_out() -> Response:
+    accounts.sign_out(core(), actor())
+    response = redirect("/sign-in", 303)
+    response.delete_cookie(_cookie(), secure=core().settings.secure_cookie, httponly=True)
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response  # type: ignore[return-value]
+
+
+@bp.post("/preferences")
+@permission(PUBLIC)
+def preferences() -> Response:
+    response = redirect(own_path(request.form.get("next")), 303)
+    for cookie, field, known in (
+        (LANGUAGE_COOKIE, "language", tuple(LANGUAGES)), (THEME_COOKIE, "theme", ("light", "dark", "system"))
+    ):
+        value = request.form.get(field)
+        if value in known:
+            response.set_cookie(cookie, str(value), max_age=31536000, samesite="Lax", httponly=True,
+                                secure=core().settings.secure_cookie)
+    return response  # type: ignore[return-value]
+
+
+def _form(name: str, failure: Failure | None, status: int) -> Response:
+    needed = accounts.setup_needed(core())
+    return make_response(render_template("session/sign_in.html", name=name, failure=failure, setup_needed=needed), status)
+
+
+def _signed_in(name: str, password: str, then: str) -> Response:
+    secret, _ = accounts.sign_in(core(), name, password, request.remote_addr or "", request.user_agent.string)
+    response = redirect(then, 303)
+    response.set_cookie(_cookie(), secret, secure=core().settings.secure_cookie, httponly=True, samesite="Lax", path="/")
+    return response  # type: ignore[return-value]
+
+
+def _cookie() -> str:
+    return "__Host-mcpweb" if core().settings.secure_cookie else "mcpweb"
+
+
+def own_path(given: str | None) -> str:
+    """Return the path if it is one of ours, else the front page; another site's address never gets through."""
+    if not given or not given.startswith("/") or given.startswith(("//", "/\\")) or any(c < " " for c in given):
+        return "/"
+    parts = urlsplit(given)
+    return given if not parts.scheme and not parts.netloc else "/"
