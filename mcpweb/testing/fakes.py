@@ -6,14 +6,15 @@ server on 127.0.0.1; what they say is a Python function from line to lines.
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import secrets
 import socket
-import struct
+import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from mcpweb.contracts import (
 )
 from mcpweb.errors import (
     ImageMissing,
+    InvalidInput,
     NotFound,
     PolicyRefused,
     PullFailed,
@@ -39,29 +41,10 @@ from mcpweb.errors import (
     RuntimeUnavailable,
     StartFailed,
 )
+from mcpweb.testing.fakecontainer import FakeContainer, FakeImage, frame
 from mcpweb.testing.tinyserver import Behaviour, ServerEnds, tiny_server
 
-STDOUT, STDERR = 1, 2
 _CAPABILITIES = {"CHOWN", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"}
-
-
-def frame(stream: int, data: bytes) -> bytes:
-    """Return one frame of the engine's multiplexed stream."""
-    return struct.pack(">BxxxI", stream, len(data)) + data
-
-
-@dataclass(frozen=True)
-class FakeImage:
-    """What a fake image does. ``behaviour`` makes the function that serves one container of it.
-
-    ``greeting`` goes to stderr first; ``start_failure`` refuses the start; ``exit_code`` ends the server at once.
-    """
-
-    facts: ImageFacts
-    behaviour: Callable[[ContainerIntent], Behaviour]
-    greeting: bytes = b""
-    start_failure: str = ""
-    exit_code: int | None = None
 
 
 class FakeRuntime(Runtime):
@@ -74,7 +57,7 @@ class FakeRuntime(Runtime):
         self.calls: list[str] = []
         self.registry: dict[str, FakeImage] = {}  # what ``pull`` can fetch
         self._images: dict[str, FakeImage] = {}
-        self._containers: dict[str, _Container] = {}
+        self._containers: dict[str, FakeContainer] = {}
         self._events: list[RuntimeEvent] = []
         self._changed = threading.Condition()
         self._roots = bind_roots
@@ -143,7 +126,7 @@ class FakeRuntime(Runtime):
             progress(None, "Creating the container")
         with self._changed:
             self._make_room(intent)
-            container = _Container(intent, image, self._tell)
+            container = FakeContainer(intent, image, self._tell)
             self._containers[container.id] = container
         try:
             self._tell("create", container)
@@ -215,6 +198,17 @@ class FakeRuntime(Runtime):
                 raise RuntimeUnavailable("The fake engine went away.")
             yield from (event for event in new if event.labels.get("mcpweb.instance") == instance)
 
+    def load_image(self, archive: Path) -> None:
+        self._ask("load_image")
+        try:
+            with tarfile.open(archive) as tar:
+                manifest = tar.extractfile("manifest.json")
+                names = [name for image in json.load(manifest or io.BytesIO()) for name in image["RepoTags"]]
+        except (OSError, tarfile.TarError, ValueError, KeyError) as error:
+            raise InvalidInput(f"The engine refuses the image archive: {error}") from None
+        for name in names:
+            self.add_image(name)
+
     def cleanup(self, instance: str) -> None:
         self._ask("cleanup")
 
@@ -229,7 +223,7 @@ class FakeRuntime(Runtime):
                 return image
         raise ImageMissing(f"The image {reference} is not on this machine.", next_step="Pull it first.")
 
-    def _container(self, container_id: str) -> _Container:
+    def _container(self, container_id: str) -> FakeContainer:
         for container in list(self._containers.values()):
             if container_id in (container.id, container.intent.name):
                 return container
@@ -251,154 +245,10 @@ class FakeRuntime(Runtime):
             known.end(137)
             del self._containers[known.id]
 
-    def _tell(self, action: str, container: _Container) -> None:
+    def _tell(self, action: str, container: FakeContainer) -> None:
         with self._changed:
             self._events.append(RuntimeEvent(action, container.id, container.labels, time.time()))
             self._changed.notify_all()
-
-
-class _Container:
-    def __init__(self, intent: ContainerIntent, image: FakeImage, tell: Callable[[str, _Container], None]) -> None:
-        self.id = secrets.token_hex(32)
-        self.intent = intent
-        self.ended = threading.Event()
-        self._image = image
-        self._tell = tell
-        self._behaviour = image.behaviour(intent)
-        self._ours: list[socket.socket] = []
-        self._lock = threading.RLock()
-        self._talking = threading.Lock()
-        self._http: ThreadingHTTPServer | None = None
-        self._state = ContainerState(self.id, intent.name, "created", self.labels, image.facts.id)
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        return {
-            **self.intent.labels,
-            "mcpweb.instance": self.intent.instance,
-            "mcpweb.server_id": self.intent.server_id,
-            "mcpweb.server": self.intent.server,
-            "mcpweb.role": self.intent.role,
-            "mcpweb.config_hash": self.intent.config_hash,
-        }
-
-    @property
-    def running(self) -> bool:
-        return self._state.status == "running"
-
-    def state(self) -> ContainerState:
-        return self._state
-
-    def attach(self) -> socket.socket:
-        """Return the client's end of a new stream."""
-        theirs, ours = socket.socketpair()
-        theirs.setblocking(False)
-        with self._lock:
-            self._ours.append(ours)
-            if self.ended.is_set():
-                ours.close()
-        return theirs
-
-    def endpoint(self) -> str | None:
-        if self._http is None:
-            return None
-        return f"http://127.0.0.1:{self._http.server_address[1]}{self.intent.config.path}"
-
-    def start(self) -> None:
-        self._state = replace(self._state, status="running", started_at=clock.now())
-        if self.intent.config.transport == "http":
-            self._http = _http_server(self)
-            self._state = replace(self._state, published_port=self._http.server_address[1])
-        self._tell("start", self)
-        self._say(STDERR, self._image.greeting)
-        if self._image.exit_code is not None:
-            self.end(self._image.exit_code)
-        elif self._http is None:
-            threading.Thread(target=self._serve, args=(self._ours[0],), name="fake server", daemon=True).start()
-
-    def end(self, exit_code: int, *, oom: bool = False) -> None:
-        """End the server's process; the first end counts."""
-        with self._lock:
-            if self.ended.is_set():
-                return
-            self.ended.set()
-            ran = self.running
-            self._state = replace(
-                self._state, status="exited", exit_code=exit_code, oom_killed=oom, finished_at=clock.now(),
-                published_port=None,
-            )  # fmt: skip
-            for sock in self._ours:
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-                sock.close()
-        if self._http is not None:
-            self._http.shutdown()
-            self._http.server_close()
-        if ran:
-            self._tell("die", self)
-
-    def answer(self, line: bytes) -> list[bytes]:
-        """Let the behaviour answer one line; it may end the server."""
-        try:
-            return list(self._behaviour(line))
-        except ServerEnds as end:
-            self._say(STDERR, end.stderr)
-            threading.Thread(target=self.end, args=(end.exit_code,), kwargs={"oom": end.oom}).start()
-            self.ended.wait(5)
-            return []
-
-    def _serve(self, sock: socket.socket) -> None:
-        rest = b""
-        with contextlib.suppress(OSError):
-            while data := sock.recv(65536):
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    for answer in self.answer(line):
-                        self._say(STDOUT, answer + b"\n")
-        self.end(0)
-
-    def _say(self, stream: int, data: bytes) -> None:
-        if not data:
-            return
-        with self._talking:  # not the other lock: a reader that does not read must not hold up the end
-            for sock in list(self._ours):
-                with contextlib.suppress(OSError):
-                    for start in range(0, len(data), 32768):
-                        sock.sendall(frame(stream, data[start : start + 32768]))
-
-
-def _http_server(container: _Container) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.path != container.intent.config.path:
-                self._reply(404, b"{}")
-                return
-            answers = container.answer(body)
-            self._reply(200 if answers else 202, answers[0] if answers else b"")
-
-        def do_GET(self) -> None:
-            self._reply(405, b"")
-
-        do_DELETE = do_GET
-
-        def _reply(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            if body:
-                self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: the fake has no log."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    return server
 
 
 __all__ = ["FakeImage", "FakeRuntime", "ServerEnds", "frame", "tiny_server"]

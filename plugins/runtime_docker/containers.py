@@ -25,7 +25,7 @@ from mcpweb.plugin import (
     StartFailed,
 )
 
-from . import faults, grounds, labels, policy
+from . import faults, grounds, labels, policy, references
 from .attach import attach
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class Containers:
 
     def _prepared(self, plan: policy.Plan, intent: ContainerIntent, left: Callable[[], float]) -> policy.Plan:
         """Find the image and make the grounds the container stands on."""
+        references.check(intent.image)
 
         def prepare(client: Any) -> Any:
             image = client.inspect_image(intent.image)
@@ -155,7 +156,7 @@ class Containers:
         try:
             return policy.with_image(plan, self._engine.call("prepare a container", prepare, deadline_s=left()))
         except ImageMissing:
-            raise missing(intent.image) from None
+            raise references.missing(intent.image) from None
         except NotFound as failure:
             raise StartFailed(failure.detail) from failure
         except faults.EngineRefused as refusal:
@@ -174,7 +175,7 @@ class Containers:
                 self._make_room(plan.name, intent, conflict)
                 return self._engine.call("create a container", create, deadline_s=left())
         except (ImageMissing, NotFound):
-            raise missing(intent.image) from None
+            raise references.missing(intent.image) from None
         except faults.EngineRefused as refusal:
             raise faults.start_failure(refusal, intent.image) from refusal
 
@@ -235,11 +236,6 @@ class Containers:
         )
 
 
-def missing(image: str) -> ImageMissing:
-    """Return the failure for an image that is not on this machine."""
-    return ImageMissing(f"The image {image} is not on this machine.", next_step="Pull it first.")
-
-
 def checked(container_id: str) -> str:
     """Return an id or name that is safe in a path. Raises NotFound for anything else."""
     if not _ID.fullmatch(container_id):
@@ -267,12 +263,18 @@ def _inspected(facts: Mapping[str, Any]) -> ContainerState:
         image_id=str(facts["Image"]),
         exit_code=int(state["ExitCode"]) if ended else None,
         oom_killed=bool(state.get("OOMKilled")),
-        error=str(state.get("Error") or ""),
+        error=str(state.get("Error") or "") or _not_run(facts, int(state["ExitCode"]) if ended else 0),
         started_at=_time(state.get("StartedAt")),
         finished_at=_time(state.get("FinishedAt")) if ended else None,
         published_port=_host_port((facts.get("NetworkSettings") or {}).get("Ports"), None),
         raw=facts,
     )
+
+
+def _not_run(facts: Mapping[str, Any], exit_code: int) -> str:
+    """Return what an exit code of the init program means; the engine itself counts such a start as a success."""
+    meaning = {126: "cannot be executed", 127: "was not found in the image"}.get(exit_code)
+    return f"exit code {exit_code}, a program {meaning}; the command is `{facts.get('Path', '')}`" if meaning else ""
 
 
 def _listed(facts: Mapping[str, Any]) -> ContainerState:
@@ -332,4 +334,4 @@ class _timed:
         self._timings[self._name] = round((time.perf_counter() - self._began) * 1000, 2)
 
 
-__all__ = ["Containers", "checked", "endpoint_of", "missing"]
+__all__ = ["Containers", "checked", "endpoint_of"]

@@ -191,6 +191,9 @@ class Engine:
                 kind, value = items.get(timeout=call.left())
             except queue.Empty:
                 kind, value = "failure", RuntimeTimeout(f"The container engine did not {what} within {limit:g} s.")
+            except BaseException:
+                self._breaker.leave()
+                raise
             self._settle(kind != "failure", value)
             while kind != "end":
                 if kind == "failure":

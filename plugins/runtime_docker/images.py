@@ -18,38 +18,31 @@ from mcpweb.plugin import (
     RuntimeConflict,
 )
 
-from . import faults
-from .containers import missing
+from . import faults, references
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .transport import Client
 
-_REFERENCE = re.compile(
-    r"(?P<repository>[a-zA-Z0-9][a-zA-Z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*)"
-    r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
 ARCHIVE_S = 300.0
-_LOCAL = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 
 
 def facts(engine: Engine, reference: str) -> ImageFacts:
     """Return facts of a local image. Raises ImageMissing."""
-    if not (_REFERENCE.fullmatch(reference) or _LOCAL.fullmatch(reference)):
-        raise ImageMissing(f"{reference[:200]!r} is not an image reference.", next_step="Correct the reference.")
+    references.check(reference)
     def look(client: Any) -> ImageFacts:
         return _read(reference, client.inspect_image(reference))
 
     try:
         return engine.call("inspect an image", look)
     except (ImageMissing, NotFound):
-        raise missing(reference) from None
+        raise references.missing(reference) from None
 
 
 def pull(engine: Engine, reference: str, progress: Progress) -> ImageFacts:
     """Fetch an image. Raises PullFailed with the reason, Cancelled, and the kinds of RuntimeUnavailable."""
-    match = _REFERENCE.fullmatch(reference)
-    if match is None or _LOCAL.fullmatch(reference):
+    match = references.PULLABLE.fullmatch(reference)
+    if match is None or references.LOCAL_ID.fullmatch(reference):
         raise PullFailed(
             f"{reference[:200]!r} cannot be pulled: it is not a reference like name:tag or name@sha256:….",
             next_step="Correct the image of the server.",
@@ -128,6 +121,7 @@ def load(engine: Engine, archive: Path) -> None:
 
 def save(engine: Engine, reference: str, archive: Path) -> None:
     """Write an image the engine has as an archive. Raises ImageMissing."""
+    references.check(reference)
 
     def work(client: Client) -> None:
         with open(archive, "wb") as out:
@@ -137,7 +131,7 @@ def save(engine: Engine, reference: str, archive: Path) -> None:
     try:
         engine.call("save an image", work, deadline_s=ARCHIVE_S)
     except (ImageMissing, NotFound):
-        raise missing(reference) from None
+        raise references.missing(reference) from None
 
 
 def _failed(reference: str, reason: str) -> Failure:
@@ -155,13 +149,7 @@ class _Layers:
         self._size: dict[str, int] = {}
         self._told = 0.0
         self.sentence = "Pulling"
-
-    @property
-    def fraction(self) -> float | None:
-        if not self._size:
-            return None
-        total = sum(self._size.values())
-        return min(sum(self._done.get(layer, 0.0) * size for layer, size in self._size.items()) / total, 0.99)
+        self.fraction: float | None = None
 
     def take(self, message: Mapping[str, Any]) -> bool:
         """Note one message; True when it is time to tell somebody."""
@@ -177,6 +165,10 @@ class _Layers:
         elif status in ("Pull complete", "Already exists"):
             self._done[layer] = 1.0
         self.sentence = f"{status} {layer}".strip() if layer else status or self.sentence
+        if self._size:
+            done = sum(self._done.get(one, 0.0) * size for one, size in self._size.items())
+            now_done = min(done / sum(self._size.values()), 0.99)
+            self.fraction = max(self.fraction or 0.0, now_done)  # a layer that joins late must not turn it back
         now = time.monotonic()
         if now - self._told < 0.25 and status in ("Downloading", "Extracting"):
             return False

@@ -2,32 +2,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcpweb import paths
-from mcpweb.contracts import ConfigData, ContainerIntent
-from mcpweb.pluginhost import import_folder
-from tests.docker.engine import ADDRESS, remove_containers, remove_networks, remove_volumes
+from mcpweb.contracts import ContainerIntent
+from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, engine_line, leftovers, remove_volumes
 
 HERE = Path(__file__).parent
-import_folder("runtime_docker", paths.PLUGINS / "runtime_docker")
-
-from mcpweb_plugins.runtime_docker.runtime import DockerRuntime  # noqa: E402 - exists from here on
-
-
-def engine_line() -> tuple[bool, str]:
-    """Return whether an engine answers, and a line that says so."""
-    health = DockerRuntime(ADDRESS).health()
-    if health.reachable:
-        return True, f"docker: engine {health.version}, API {health.api_version}, at {health.address}"
-    return False, f"docker: no engine at {health.address}, tests that need one are skipped: {health.detail}"
-
 
 def pytest_report_header() -> str:
     return engine_line()[1]
@@ -44,39 +28,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.docker)
 
 
-@dataclass
-class DockerSession:
-    """What the tests of one run share: a label, and the instances they made up."""
-
-    label: str = field(default_factory=lambda: secrets.token_hex(6))
-    instances: list[str] = field(default_factory=list)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return {"mcpweb.test": self.label}
-
-    def instance(self) -> str:
-        """Return an instance nobody else has; its networks and volumes must be gone at the end."""
-        self.instances.append(f"ins_{secrets.token_hex(8)}")
-        return self.instances[-1]
-
-    def intent(self, image: str, config: ConfigData | None = None, **changes: Any) -> ContainerIntent:
-        """Return an intent of an instance of its own."""
-        instance = changes.pop("instance", None) or self.instance()
-        values: dict[str, Any] = {
-            "name": f"mcpweb-docker-{instance[-8:]}",
-            "instance": instance,
-            "server_id": "srv_docker",
-            "server": "docker",
-            "role": "server",
-            "image": image,
-            "config": config or ConfigData(),
-            "config_hash": "hash",
-            "labels": self.labels,
-        }
-        return ContainerIntent(**{**values, **changes})
-
-
 @pytest.fixture(scope="session")
 def docker_session() -> Iterator[DockerSession]:
     """The engine and this run's label. No engine: skipped and said so; with MCPWEB_REQUIRE_DOCKER=1 a failure."""
@@ -87,14 +38,8 @@ def docker_session() -> Iterator[DockerSession]:
         pytest.skip(line)
     session = DockerSession()
     yield session
-    left = _leftovers(session)
+    left = leftovers(session)
     assert not left, f"the tests left behind, and it was removed now: {', '.join(left)}"
-
-
-def _leftovers(session: DockerSession) -> list[str]:
-    left = [f"container {name}" for name in remove_containers(f"mcpweb.test={session.label}")]
-    left += [f"network {name}" for name in remove_networks(session.instances)]
-    return left + [f"volume {name}" for name in remove_volumes(session.instances)]
 
 
 @pytest.fixture(scope="session")

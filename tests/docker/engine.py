@@ -2,10 +2,69 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-ADDRESS = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+from mcpweb import paths
+from mcpweb.contracts import ConfigData, ContainerIntent
+from mcpweb.pluginhost import import_folder
+
+import_folder("runtime_docker", paths.PLUGINS / "runtime_docker")
+
+from mcpweb_plugins.runtime_docker.engine import default_address  # noqa: E402 - exists from here on
+from mcpweb_plugins.runtime_docker.runtime import DockerRuntime  # noqa: E402
+
+ADDRESS = os.environ.get("DOCKER_HOST") or default_address()
+
+
+def engine_line() -> tuple[bool, str]:
+    """Return whether an engine answers, and a line that says so."""
+    health = DockerRuntime(ADDRESS).health()
+    if health.reachable:
+        return True, f"docker: engine {health.version}, API {health.api_version}, at {health.address}"
+    return False, f"docker: no engine at {health.address}, tests that need one are skipped: {health.detail}"
+
+
+@dataclass
+class DockerSession:
+    """What the tests of one run share: a label, and the instances they made up."""
+
+    label: str = field(default_factory=lambda: secrets.token_hex(6))
+    instances: list[str] = field(default_factory=list)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"mcpweb.test": self.label}
+
+    def instance(self) -> str:
+        """Return an instance nobody else has; its networks and volumes must be gone at the end."""
+        self.instances.append(f"ins_{secrets.token_hex(8)}")
+        return self.instances[-1]
+
+    def intent(self, image: str, config: ConfigData | None = None, **changes: Any) -> ContainerIntent:
+        """Return an intent of an instance of its own."""
+        instance = changes.pop("instance", None) or self.instance()
+        values: dict[str, Any] = {
+            "name": f"mcpweb-docker-{instance[-8:]}",
+            "instance": instance,
+            "server_id": "srv_docker",
+            "server": "docker",
+            "role": "server",
+            "image": image,
+            "config": config or ConfigData(),
+            "config_hash": "hash",
+            "labels": self.labels,
+        }
+        return ContainerIntent(**{**values, **changes})
+
+
+def leftovers(session: DockerSession) -> list[str]:
+    """Remove what a session left behind and return what it was."""
+    left = [f"container {name}" for name in remove_containers(f"mcpweb.test={session.label}")]
+    left += [f"network {name}" for name in remove_networks(session.instances)]
+    return left + [f"volume {name}" for name in remove_volumes(session.instances)]
 
 
 def api() -> Any:

@@ -1,7 +1,6 @@
 """Whatever the engine does to us, a call ends in time, with a named failure and a next step."""
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -23,6 +22,7 @@ from mcpweb.errors import (
     RuntimeUnavailable,
 )
 from mcpweb.testing.contracts import Stream
+from tests.docker.engine import ADDRESS
 from tests.docker.fault_proxy import MODES, FaultProxy
 
 DEADLINE_S = 0.4
@@ -68,8 +68,7 @@ EXPECTED_OF = {
 
 @pytest.fixture
 def proxy(docker_session: Any, tmp_path: Path) -> Iterator[FaultProxy]:
-    engine = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
-    proxy = FaultProxy(tmp_path / "engine.sock", engine)
+    proxy = FaultProxy(tmp_path / "engine.sock", ADDRESS.removeprefix("unix://"))
     yield proxy
     proxy.close()
 
@@ -118,6 +117,20 @@ def test_everything_works_again_once_the_fault_is_over(proxy: FaultProxy, impati
         impatient.image("mcpweb-no-such-image:1")
     with pytest.raises(NotFound):
         impatient.inspect(NOBODY)
+
+
+@pytest.mark.parametrize("mode", ["hang", "drip"])
+def test_a_call_that_was_given_up_leaves_no_thread_and_no_connection(
+    proxy: FaultProxy, impatient: DockerRuntime, mode: str
+) -> None:
+    proxy.set(mode)
+    for method in ("image", "inspect", "events"):
+        with pytest.raises(RuntimeUnavailable):
+            METHODS[method](impatient)
+    end = time.monotonic() + 2
+    while time.monotonic() < end and any(t.name.startswith("engine:") for t in threading.enumerate()):
+        time.sleep(0.02)
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("engine:")]
 
 
 def test_after_three_timeouts_nobody_waits_and_one_call_decides_when_it_is_over(

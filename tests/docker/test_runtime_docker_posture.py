@@ -11,7 +11,7 @@ import pytest
 from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
 
 from mcpweb.contracts import ConfigData, Limits, Mount
-from mcpweb.errors import PolicyRefused, RuntimeConflict, StartFailed
+from mcpweb.errors import ImageMissing, NotFound, PolicyRefused, RuntimeConflict, StartFailed
 from mcpweb.testing.contracts import Stream
 from tests.docker.engine import api, remove_networks, remove_volumes
 
@@ -260,7 +260,9 @@ def test_a_server_over_its_memory_limit_is_killed_and_the_state_says_why(
     assert (state.exit_code, state.oom_killed) == (137, True)
 
 
-def test_stats_see_work_and_memory(docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime) -> None:
+def test_stats_see_work_and_memory(
+    docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime
+) -> None:
     busy = ConfigData(
         entrypoint=("python3", "-c", "x = b'x' * 50 * 2**20\nwhile True: pass"), command=(),
         limits=Limits(memory_mb=128, cpus=0.25),
@@ -307,6 +309,35 @@ def test_what_cannot_start_says_why_in_words(
         runtime.launch(intent)
     assert caught.value.next_step
     assert runtime.containers(intent.instance) == []
+
+
+def test_a_command_that_is_not_in_the_image_is_named_by_the_state(
+    docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime
+) -> None:
+    launched = launch(docker_session.intent(fixture_image, ConfigData(entrypoint=("no-such-program",), command=())))
+    Stream(launched.socket).wait_end(20)
+    state = _ended(runtime, launched.container_id)
+    assert state.exit_code == 127
+    assert "was not found" in state.error and "no-such-program" in state.error
+
+
+@pytest.mark.parametrize("image", ["../containers/x", "a/../../x", "a b", "", "-x", "a?b=1", "a#b"])
+def test_an_image_name_that_is_a_path_trick_is_not_sent(
+    docker_session: Any, runtime: DockerRuntime, image: str
+) -> None:
+    with pytest.raises(ImageMissing):
+        runtime.image(image)
+    with pytest.raises(ImageMissing):
+        runtime.launch(docker_session.intent(image))
+
+
+@pytest.mark.parametrize("container_id", ["../images/x", "a/b", "", "a?b=1", "-x"])
+def test_a_container_id_that_is_a_path_trick_is_not_sent(
+    docker_session: Any, runtime: DockerRuntime, container_id: str
+) -> None:
+    for ask in (runtime.inspect, runtime.remove, runtime.attach):
+        with pytest.raises(NotFound):
+            ask(container_id)
 
 
 def test_the_plugin_offers_the_runtime_and_loads_no_sdk() -> None:
