@@ -1,0 +1,51 @@
+// What HTML and htmx do not do by themselves: rest in a hidden tab, notices that leave, logs that follow.
+(() => {
+  "use strict";
+
+  // A hidden tab does not poll; the next tick after it is seen again does.
+  document.addEventListener("htmx:before:request", (event) => {
+    const cause = event.detail.ctx.sourceEvent;
+    if (document.hidden && cause && cause.type === "every") event.preventDefault();
+    if (cause && cause.isComposing) event.preventDefault();
+  });
+
+  // Good news leaves by itself, bad news stays until it is read.
+  const leave = (notice) => setTimeout(() => notice.remove(), 6000);
+  const notices = document.getElementById("notices");
+  if (notices) {
+    new MutationObserver(() => notices.querySelectorAll(".notice.done:not([data-seen])").forEach((notice) => {
+      notice.dataset.seen = "yes";
+      leave(notice);
+    })).observe(notices, { childList: true });
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-dismiss]");
+    if (button) button.closest(".notice").remove();
+    const open = document.querySelector("details.me[open]");
+    if (open && !open.contains(event.target)) open.open = false;
+  });
+
+  // Ctrl+Enter sends the form one writes in; Escape closes the menu.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.form && !event.isComposing) {
+      event.target.form.requestSubmit();
+    }
+    if (event.key === "Escape") {
+      const open = document.querySelector("details.me[open]");
+      if (open) { open.open = false; open.querySelector("summary").focus(); }
+    }
+  });
+
+  // A log follows its end until somebody scrolls up, and keeps at most 2,000 lines.
+  const follow = (log) => {
+    let atEnd = true;
+    log.scrollTop = log.scrollHeight;
+    log.addEventListener("scroll", () => { atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40; });
+    new MutationObserver(() => {
+      const lines = log.querySelectorAll("[data-line]");
+      for (let at = 0; at < lines.length - 2000; at += 1) lines[at].remove();
+      if (atEnd) log.scrollTop = log.scrollHeight;
+    }).observe(log, { childList: true });
+  };
+  document.querySelectorAll(".log").forEach(follow);
+})();
