@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from mcpweb.contracts import ContainerIntent
+from mcpweb.demo import build_demo_image
+from mcpweb.services.demo import RuntimeEngine
 from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, engine_line, leftovers, remove_volumes
 
 HERE = Path(__file__).parent
@@ -43,11 +45,9 @@ def docker_session() -> Iterator[DockerSession]:
 
 
 @pytest.fixture(scope="session")
-def fixture_image(docker_session: DockerSession) -> str:
-    """The controllable MCP server of tests/docker/images."""
-    from tests.docker.images import build_image
-
-    return str(build_image("fixture"))
+def python_image(docker_session: DockerSession) -> str:
+    """An image with python3 and nothing special: that of the demo, kept from run to run."""
+    return build_demo_image(RuntimeEngine(DockerRuntime(ADDRESS)), lambda sentence: None)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mcpweb import paths
@@ -27,6 +28,14 @@ def engine_line() -> tuple[bool, str]:
     return False, f"docker: no engine at {health.address}, tests that need one are skipped: {health.detail}"
 
 
+TINY = Path(__file__).with_name("tiny_program.py").read_text()
+
+
+def tiny(*arguments: str, **changes: Any) -> ConfigData:
+    """Return a configuration that runs the tiny MCP server in any image with python3."""
+    return ConfigData(**{"entrypoint": ("python3", "-c", TINY), "command": arguments, **changes})
+
+
 @dataclass
 class DockerSession:
     """What the tests of one run share: a label, and the instances they made up."""
@@ -44,7 +53,7 @@ class DockerSession:
         return self.instances[-1]
 
     def intent(self, image: str, config: ConfigData | None = None, **changes: Any) -> ContainerIntent:
-        """Return an intent of an instance of its own."""
+        """Return an intent of an instance of its own; without a configuration it is the tiny MCP server."""
         instance = changes.pop("instance", None) or self.instance()
         values: dict[str, Any] = {
             "name": f"mcpweb-docker-{instance[-8:]}",
@@ -53,7 +62,7 @@ class DockerSession:
             "server": "docker",
             "role": "server",
             "image": image,
-            "config": config or ConfigData(),
+            "config": config or tiny(),
             "config_hash": "hash",
             "labels": self.labels,
         }

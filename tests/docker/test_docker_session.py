@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mcpweb.contracts import ConfigData, Mount
-from tests.docker.engine import DockerRuntime, DockerSession, leftovers
+from mcpweb.contracts import Mount
+from tests.docker.engine import DockerRuntime, DockerSession, leftovers, tiny
 
 
 def test_containers_networks_and_volumes_left_behind_are_named_and_removed(
-    docker_session: DockerSession, fixture_image: str, runtime: DockerRuntime
+    docker_session: DockerSession, python_image: str, runtime: DockerRuntime
 ) -> None:
     careless = DockerSession()
-    config = ConfigData(network="outbound", mounts=(Mount("volume", "data", "/data"),))
-    intent = careless.intent(fixture_image, config)
+    config = tiny(network="outbound", mounts=(Mount("volume", "data", "/data"),))
+    intent = careless.intent(python_image, config)
     runtime.launch(intent).socket.close()
     short = intent.instance[-8:]
     assert leftovers(careless) == [

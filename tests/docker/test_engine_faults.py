@@ -200,10 +200,10 @@ def test_a_success_of_health_lets_everybody_through_again(proxy: FaultProxy, imp
     ],
 )
 def test_nothing_half_made_remains_when_the_engine_fails_in_the_middle(
-    proxy: FaultProxy, docker_session: Any, fixture_image: str, runtime: DockerRuntime, mode: str, only: str
+    proxy: FaultProxy, docker_session: Any, python_image: str, runtime: DockerRuntime, mode: str, only: str
 ) -> None:
     behind = DockerRuntime(proxy.address, deadlines=Deadlines(launch=2.0))
-    intent = docker_session.intent(fixture_image)
+    intent = docker_session.intent(python_image)
     proxy.set(mode, only=f"POST .*{only}")
     with pytest.raises(RuntimeUnavailable):
         behind.launch(intent)
@@ -212,11 +212,11 @@ def test_nothing_half_made_remains_when_the_engine_fails_in_the_middle(
 
 
 def test_a_container_made_while_the_engine_was_mute_is_removed_by_the_next_look(
-    proxy: FaultProxy, docker_session: Any, fixture_image: str, runtime: DockerRuntime
+    proxy: FaultProxy, docker_session: Any, python_image: str, runtime: DockerRuntime
 ) -> None:
     behind = DockerRuntime(proxy.address, deadlines=Deadlines(launch=1.0, cleanup=0.3))
     assert behind.health().reachable
-    intent = docker_session.intent(fixture_image)
+    intent = docker_session.intent(python_image)
     proxy.set("swallow", only="POST .*/containers/create|GET .*/containers/|DELETE")
     with pytest.raises(RuntimeTimeout):
         behind.launch(intent)
@@ -227,10 +227,10 @@ def test_a_container_made_while_the_engine_was_mute_is_removed_by_the_next_look(
 
 
 def test_a_broken_stream_ends_the_session_and_leaves_the_engine_to_ask(
-    proxy: FaultProxy, docker_session: Any, fixture_image: str, runtime: DockerRuntime, launch: Any
+    proxy: FaultProxy, docker_session: Any, python_image: str, runtime: DockerRuntime, launch: Any
 ) -> None:
     behind = DockerRuntime(proxy.address)
-    intent = docker_session.intent(fixture_image)
+    intent = docker_session.intent(python_image)
     launched = behind.launch(intent)
     try:
         proxy.cut()
@@ -242,10 +242,10 @@ def test_a_broken_stream_ends_the_session_and_leaves_the_engine_to_ask(
 
 
 def test_events_say_when_they_were_cut_and_go_on_where_they_broke(
-    proxy: FaultProxy, docker_session: Any, fixture_image: str, runtime: DockerRuntime, launch: Any
+    proxy: FaultProxy, docker_session: Any, python_image: str, runtime: DockerRuntime, launch: Any
 ) -> None:
     behind = DockerRuntime(proxy.address)
-    intent = docker_session.intent(fixture_image)
+    intent = docker_session.intent(python_image)
     stream = behind.events(intent.instance, lambda: False)
     first = runtime.launch(intent)
     try:

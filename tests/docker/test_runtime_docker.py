@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
 
-from mcpweb.contracts import ConfigData, ContainerIntent, Runtime
+from mcpweb.contracts import ContainerIntent, Runtime
 from mcpweb.testing.contracts import Mode, RuntimeContract
-from tests.docker.engine import ADDRESS, remove_volumes
+from tests.docker.engine import ADDRESS, remove_volumes, tiny
 
 
 class TestDockerRuntime(RuntimeContract):
     @pytest.fixture(autouse=True)
-    def _image(self, docker_session: Any, fixture_image: str) -> None:
-        self.session, self.ref = docker_session, fixture_image
+    def _image(self, docker_session: Any, python_image: str) -> None:
+        self.session, self.ref = docker_session, python_image
 
     @pytest.fixture
     def runtime(self) -> Runtime:  # type: ignore[override]
@@ -32,9 +32,9 @@ class TestDockerRuntime(RuntimeContract):
 
     def intent_for(self, mode: Mode) -> ContainerIntent:
         config = {
-            "stdio": ConfigData(),
-            "http": ConfigData(transport="http", port=8000, network="published", command=("http",)),
-            "exits": ConfigData(command=("exit", "7")),
-            "cannot start": ConfigData(user="nobody-of-that-name"),
+            "stdio": tiny(),
+            "http": tiny("http", transport="http", port=8000, network="published"),
+            "exits": tiny("exit", "7"),
+            "cannot start": tiny(user="nobody-of-that-name"),
         }[mode]
         return replace(self.session.intent(self.ref, config), instance="ins_contract")

@@ -13,7 +13,7 @@ from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
 from mcpweb.contracts import ConfigData, Limits, Mount
 from mcpweb.errors import ImageMissing, NotFound, PolicyRefused, RuntimeConflict, StartFailed
 from mcpweb.testing.contracts import Stream
-from tests.docker.engine import api, remove_networks, remove_volumes
+from tests.docker.engine import api, remove_networks, remove_volumes, tiny
 
 PROBE = """
 import json, os, socket, subprocess, time
@@ -58,15 +58,15 @@ time.sleep(60)
 
 
 def probe(**changes: Any) -> ConfigData:
-    return ConfigData(entrypoint=("python3", "-c", PROBE), command=(), **changes)
+    return ConfigData(**{"entrypoint": ("python3", "-c", PROBE), "command": (), "user": "0", **changes})
 
 
 @pytest.fixture
-def look(docker_session: Any, fixture_image: str, launch: Any) -> Any:
+def look(docker_session: Any, python_image: str, launch: Any) -> Any:
     """Return ``look(**configuration) -> (what inspect says, what is seen inside)``."""
 
     def look(**changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        launched = launch(docker_session.intent(fixture_image, probe(**changes)))
+        launched = launch(docker_session.intent(python_image, probe(**changes)))
         inside = Stream(launched.socket).line(20)
         return api().inspect_container(launched.container_id), inside
 
@@ -140,15 +140,15 @@ def test_a_published_server_listens_on_loopback_and_cannot_get_out(look: Any) ->
 
 
 def test_two_published_servers_of_one_instance_do_not_see_each_other(
-    docker_session: Any, fixture_image: str, launch: Any
+    docker_session: Any, python_image: str, launch: Any
 ) -> None:
     http = {"transport": "http", "port": 8000, "network": "published"}
-    first = launch(docker_session.intent(fixture_image, ConfigData(command=("http",), **http)))
+    first = launch(docker_session.intent(python_image, tiny("http", **http)))
     labels = api().inspect_container(first.container_id)["Config"]["Labels"]
     (network,) = api().inspect_container(first.container_id)["NetworkSettings"]["Networks"].values()
     second = launch(
         docker_session.intent(
-            fixture_image, probe(**http, environment={"NEIGHBOUR": network["IPAddress"]}),
+            python_image, probe(**http, environment={"NEIGHBOUR": network["IPAddress"]}),
             instance=labels["mcpweb.instance"], name="mcpweb-docker-neighbour-" + docker_session.label,
             server="neighbour", server_id="srv_neighbour",
         )
@@ -166,9 +166,9 @@ def test_outbound_is_a_network_of_its_own_with_masquerade(look: Any) -> None:
 
 
 def test_cleanup_removes_networks_nobody_uses_and_leaves_the_others(
-    docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime
+    docker_session: Any, python_image: str, launch: Any, runtime: DockerRuntime
 ) -> None:
-    intent = docker_session.intent(fixture_image, probe(network="outbound"))
+    intent = docker_session.intent(python_image, probe(network="outbound"))
     launched = launch(intent)
     name = f"mcpweb-{intent.instance[-8:]}-out"
     runtime.cleanup(intent.instance)
@@ -179,9 +179,9 @@ def test_cleanup_removes_networks_nobody_uses_and_leaves_the_others(
 
 
 def test_a_foreign_or_loosened_network_of_our_name_is_not_used(
-    docker_session: Any, fixture_image: str, runtime: DockerRuntime
+    docker_session: Any, python_image: str, runtime: DockerRuntime
 ) -> None:
-    intent = docker_session.intent(fixture_image, probe(transport="http", port=8000, network="published"))
+    intent = docker_session.intent(python_image, probe(transport="http", port=8000, network="published"))
     name = f"mcpweb-{intent.instance[-8:]}"
     for labels in ({}, {"mcpweb.instance": intent.instance}):  # somebody else's; ours, but with masquerade
         made = api().create_network(name, driver="bridge", labels=labels)
@@ -195,14 +195,14 @@ def test_a_foreign_or_loosened_network_of_our_name_is_not_used(
 
 
 def test_a_bind_is_seen_inside_read_only_unless_it_says_otherwise(
-    docker_session: Any, fixture_image: str, tmp_path: Path, runtime: DockerRuntime, launch: Any
+    docker_session: Any, python_image: str, tmp_path: Path, runtime: DockerRuntime, launch: Any
 ) -> None:
     allowed = DockerRuntime(bind_roots=(tmp_path,))
     (tmp_path / "shared").mkdir(mode=0o777)
     (tmp_path / "shared").chmod(0o777)
     for read_only in (True, False):
         mount = Mount("bind", str(tmp_path / "shared"), "/data", read_only=read_only)
-        intent = docker_session.intent(fixture_image, probe(mounts=(mount,)))
+        intent = docker_session.intent(python_image, probe(mounts=(mount,)))
         with pytest.raises(PolicyRefused):
             runtime.launch(intent)  # without roots
         launched = allowed.launch(intent)
@@ -218,10 +218,10 @@ def test_a_bind_is_seen_inside_read_only_unless_it_says_otherwise(
 
 
 def test_a_volume_keeps_data_from_one_container_to_the_next(
-    docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime
+    docker_session: Any, python_image: str, launch: Any, runtime: DockerRuntime
 ) -> None:
     mount = Mount("volume", "notes", "/data", read_only=False)
-    intent = docker_session.intent(fixture_image, probe(mounts=(mount,)))
+    intent = docker_session.intent(python_image, probe(mounts=(mount,)))
     first = launch(intent)
     assert Stream(first.socket).line(20)["data"] is True
     volume = api().inspect_volume(f"mcpweb-{intent.instance[-8:]}-notes")
@@ -234,9 +234,9 @@ def test_a_volume_keeps_data_from_one_container_to_the_next(
 
 
 def test_a_volume_with_driver_options_is_not_used_even_under_our_name(
-    docker_session: Any, fixture_image: str, runtime: DockerRuntime
+    docker_session: Any, python_image: str, runtime: DockerRuntime
 ) -> None:
-    intent = docker_session.intent(fixture_image, probe(mounts=(Mount("volume", "etc", "/data"),)))
+    intent = docker_session.intent(python_image, probe(mounts=(Mount("volume", "etc", "/data"),)))
     name = f"mcpweb-{intent.instance[-8:]}-etc"
     trap = {"type": "none", "o": "bind", "device": "/etc"}
     api().create_volume(name, driver="local", driver_opts=trap, labels={"mcpweb.instance": intent.instance})
@@ -249,25 +249,25 @@ def test_a_volume_with_driver_options_is_not_used_even_under_our_name(
 
 
 def test_a_server_over_its_memory_limit_is_killed_and_the_state_says_why(
-    docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime
+    docker_session: Any, python_image: str, launch: Any, runtime: DockerRuntime
 ) -> None:
     eater = ConfigData(
         entrypoint=("python3", "-c", "x = [b'x' * 2**20 for _ in range(400)]"), command=(), limits=Limits(memory_mb=32)
     )
-    launched = launch(docker_session.intent(fixture_image, eater))
+    launched = launch(docker_session.intent(python_image, eater))
     Stream(launched.socket).wait_end(20)
     state = _ended(runtime, launched.container_id)
     assert (state.exit_code, state.oom_killed) == (137, True)
 
 
 def test_stats_see_work_and_memory(
-    docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime
+    docker_session: Any, python_image: str, launch: Any, runtime: DockerRuntime
 ) -> None:
     busy = ConfigData(
         entrypoint=("python3", "-c", "x = b'x' * 50 * 2**20\nwhile True: pass"), command=(),
         limits=Limits(memory_mb=128, cpus=0.25),
     )  # fmt: skip
-    launched = launch(docker_session.intent(fixture_image, busy))
+    launched = launch(docker_session.intent(python_image, busy))
     samples = []
     for sample in runtime.stats(launched.container_id, lambda: len(samples) >= 3):
         samples.append(sample)
@@ -276,7 +276,7 @@ def test_stats_see_work_and_memory(
 
 
 def test_stop_asks_first_and_kills_after_the_grace(
-    docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime
+    docker_session: Any, python_image: str, launch: Any, runtime: DockerRuntime
 ) -> None:
     deaf = ConfigData(
         entrypoint=(
@@ -286,7 +286,7 @@ def test_stop_asks_first_and_kills_after_the_grace(
         ),
         command=(),
     )  # fmt: skip
-    launched = launch(docker_session.intent(fixture_image, deaf))
+    launched = launch(docker_session.intent(python_image, deaf))
     Stream(launched.socket).line(20)
     began = time.monotonic()
     state = runtime.stop(launched.container_id, 1)
@@ -302,9 +302,9 @@ def test_stop_asks_first_and_kills_after_the_grace(
     ],
 )
 def test_what_cannot_start_says_why_in_words(
-    docker_session: Any, fixture_image: str, runtime: DockerRuntime, config: ConfigData, says: str
+    docker_session: Any, python_image: str, runtime: DockerRuntime, config: ConfigData, says: str
 ) -> None:
-    intent = docker_session.intent(fixture_image, config)
+    intent = docker_session.intent(python_image, config)
     with pytest.raises(StartFailed, match=says) as caught:
         runtime.launch(intent)
     assert caught.value.next_step
@@ -312,9 +312,9 @@ def test_what_cannot_start_says_why_in_words(
 
 
 def test_a_command_that_is_not_in_the_image_is_named_by_the_state(
-    docker_session: Any, fixture_image: str, launch: Any, runtime: DockerRuntime
+    docker_session: Any, python_image: str, launch: Any, runtime: DockerRuntime
 ) -> None:
-    launched = launch(docker_session.intent(fixture_image, ConfigData(entrypoint=("no-such-program",), command=())))
+    launched = launch(docker_session.intent(python_image, ConfigData(entrypoint=("no-such-program",), command=())))
     Stream(launched.socket).wait_end(20)
     state = _ended(runtime, launched.container_id)
     assert state.exit_code == 127
