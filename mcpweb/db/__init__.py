@@ -2,16 +2,15 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mcpweb.db import driver
 from mcpweb.db.driver import Connection
-from mcpweb.errors import Failure, StorageFull, StorageUnusable, Unavailable
+from mcpweb.db.faults import failure_of
 
 BUSY_TIMEOUT_MS = 10_000
 STATEMENT_DEADLINE_S = 10.0
@@ -44,30 +43,37 @@ class Database:
         self._cache_kib = cache_kib
         self._deadline_s = statement_deadline_s
         self._local = threading.local()
+        self._opened: list[_Held] = []
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Give a connection that cannot write; all reads inside see one state."""
+    def reading(self, *, deadline_s: float | None = None) -> Iterator[Connection]:
+        """Give a connection that cannot write; all reads inside see one state.
+
+        The reads must end within ``deadline_s`` (the database's own when None), or Unavailable is raised.
+        """
         held = self._held()
         if held.writing or held.reads:
             yield held.writer if held.writing else held.reader  # type: ignore[misc]
             return
         conn = held.reader or self._open(held, "reader")
         held.reads = True
-        held.until = time.monotonic() + self._deadline_s
+        held.until = time.monotonic() + (deadline_s or self._deadline_s)
         try:
             conn.execute("BEGIN")
             yield conn
         except driver.DatabaseError as error:
-            raise self._mapped(error) from error
+            raise failure_of(error, self.path) from error
         finally:
             held.reads = False
             if conn.in_transaction:
-                conn.execute("COMMIT")
+                conn.commit()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection inside BEGIN IMMEDIATE; commit at the end, roll back on any exception."""
+        """Give a connection inside BEGIN IMMEDIATE; commit at the end, roll back on any exception.
+
+        Raises RuntimeError when this thread has a transaction already, StorageFull, StorageUnusable, Unavailable.
+        """
         held = self._held()
         if held.writing or held.reads:
             raise RuntimeError("a transaction is open on this thread already")
@@ -81,47 +87,63 @@ class Database:
         except driver.IntegrityError:
             raise
         except driver.DatabaseError as error:
-            raise self._mapped(error) from error
+            raise failure_of(error, self.path) from error
         finally:
             held.writing = False
             if conn.in_transaction:
-                conn.execute("ROLLBACK")
+                with suppress(driver.DatabaseError):  # a full disk rolls back by itself; the first error is the news
+                    conn.rollback()
 
     def close(self) -> None:
-        """Close this thread's connections."""
+        """Close this thread's connections; the next use opens new ones."""
         held = getattr(self._local, "held", None)
         if held is not None and held.pid == os.getpid():
-            for conn in (held.reader, held.writer):
-                if conn is not None:
-                    conn.close()
+            held.close()
+            with suppress(ValueError):
+                self._opened.remove(held)
         self._local.held = None
+
+    def close_all(self) -> None:
+        """Close the connections of all threads of this process, as far as nobody uses them."""
+        self.close()
+        for held in list(self._opened):
+            if held.pid == os.getpid() and not (held.reads or held.writing):
+                held.close()
+                self._opened.remove(held)
 
     def _held(self) -> _Held:
         held: _Held | None = getattr(self._local, "held", None)
         if held is None or held.pid != os.getpid():
-            held = _Held()
-            self._local.held = held
+            held = self._local.held = _Held()
         return held
 
     def _open(self, held: _Held, kind: str) -> Connection:
-        if not self.path.exists():
-            raise StorageUnusable(
-                f"The database {self.path} is not there.", next_step="Run `mcpweb db migrate`, or restore a backup."
-            )
+        self._forget_the_dead()
         try:
-            conn = driver.connect(str(self.path), isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
+            # mode=rw: a file that is gone is an error, never a new and empty database
+            conn = driver.connect(
+                f"{self.path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None,
+                timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False,
+            )
             conn.row_factory = driver.Row
             configure(conn, cache_kib=self._cache_kib)
             if kind == "reader":
                 conn.execute("PRAGMA query_only = ON")
         except driver.DatabaseError as error:
-            raise self._mapped(error) from error
+            raise failure_of(error, self.path) from error
         conn.set_progress_handler(lambda: 1 if time.monotonic() > held.until else 0, _PROGRESS_STEPS)
         setattr(held, kind, conn)
+        if held not in self._opened:
+            self._opened.append(held)
         return conn
 
-    def _mapped(self, error: driver.DatabaseError) -> Failure:
-        return failure_of(error, self.path)
+    def _forget_the_dead(self) -> None:
+        """Close what threads of this process left; another process's connections are kept and never touched."""
+        for held in list(self._opened):
+            if held.pid == os.getpid() and not held.thread.is_alive():
+                held.close()
+                with suppress(ValueError):
+                    self._opened.remove(held)
 
 
 class _Held:
@@ -129,29 +151,16 @@ class _Held:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
+        self.thread = threading.current_thread()
         self.reader: Connection | None = None
         self.writer: Connection | None = None
         self.writing = False
         self.reads = False
         self.until = 0.0
 
-
-_FAILURES: tuple[tuple[str, type[Failure], str, str], ...] = (
-    (r"disk is full|database or disk is full", StorageFull, "The disk is full; nothing was changed.", ""),
-    (r"interrupted", Unavailable, "The database took too long.", "Try a narrower filter."),
-    (r"readonly|read-only", StorageUnusable, "The database cannot be written.", "Check the folder's owner and mount."),
-    (r"unable to open", StorageUnusable, "The database cannot be opened.", "Check the data folder's owner and mode."),
-    (r"malformed|not a database|corrupt", StorageUnusable, "The database file is damaged.",
-     "Stop mcpweb and run `mcpweb db check`, then `mcpweb db restore FILE --yes`."),
-    (r"disk I/O", StorageUnusable, "The disk does not answer as it should.", "Look at the system's log."),
-    (r"locked|busy", Unavailable, "The database is busy.", "Try again."),
-)
-
-
-def failure_of(error: driver.DatabaseError, path: Path) -> Failure:
-    """Return the failure that tells people what a database error means; SQL and values stay out of it."""
-    text = str(error)
-    for pattern, kind, sentence, next_step in _FAILURES:
-        if re.search(pattern, text, re.IGNORECASE):
-            return kind(f"{sentence} ({path.name})", next_step=next_step)
-    return Failure(f"The database refused a statement ({type(error).__name__}).", code="storage_error")
+    def close(self) -> None:
+        for conn in (self.reader, self.writer):
+            if conn is not None:
+                conn.set_progress_handler(None, 0)
+                conn.close()
+        self.reader = self.writer = None

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 
 from flask import current_app, g, request
@@ -14,6 +15,8 @@ FIELD = "csrf_token"
 HEADER = "X-CSRF-Token"
 COOKIE = "mcpweb-csrf"
 SAFE = ("GET", "HEAD", "OPTIONS")
+_BYTES = 32
+_COOKIE_VALUE = re.compile(r"[0-9a-f]{64}")
 
 
 def token_for(actor: Actor | None) -> str:
@@ -21,8 +24,25 @@ def token_for(actor: Actor | None) -> str:
     if actor is not None:
         return hmac.new(actor.csrf_key, b"csrf", hashlib.sha256).hexdigest()
     if "anonymous_csrf" not in g:
-        g.anonymous_csrf = request.cookies.get(COOKIE) or secrets.token_hex(32)
+        sent = request.cookies.get(COOKIE, "")
+        g.anonymous_csrf = sent if _COOKIE_VALUE.fullmatch(sent) else secrets.token_hex(_BYTES)
     return str(g.anonymous_csrf)
+
+
+def field_value(actor: Actor | None) -> str:
+    """Return the token masked with fresh random bytes, so that a compressed page does not betray it."""
+    token = bytes.fromhex(token_for(actor))
+    pad = secrets.token_bytes(len(token))
+    return pad.hex() + bytes(a ^ b for a, b in zip(pad, token, strict=True)).hex()
+
+
+def _unmasked(given: str) -> str:
+    try:
+        data = bytes.fromhex(given)
+    except ValueError:
+        return ""
+    pad, rest = data[: len(data) // 2], data[len(data) // 2 :]
+    return given if len(data) == _BYTES else bytes(a ^ b for a, b in zip(pad, rest, strict=False)).hex()
 
 
 def guard() -> None:
@@ -39,7 +59,7 @@ def guard() -> None:
     if origin is not None and origin not in _own_origins():
         raise Forbidden("This request comes from another origin.", code="csrf")
     given = request.headers.get(HEADER) or request.form.get(FIELD, "")
-    if not given or not hmac.compare_digest(given, token_for(actor)):
+    if not given or not hmac.compare_digest(_unmasked(given), token_for(actor)):
         raise Forbidden("The form is too old or not ours.", next_step="Reload the page and try again.", code="csrf")
 
 

@@ -1,0 +1,3 @@
+"""/api/v1"""
+from flask import Flask
+def register_api(app: Flask) -> None: ...

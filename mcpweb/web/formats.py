@@ -1,0 +1,96 @@
+"""How values look to people: times, durations, sizes, documents. Everything returned is escaped."""
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Flask
+from markupsafe import Markup
+
+from mcpweb import clock
+from mcpweb.web.language import _, plural
+
+LONGEST_DOCUMENT = 64 * 1024
+
+
+def ago(value: str | None) -> Markup | str:
+    """Return a ``<time>`` that says how long ago it was, with the exact moment as its title."""
+    if not value:
+        return "–"
+    seconds = max(0, int(clock.age(value)))
+    if seconds < 5:
+        text = _("just now")
+    elif seconds < 60:
+        text = plural("%(n)s s ago", "%(n)s s ago", seconds) % {"n": seconds}
+    elif seconds < 3600:
+        text = plural("%(n)s min ago", "%(n)s min ago", seconds // 60) % {"n": seconds // 60}
+    elif seconds < 86400:
+        text = plural("%(n)s h ago", "%(n)s h ago", seconds // 3600) % {"n": seconds // 3600}
+    else:
+        text = plural("%(n)s day ago", "%(n)s days ago", seconds // 86400) % {"n": seconds // 86400}
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(clock.rfc3339(value), value[:19], text)
+
+
+def moment(value: str | None) -> Markup | str:
+    """Return a ``<time>`` that says when it was."""
+    if not value:
+        return "–"
+    return Markup('<time datetime="{}">{} UTC</time>').format(clock.rfc3339(value), value[:19])
+
+
+def until(value: str) -> str:
+    """Return how long it lasted from then to now, or between two moments joined by ``..``."""
+    return duration(clock.age(value) * 1000)
+
+
+def between(start: str | None, end: str | None) -> str:
+    """Return the time from start to end (now, while it lasts)."""
+    if not start:
+        return "–"
+    last = clock.parse(end).timestamp() if end else clock.source()
+    return duration(max(0.0, last - clock.parse(start).timestamp()) * 1000)
+
+
+def duration(ms: float | None) -> str:
+    """Return milliseconds as people say them."""
+    if ms is None:
+        return "–"
+    if ms < 1:
+        return f"{ms:.2f} ms"
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    return f"{int(ms // 60_000)} min {int(ms % 60_000 // 1000)} s"
+
+
+def size(count: float | None) -> str:
+    """Return bytes as people say them."""
+    if count is None:
+        return "–"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1024
+    return ""
+
+
+def document(value: Any) -> str:
+    """Return a value as indented JSON, cut where nobody reads on."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    return text if len(text) <= LONGEST_DOCUMENT else text[:LONGEST_DOCUMENT] + "\n…"
+
+
+def who(name: str | None) -> str:
+    """Return the part of an actor's name that tells people something."""
+    if not name:
+        return "–"
+    kind, _colon, rest = name.partition(":")
+    return {"cli": f"{rest} (command line)", "system": f"mcpweb ({rest})"}.get(kind, name)
+
+
+def register(app: Flask) -> None:
+    app.jinja_env.filters.update(
+        ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, lasted=until
+    )
+    app.jinja_env.globals["between"] = between
