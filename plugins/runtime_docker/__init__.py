@@ -3,16 +3,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcpweb.plugin import Runtime, hookimpl
+from mcpweb.plugin import InvalidInput, Runtime, Setting, hookimpl
 
 if TYPE_CHECKING:
     from mcpweb.settings import Settings
 
 mcpweb_api = 1
 
+CALL_DEADLINE = Setting(
+    "CALL_DEADLINE_S", "10", "Seconds one question to the engine may take; starting and stopping have more."
+)
+
+
+@hookimpl
+def mcpweb_add_settings() -> list[Setting]:
+    return [CALL_DEADLINE]
+
 
 @hookimpl
 def mcpweb_add_runtimes(settings: Settings) -> list[Runtime]:
+    from .engine import Deadlines
     from .runtime import DockerRuntime
 
-    return [DockerRuntime(settings.docker_host, settings.bind_roots)]
+    name = f"PLUGIN_RUNTIME_DOCKER_{CALL_DEADLINE.name}"
+    given = settings.plugin_values.get(name, CALL_DEADLINE.default)
+    if not (given.replace(".", "", 1).isdigit() and 1 <= float(given) <= 600):
+        raise InvalidInput(f"MCPWEB_{name} is {given!r}.", next_step="Set it to seconds from 1 to 600.")
+    return [DockerRuntime(settings.docker_host, settings.bind_roots, deadlines=Deadlines(call=float(given)))]

@@ -47,6 +47,12 @@ class Containers:
         self._roots = bind_roots
         self._doubtful: set[str] = set()  # names the engine may have made although it did not answer
         self._guard = threading.Lock()
+        self._launching = 0
+
+    @property
+    def launching(self) -> bool:
+        """Whether a container is being made right now; it may need a network it does not use yet."""
+        return self._launching > 0
 
     def check(self, intent: ContainerIntent) -> None:
         """Raise PolicyRefused if the policy would not build it."""
@@ -54,7 +60,15 @@ class Containers:
 
     def launch(self, intent: ContainerIntent, progress: Progress | None) -> Launched:
         """Create, attach, start. See ``Runtime.launch``."""
-        tell = progress or (lambda fraction, sentence: None)
+        with self._guard:
+            self._launching += 1
+        try:
+            return self._launch(intent, progress or (lambda fraction, sentence: None))
+        finally:
+            with self._guard:
+                self._launching -= 1
+
+    def _launch(self, intent: ContainerIntent, tell: Progress) -> Launched:
         left = _countdown(self._engine.deadlines.launch)
         plan = policy.plan(intent, self._roots, self._engine.address)
         tell(None, "Creating the container")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mcpweb.plugin import NotFound, RuntimeConflict
 
 from . import labels
+from .faults import EngineRefused
 from .policy import Network
 
 if TYPE_CHECKING:
@@ -81,6 +82,6 @@ def cleanup(engine: Engine, instance: str) -> None:
             engine.call("remove a network", partial(remove, name))
         except (NotFound, RuntimeConflict):
             continue  # gone, or taken again meanwhile
-        except Exception as failure:
-            if "active endpoints" not in str(failure):
+        except EngineRefused as refusal:
+            if "active endpoints" not in refusal.message:
                 raise

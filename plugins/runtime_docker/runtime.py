@@ -84,4 +84,5 @@ class DockerRuntime(Runtime):
         images.save(self._engine, reference, archive)
 
     def cleanup(self, instance: str) -> None:
-        grounds.cleanup(self._engine, instance)
+        if not self._containers.launching:
+            grounds.cleanup(self._engine, instance)

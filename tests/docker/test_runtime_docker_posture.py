@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
 
+from mcpweb import paths, settings
 from mcpweb.contracts import ConfigData, Limits, Mount
-from mcpweb.errors import ImageMissing, NotFound, PolicyRefused, RuntimeConflict, StartFailed
-from mcpweb.testing.contracts import Stream
+from mcpweb.errors import ImageMissing, InvalidInput, NotFound, PolicyRefused, RuntimeConflict, StartFailed
+from mcpweb.pluginhost import import_folder
+from mcpweb.testing.attached import Stream
 from tests.docker.engine import api, remove_networks, remove_volumes, tiny
 
 PROBE = """
@@ -178,6 +180,24 @@ def test_cleanup_removes_networks_nobody_uses_and_leaves_the_others(
     assert not [n for n in api().networks(names=[name]) if n["Name"] == name]
 
 
+def test_a_cleanup_in_the_middle_of_a_launch_takes_nothing_from_it(
+    docker_session: Any, python_image: str, launch: Any, runtime: DockerRuntime
+) -> None:
+    intent = docker_session.intent(python_image, probe(network="outbound"))
+    steps = []
+
+    def progress(fraction: float | None, sentence: str) -> None:
+        steps.append(sentence)
+        runtime.cleanup(intent.instance)
+
+    launched = runtime.launch(intent, progress=progress)
+    assert len(steps) >= 2 and runtime.inspect(launched.container_id).running
+    launched.socket.close()
+    runtime.remove(launched.container_id)
+    runtime.cleanup(intent.instance)
+    assert remove_networks([intent.instance]) == []
+
+
 def test_a_foreign_or_loosened_network_of_our_name_is_not_used(
     docker_session: Any, python_image: str, runtime: DockerRuntime
 ) -> None:
@@ -338,6 +358,21 @@ def test_a_container_id_that_is_a_path_trick_is_not_sent(
     for ask in (runtime.inspect, runtime.remove, runtime.attach):
         with pytest.raises(NotFound):
             ask(container_id)
+
+
+@pytest.mark.parametrize(
+    ("given", "fine"), [("30", True), ("1.5", True), ("0", False), ("soon", False), ("9e9", False)]
+)
+def test_the_deadline_of_a_question_can_be_set(given: str, fine: bool, tmp_path: Path) -> None:
+    plugin = import_folder("runtime_docker", paths.PLUGINS / "runtime_docker")
+    assert [setting.name for setting in plugin.mcpweb_add_settings()] == ["CALL_DEADLINE_S"]
+    name = "MCPWEB_PLUGIN_RUNTIME_DOCKER_CALL_DEADLINE_S"
+    knobs = settings.load({"MCPWEB_DATA_DIR": str(tmp_path), name: given})
+    if fine:
+        assert plugin.mcpweb_add_runtimes(knobs)[0].name == "docker"
+    else:
+        with pytest.raises(InvalidInput, match=name):
+            plugin.mcpweb_add_runtimes(knobs)
 
 
 def test_the_plugin_offers_the_runtime_and_loads_no_sdk() -> None:
