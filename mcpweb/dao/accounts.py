@@ -11,9 +11,9 @@ from mcpweb.dao import columns, parameters
 from mcpweb.db import Connection
 from mcpweb.errors import NotFound
 
-USER = "id, name, password_hash, role, created_at, updated_at, disabled_at, language, theme, created_by"
-SESSION = "id_hash, user_id, csrf_key, created_at, seen_at, expires_at, ip, user_agent, stepped_up_at"
-TOKEN = "id, user_id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, created_by"
+USER_FIELDS = "id, name, password_hash, role, created_at, updated_at, disabled_at, language, theme, created_by"
+SESSION_FIELDS = "id_hash, user_id, csrf_key, created_at, seen_at, expires_at, ip, user_agent, stepped_up_at"
+TOKEN_FIELDS = "id, user_id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, created_by"  # noqa: S105 - names of columns
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Token:
 
 def _insert(conn: Connection, table: str, row: User | Session | Token) -> None:
     fields = asdict(row)
-    conn.execute(f"INSERT INTO {table} ({columns(fields)}) VALUES ({parameters(fields)})", fields)  # noqa: S608
+    conn.execute(f"INSERT INTO {table} ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 
 def _user(row: Mapping[str, Any] | None) -> User | None:
@@ -71,11 +71,11 @@ def insert_user(conn: Connection, user: User) -> None:
 
 
 def find_user(conn: Connection, user_id: str) -> User | None:
-    return _user(conn.execute(f"SELECT {USER} FROM users WHERE id = ?", (user_id,)).fetchone())  # noqa: S608
+    return _user(conn.execute(f"SELECT {USER_FIELDS} FROM users WHERE id = ?", (user_id,)).fetchone())
 
 
 def find_user_by_name(conn: Connection, name: str) -> User | None:
-    return _user(conn.execute(f"SELECT {USER} FROM users WHERE name = ?", (name,)).fetchone())  # noqa: S608
+    return _user(conn.execute(f"SELECT {USER_FIELDS} FROM users WHERE name = ?", (name,)).fetchone())
 
 
 def get_user(conn: Connection, id_or_name: str) -> User:
@@ -86,7 +86,7 @@ def get_user(conn: Connection, id_or_name: str) -> User:
 
 
 def users(conn: Connection) -> list[User]:
-    return [User(**dict(row)) for row in conn.execute(f"SELECT {USER} FROM users ORDER BY name")]  # noqa: S608
+    return [User(**dict(row)) for row in conn.execute(f"SELECT {USER_FIELDS} FROM users ORDER BY name")]
 
 
 def count_users(conn: Connection) -> int:
@@ -102,6 +102,13 @@ def set_password(conn: Connection, user_id: str, password_hash: str) -> None:
     conn.execute(
         "UPDATE users SET password_hash = :hash, updated_at = :now WHERE id = :id",
         {"id": user_id, "hash": password_hash, "now": clock.now()},
+    )
+
+
+def set_role(conn: Connection, user_id: str, role: Role) -> None:
+    conn.execute(
+        "UPDATE users SET role = :role, updated_at = :now WHERE id = :id",
+        {"id": user_id, "role": role, "now": clock.now()},
     )
 
 
@@ -123,7 +130,7 @@ def insert_session(conn: Connection, session: Session) -> None:
 
 
 def find_session(conn: Connection, id_hash: str) -> Session | None:
-    row = conn.execute(f"SELECT {SESSION} FROM sessions WHERE id_hash = ?", (id_hash,)).fetchone()  # noqa: S608
+    row = conn.execute(f"SELECT {SESSION_FIELDS} FROM sessions WHERE id_hash = ?", (id_hash,)).fetchone()
     return None if row is None else Session(**dict(row))
 
 
@@ -132,7 +139,7 @@ def touch_session(conn: Connection, id_hash: str, at: str) -> None:
 
 
 def sessions_of(conn: Connection, user_id: str) -> list[Session]:
-    sql = f"SELECT {SESSION} FROM sessions WHERE user_id = ? ORDER BY seen_at DESC"  # noqa: S608
+    sql = f"SELECT {SESSION_FIELDS} FROM sessions WHERE user_id = ? ORDER BY seen_at DESC"
     return [Session(**dict(row)) for row in conn.execute(sql, (user_id,))]
 
 
@@ -153,7 +160,7 @@ def insert_token(conn: Connection, token: Token) -> None:
 
 
 def find_token(conn: Connection, token_id: str) -> Token | None:
-    row = conn.execute(f"SELECT {TOKEN} FROM tokens WHERE id = ?", (token_id,)).fetchone()  # noqa: S608
+    row = conn.execute(f"SELECT {TOKEN_FIELDS} FROM tokens WHERE id = ?", (token_id,)).fetchone()
     return None if row is None else Token(**dict(row))
 
 
@@ -167,7 +174,7 @@ def get_token(conn: Connection, token_id: str) -> Token:
 def tokens(conn: Connection, user_id: str | None = None) -> list[Token]:
     """Return tokens, newest first."""
     condition = "WHERE user_id = :user " if user_id else ""
-    sql = f"SELECT {TOKEN} FROM tokens {condition}ORDER BY created_at DESC, id DESC"  # noqa: S608
+    sql = f"SELECT {TOKEN_FIELDS} FROM tokens {condition}ORDER BY created_at DESC, id DESC"
     return [Token(**dict(row)) for row in conn.execute(sql, {"user": user_id})]
 
 
@@ -207,3 +214,8 @@ def take(conn: Connection, bucket: str, *, per_minute: float, burst: float) -> f
         (bucket, level - 1 if wait == 0 else level, now),
     )
     return wait
+
+
+def forget_buckets(conn: Connection, before: float) -> int:
+    """Delete buckets nobody used since then; they are full again anyway."""
+    return conn.execute("DELETE FROM throttle WHERE at < ?", (before,)).rowcount

@@ -1,15 +1,15 @@
 """Table ``audit_log``: append-only, each row hashed with the one before it.
 
-hash = SHA-256 over a domain tag and all fields, each with a 4-byte length in front, so that no two rows can be
-written two ways.
+hash = SHA-256 over a domain tag, the byte lengths of all fields (4 bytes each) and the fields, so that no two rows
+come down to the same bytes.
 """
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from mcpweb import clock
@@ -17,7 +17,8 @@ from mcpweb.db import Connection
 
 FIELDS = "seq, at, actor, actor_kind, ip, request_id, action, target, detail, prev_hash, hash"
 _TAG = b"mcpweb audit 1"
-_LENGTH = struct.Struct(">I")
+_END = 2**62
+_LENGTHS = struct.Struct(">10I")
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,9 @@ def _read(row: Mapping[str, Any]) -> AuditRow:
     return AuditRow(**(dict(row) | {"detail": json.loads(row["detail"])}))
 
 
-def _hash(fields: tuple[Any, ...]) -> str:
-    total = hashlib.sha256(_TAG)
-    for field in fields:
-        data = str(field).encode()
-        total.update(_LENGTH.pack(len(data)) + data)
-    return total.hexdigest()
+def _hash(fields: Sequence[Any]) -> str:
+    parts = [str(field).encode() for field in fields]
+    return sha256(_TAG + _LENGTHS.pack(*map(len, parts)) + b"".join(parts)).hexdigest()
 
 
 def append(
@@ -67,17 +65,16 @@ def append(
     detail: Mapping[str, Any] | None = None,
     ip: str = "",
     request_id: str = "",
-) -> None:
-    """Append a row in the caller's transaction; when this fails the change must fail with it."""
+) -> AuditRow:
+    """Append a row in the caller's transaction and return it; when this fails the change must fail with it."""
     head = conn.execute("SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1").fetchone()
     if head is None:
         head = conn.execute("SELECT seq, hash FROM audit_floor").fetchone()
     text = json.dumps(detail or {}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     fields = (head[0] + 1, clock.now(), actor, actor_kind, ip, request_id, action, target, text, head[1])
-    conn.execute(
-        f"INSERT INTO audit_log ({FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        (*fields, _hash(fields)),
-    )
+    row = (*fields, _hash(fields))
+    conn.execute(f"INSERT INTO audit_log ({FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    return _read(dict(zip(FIELDS.split(", "), row, strict=True)))
 
 
 def listing(
@@ -90,22 +87,19 @@ def listing(
     target: str | None = None,
 ) -> list[AuditRow]:
     """Return rows, newest first."""
-    clauses, bound = [], {"limit": limit}  # type: ignore[var-annotated]
+    clauses = ["seq < :before_seq"]
+    bound: dict[str, Any] = {"limit": limit, "before_seq": _END if before_seq is None else before_seq}
     for column, value in (("actor", actor), ("action", action), ("target", target)):
         if value is not None:
             clauses.append(f"{column} = :{column}")
             bound[column] = value
-    if before_seq is not None:
-        clauses.append("seq < :before_seq")
-        bound["before_seq"] = before_seq
-    condition = f"WHERE {' AND '.join(clauses)} " if clauses else ""
-    sql = f"SELECT {FIELDS} FROM audit_log {condition}ORDER BY seq DESC LIMIT :limit"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM audit_log WHERE {' AND '.join(clauses)} ORDER BY seq DESC LIMIT :limit"
     return [_read(row) for row in conn.execute(sql, bound)]
 
 
 def from_seq(conn: Connection, first: int, limit: int) -> list[AuditRow]:
     """Return rows from a number on, oldest first."""
-    sql = f"SELECT {FIELDS} FROM audit_log WHERE seq >= :first ORDER BY seq LIMIT :limit"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM audit_log WHERE seq >= :first ORDER BY seq LIMIT :limit"
     return [_read(row) for row in conn.execute(sql, {"first": first, "limit": limit})]
 
 
@@ -113,13 +107,30 @@ def verify(conn: Connection) -> Verification:
     """Walk the whole chain and name the first row that does not fit."""
     seq, prev = conn.execute("SELECT seq, hash FROM audit_floor").fetchone()
     rows = 0
-    for row in conn.execute(f"SELECT {FIELDS} FROM audit_log WHERE seq > ? ORDER BY seq", (seq,)):  # noqa: S608
+    for row in conn.execute(f"SELECT {FIELDS} FROM audit_log WHERE seq > ? ORDER BY seq", (seq,)):
         if row[0] != seq + 1:
             return Verification(False, rows, seq + 1, f"row {seq + 1} is missing; the next one is {row[0]}")
         if row[9] != prev:
             return Verification(False, rows, row[0], "it does not continue the row before it")
-        if _hash(tuple(row)[:10]) != row[10]:
+        if _hash(row[:10]) != row[10]:
             return Verification(False, rows, row[0], "its content does not match its hash")
         seq, prev = row[0], row[10]
         rows += 1
     return Verification(True, rows)
+
+
+def raise_floor(conn: Connection, seq: int) -> None:
+    """Let rows up to ``seq`` be deleted; an ``audit.prune`` row above it must say so first."""
+    conn.execute(
+        "UPDATE audit_floor SET seq = :seq, hash = (SELECT hash FROM audit_log WHERE seq = :seq) WHERE id = 1",
+        {"seq": seq},
+    )
+
+
+def delete_below_floor(conn: Connection, limit: int) -> int:
+    """Delete some rows at or below the floor, oldest first, and return how many."""
+    return conn.execute(
+        "DELETE FROM audit_log WHERE seq IN (SELECT seq FROM audit_log WHERE seq <= (SELECT seq FROM audit_floor) "
+        "ORDER BY seq LIMIT :limit)",
+        {"limit": limit},
+    ).rowcount

@@ -47,7 +47,7 @@ def _read(row: Mapping[str, Any]) -> Configuration:
 
 def insert(conn: Connection, configuration: Configuration) -> None:
     fields = asdict(configuration) | {"config_data": dumps(configuration.config_data)}
-    conn.execute(f"INSERT INTO configurations ({columns(fields)}) VALUES ({parameters(fields)})", fields)  # noqa: S608
+    conn.execute(f"INSERT INTO configurations ({columns(fields)}) VALUES ({parameters(fields)})", fields)
     _keep_revision(conn, configuration.id, configuration.created_by)
 
 
@@ -60,7 +60,7 @@ def _keep_revision(conn: Connection, configuration_id: str, by: str) -> None:
 
 
 def get(conn: Connection, configuration_id: str) -> Configuration:
-    sql = f"SELECT {FIELDS} FROM configurations WHERE id = :id"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM configurations WHERE id = :id"
     row = conn.execute(sql, {"id": configuration_id}).fetchone()
     if row is None:
         raise NotFound(f"There is no configuration {configuration_id}.")
@@ -68,17 +68,18 @@ def get(conn: Connection, configuration_id: str) -> Configuration:
 
 
 def by_name(conn: Connection, server_id: str, name: str) -> Configuration:
-    """Return a server's configuration by name or id. Raises NotFound."""
-    sql = f"SELECT {FIELDS} FROM configurations WHERE server_id = :server_id AND (name = :name OR id = :name)"  # noqa: S608
-    row = conn.execute(sql, {"server_id": server_id, "name": name}).fetchone()
-    if row is None:
-        raise NotFound(f"The server has no configuration {name}.")
-    return _read(row)
+    """Return a server's configuration by id or name; an id wins. Raises NotFound."""
+    for column in ("id", "name"):
+        sql = f"SELECT {FIELDS} FROM configurations WHERE server_id = :server_id AND {column} = :name"
+        row = conn.execute(sql, {"server_id": server_id, "name": name}).fetchone()
+        if row is not None:
+            return _read(row)
+    raise NotFound(f"The server has no configuration {name}.")
 
 
 def active(conn: Connection, server_id: str) -> Configuration:
     """Return a server's active configuration. Raises NotFound."""
-    sql = f"SELECT {FIELDS} FROM configurations WHERE server_id = :id AND is_active = TRUE"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM configurations WHERE server_id = :id AND is_active = TRUE"
     row = conn.execute(sql, {"id": server_id}).fetchone()
     if row is None:
         raise NotFound("The server has no active configuration.", next_step="Activate one.")
@@ -98,7 +99,8 @@ def activate(conn: Connection, configuration_id: str) -> Configuration:
     configuration = get(conn, configuration_id)
     now = clock.now()
     conn.execute(
-        "UPDATE configurations SET is_active = FALSE, updated_at = :now WHERE server_id = :server_id AND is_active = TRUE",
+        "UPDATE configurations SET is_active = FALSE, updated_at = :now "
+        "WHERE server_id = :server_id AND is_active = TRUE",
         {"server_id": configuration.server_id, "now": now},
     )
     conn.execute(

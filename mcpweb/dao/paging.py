@@ -13,6 +13,8 @@ from mcpweb.db import Connection
 from mcpweb.errors import BadCursor, InvalidInput
 
 Row = TypeVar("Row")
+_END_OF_TIME = "9999-12-31"  # above every time a row has; "9999" would turn into a number, which sorts below text
+_LONGEST = 300
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,3})?")
 _ID = re.compile(r"[a-z]{1,8}_[0-9a-zA-Z_-]{1,64}")
 
@@ -41,6 +43,8 @@ def encode(cursor: Cursor) -> str:
 
 def decode(text: str) -> Cursor:
     """Return the cursor. Raises BadCursor for anything that we did not encode."""
+    if len(text) > _LONGEST:
+        raise BadCursor("The cursor is damaged.")
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         created_at, row_id = json.loads(raw)
@@ -78,11 +82,12 @@ def select(
         if value is not None:
             clauses.append(f"{column} = :{column}")
             bound[column] = value
-    if after is not None:
-        clauses.append("(created_at, id) < (:after_created_at, :after_id)")
-        bound |= {"after_created_at": after.created_at, "after_id": after.id}
-    condition = f"WHERE {' AND '.join(clauses)} " if clauses else ""
-    sql = f"SELECT {fields} FROM {table} {condition}ORDER BY created_at DESC, id DESC LIMIT :limit"  # noqa: S608
+    # the first page begins after the end of time, so that each page is a search in an index and none a scan
+    clauses.append("(created_at, id) < (:after_created_at, :after_id)")
+    bound["after_created_at"] = after.created_at if after else _END_OF_TIME
+    bound["after_id"] = after.id if after else ""
+    condition = " AND ".join(clauses)
+    sql = f"SELECT {fields} FROM {table} WHERE {condition} ORDER BY created_at DESC, id DESC LIMIT :limit"
     found = conn.execute(sql, bound).fetchall()
     rows = tuple(read(row) for row in found[:limit])
     last = found[limit - 1] if len(found) > limit else None

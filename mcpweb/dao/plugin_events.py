@@ -29,7 +29,7 @@ def _read(row: Mapping[str, Any]) -> PluginEvent:
 def insert(conn: Connection, plugin: str, hook: str, error: str) -> None:
     """Record a fault; only the newest 1,000 are kept."""
     conn.execute(
-        f"INSERT INTO plugin_events ({FIELDS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO plugin_events ({FIELDS}) VALUES (?, ?, ?, ?, ?)",
         (new_id("evt"), plugin, hook, error, clock.now()),
     )
     conn.execute(
@@ -42,5 +42,5 @@ def insert(conn: Connection, plugin: str, hook: str, error: str) -> None:
 def recent(conn: Connection, plugin: str | None = None, limit: int = 50) -> list[PluginEvent]:
     """Return faults, newest first."""
     condition = "WHERE plugin = :plugin " if plugin else ""
-    sql = f"SELECT {FIELDS} FROM plugin_events {condition}ORDER BY created_at DESC, id DESC LIMIT :limit"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM plugin_events {condition}ORDER BY created_at DESC, id DESC LIMIT :limit"
     return [_read(row) for row in conn.execute(sql, {"plugin": plugin, "limit": limit})]

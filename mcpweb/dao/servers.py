@@ -62,13 +62,13 @@ def _read(row: Mapping[str, Any]) -> Server:
 
 def insert(conn: Connection, server: Server) -> None:
     fields = asdict(server) | {"metadata": dumps(server.metadata)}
-    conn.execute(f"INSERT INTO servers ({columns(fields)}) VALUES ({parameters(fields)})", fields)  # noqa: S608
+    conn.execute(f"INSERT INTO servers ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 
 def find(conn: Connection, id_or_name: str) -> Server | None:
     """Return a server that is not removed; an id wins over a name."""
     for column in ("id", "name"):
-        sql = f"SELECT {FIELDS} FROM servers WHERE {column} = :wanted AND removed_at IS NULL"  # noqa: S608
+        sql = f"SELECT {FIELDS} FROM servers WHERE {column} = :wanted AND removed_at IS NULL"
         row = conn.execute(sql, {"wanted": id_or_name}).fetchone()
         if row is not None:
             return _read(row)
@@ -110,13 +110,18 @@ def counts(conn: Connection) -> dict[str, int]:
 
 
 def with_status(conn: Connection, status: str) -> list[Server]:
-    sql = f"SELECT {FIELDS} FROM servers WHERE status = :status AND removed_at IS NULL ORDER BY created_at, id"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM servers WHERE status = :status AND removed_at IS NULL ORDER BY created_at, id"
     return [_read(row) for row in conn.execute(sql, {"status": status})]
 
 
 def wanted_running(conn: Connection) -> list[Server]:
-    sql = f"SELECT {FIELDS} FROM servers WHERE wanted = 'running' AND removed_at IS NULL ORDER BY created_at, id"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM servers WHERE wanted = 'running' AND removed_at IS NULL ORDER BY created_at, id"
     return [_read(row) for row in conn.execute(sql)]
+
+
+def all_ids(conn: Connection) -> list[str]:
+    """Return the ids of all servers, the removed ones too."""
+    return [row[0] for row in conn.execute("SELECT id FROM servers ORDER BY id")]
 
 
 def update(
@@ -152,7 +157,8 @@ def set_seen(
     """Write what was seen; True when it differs from what the row said."""
     changed = conn.execute(
         "UPDATE servers SET status = :status, status_detail = :detail, container_id = :container_id, seen_at = :at, "
-        "updated_at = :at WHERE id = :id AND (status, status_detail, container_id) IS NOT (:status, :detail, :container_id)",
+        "updated_at = :at WHERE id = :id "
+        "AND (status, status_detail, container_id) IS NOT (:status, :detail, :container_id)",
         {"id": server_id, "status": status, "detail": detail[:2000], "container_id": container_id, "at": at},
     ).rowcount
     return changed > 0
@@ -160,8 +166,7 @@ def set_seen(
 
 def set_health_check(conn: Connection, server_id: str, at: str) -> None:
     conn.execute(
-        "UPDATE servers SET last_health_check = :at, seen_at = :at, updated_at = :at WHERE id = :id",
-        {"id": server_id, "at": at},
+        "UPDATE servers SET last_health_check = :at, seen_at = :at WHERE id = :id", {"id": server_id, "at": at}
     )
 
 
@@ -179,20 +184,25 @@ def record_image(
 def hide(conn: Connection, server_id: str) -> None:
     """Take a server out of every list; its name is free again."""
     conn.execute(
-        "UPDATE servers SET removed_at = :now, updated_at = :now, wanted = 'stopped' WHERE id = :id",
+        "UPDATE servers SET removed_at = :now, updated_at = :now, wanted = 'stopped', revision = revision + 1 "
+        "WHERE id = :id AND removed_at IS NULL",
         {"id": server_id, "now": clock.now()},
     )
 
 
 def delete_hidden_batch(conn: Connection, limit: int) -> int:
-    """Delete some rows of removed servers: results first, the server when nothing is left. Returns rows deleted."""
+    """Delete some rows of removed servers and return how many: results, then runs, then the server itself.
+
+    In batches, because one cascade over all results would hold the write lock for seconds.
+    """
     row = conn.execute("SELECT id FROM servers WHERE removed_at IS NOT NULL ORDER BY removed_at LIMIT 1").fetchone()
     if row is None:
         return 0
     bound = {"id": row[0], "limit": limit}
-    deleted = conn.execute(
-        "DELETE FROM test_results WHERE id IN (SELECT id FROM test_results WHERE server_id = :id LIMIT :limit)", bound
-    ).rowcount
-    if deleted == 0:
-        deleted = conn.execute("DELETE FROM servers WHERE id = :id", bound).rowcount
-    return deleted
+    for table in ("test_results", "test_runs"):
+        deleted = conn.execute(
+            f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE server_id = :id LIMIT :limit)", bound
+        ).rowcount
+        if deleted:
+            return deleted
+    return conn.execute("DELETE FROM servers WHERE id = :id", bound).rowcount

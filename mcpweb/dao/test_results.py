@@ -57,18 +57,34 @@ def insert_many(conn: Connection, results: Sequence[TestResult]) -> None:
         rows.append(fields)
         days[result.server_id, result.test_type, result.created_at[:10], result.status] += 1
     conn.executemany(
-        f"INSERT INTO test_results ({columns(rows[0])}) VALUES ({parameters(rows[0])})", rows  # noqa: S608
+        f"INSERT INTO test_results ({columns(rows[0])}) VALUES ({parameters(rows[0])})", rows
     )
     for (server_id, test_type, day, status), count in days.items():
         conn.execute(
-            f"INSERT INTO test_results_daily (server_id, test_type, day, {status}) VALUES (:server, :type, :day, :n) "  # noqa: S608
+            f"INSERT INTO test_results_daily (server_id, test_type, day, {status}) VALUES (:server, :type, :day, :n) "
             f"ON CONFLICT DO UPDATE SET {status} = {status} + excluded.{status}",
             {"server": server_id, "type": test_type, "day": day, "n": count},
         )
 
 
+def delete_of_run(conn: Connection, run_id: str) -> None:
+    """Delete the results of a run that begins again, and take them out of the roll-up."""
+    counted = conn.execute(
+        "SELECT server_id, test_type, substr(created_at, 1, 10) AS day, status, count(*) AS n FROM test_results "
+        "WHERE run_id = :id GROUP BY 1, 2, 3, 4",
+        {"id": run_id},
+    ).fetchall()
+    for server_id, test_type, day, status, n in counted:
+        conn.execute(
+            f"UPDATE test_results_daily SET {status} = max(0, {status} - :n) "
+            "WHERE server_id = :server AND day = :day AND test_type = :type",
+            {"server": server_id, "day": day, "type": test_type, "n": n},
+        )
+    conn.execute("DELETE FROM test_results WHERE run_id = :id", {"id": run_id})
+
+
 def get(conn: Connection, result_id: str) -> TestResult:
-    row = conn.execute(f"SELECT {FIELDS} FROM test_results WHERE id = :id", {"id": result_id}).fetchone()  # noqa: S608
+    row = conn.execute(f"SELECT {FIELDS} FROM test_results WHERE id = :id", {"id": result_id}).fetchone()
     if row is None:
         raise NotFound(f"There is no test result {result_id}.")
     return _read(row)
@@ -97,7 +113,7 @@ def listing(
 
 def for_run(conn: Connection, run_id: str) -> list[TestResult]:
     """Return all results of a run, oldest first."""
-    sql = f"SELECT {FIELDS} FROM test_results WHERE run_id = :id ORDER BY created_at, id"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM test_results WHERE run_id = :id ORDER BY created_at, id"
     return [_read(row) for row in conn.execute(sql, {"id": run_id})]
 
 
@@ -111,6 +127,15 @@ def last_status(conn: Connection, server_ids: Sequence[str]) -> dict[str, str]:
         {"ids": dumps(list(server_ids))},
     )
     return {row[0]: row[1] for row in rows if row[1] is not None}
+
+
+def success_rate(conn: Connection, since: str, until: str) -> float | None:
+    """Return the share of successes among all results of a span of time, None when there are none."""
+    row = conn.execute(
+        "SELECT sum(status = 'success'), count(*) FROM test_results WHERE created_at >= :since AND created_at < :until",
+        {"since": since, "until": until},
+    ).fetchone()
+    return row[0] / row[1] if row[1] else None
 
 
 def daily(conn: Connection, server_ids: Sequence[str], since_day: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mcpweb.dao import columns, dumps, loads, paging, parameters
+from mcpweb.dao import columns, dumps, loads, paging, parameters, test_results
 from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.db import Connection
 from mcpweb.errors import NotFound
@@ -73,11 +73,11 @@ def insert(conn: Connection, run: TestRun) -> None:
     fields = asdict(run)
     for name in _JSON:
         fields[name] = None if fields[name] is None else dumps(fields[name])
-    conn.execute(f"INSERT INTO test_runs ({columns(fields)}) VALUES ({parameters(fields)})", fields)  # noqa: S608
+    conn.execute(f"INSERT INTO test_runs ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 
 def get(conn: Connection, run_id: str) -> TestRun:
-    row = conn.execute(f"SELECT {FIELDS} FROM test_runs WHERE id = :id", {"id": run_id}).fetchone()  # noqa: S608
+    row = conn.execute(f"SELECT {FIELDS} FROM test_runs WHERE id = :id", {"id": run_id}).fetchone()
     if row is None:
         raise NotFound(f"There is no test run {run_id}.")
     return _read(row)
@@ -135,4 +135,4 @@ def finish(
 
 def delete_partial(conn: Connection, run_id: str) -> None:
     """Delete the results of a run that begins again."""
-    conn.execute("DELETE FROM test_results WHERE run_id = :id", {"id": run_id})
+    test_results.delete_of_run(conn, run_id)

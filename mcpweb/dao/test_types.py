@@ -26,7 +26,7 @@ def _read(row: Mapping[str, Any]) -> TestTypeRow:
 
 
 def listing(conn: Connection) -> list[TestTypeRow]:
-    return [_read(row) for row in conn.execute(f"SELECT {FIELDS} FROM test_types ORDER BY name")]  # noqa: S608
+    return [_read(row) for row in conn.execute(f"SELECT {FIELDS} FROM test_types ORDER BY name")]
 
 
 def same(conn: Connection, rows: Sequence[TestTypeRow]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from mcpweb import clock
 from mcpweb.dao import dumps, loads
 from mcpweb.db import Connection
+from mcpweb.errors import NotFound
 
 FIELDS = "server_id, name, position, definition, seen_at"
 
@@ -33,21 +34,31 @@ def replace(conn: Connection, server_id: str, definitions: Sequence[Mapping[str,
         "INSERT INTO tools (server_id, name, position, definition, seen_at) "
         "VALUES (:server_id, :name, :position, :definition, :seen_at)",
         [
-            {"server_id": server_id, "name": str(d.get("name", "")), "position": at, "definition": dumps(d), "seen_at": now}
+            {
+                "server_id": server_id, "name": str(d.get("name", "")), "position": at, "definition": dumps(d),
+                "seen_at": now,
+            }
             for at, d in enumerate(definitions)
         ],
     )
 
 
 def listing(conn: Connection, server_id: str) -> list[Tool]:
-    sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id ORDER BY position"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id ORDER BY position"
     return [_read(row) for row in conn.execute(sql, {"id": server_id})]
 
 
 def find(conn: Connection, server_id: str, name: str) -> Tool | None:
-    sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id AND name = :name LIMIT 1"  # noqa: S608
+    sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id AND name = :name LIMIT 1"
     row = conn.execute(sql, {"id": server_id, "name": name}).fetchone()
     return None if row is None else _read(row)
+
+
+def get(conn: Connection, server_id: str, name: str) -> Tool:
+    tool = find(conn, server_id, name)
+    if tool is None:
+        raise NotFound(f"The server has no tool {name}.")
+    return tool
 
 
 def any_of(conn: Connection, server_id: str) -> bool:

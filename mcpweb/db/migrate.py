@@ -1,4 +1,4 @@
-"""Apply ``sql/migrations`` in order: one transaction per file, a ledger with SHA-256, safe with many starters at once."""
+"""Apply ``sql/migrations`` in order: one transaction per file, a ledger with SHA-256, many starters at once."""
 from __future__ import annotations
 
 import fcntl

@@ -30,6 +30,7 @@ CREATE INDEX idx_servers_created_at ON servers (created_at, id) WHERE removed_at
 -- a removed server gives its name free before its results are deleted
 CREATE UNIQUE INDEX idx_servers_name ON servers (name) WHERE removed_at IS NULL;
 CREATE INDEX idx_servers_removed_at ON servers (removed_at) WHERE removed_at IS NOT NULL;
+CREATE INDEX idx_servers_wanted ON servers (created_at, id) WHERE wanted = 'running' AND removed_at IS NULL;
 
 CREATE TABLE configurations (
     id TEXT PRIMARY KEY,
@@ -68,12 +69,15 @@ CREATE TABLE secrets (
     key_version INTEGER NOT NULL DEFAULT 1,
     value_version INTEGER NOT NULL DEFAULT 1,
     CHECK ((scope = 'global') = (owner_id = '')),
-    FOREIGN KEY (encryption_key_id) REFERENCES encryption_keys (id)
+    FOREIGN KEY (encryption_key_id) REFERENCES encryption_keys (id),
+    FOREIGN KEY (encryption_key_id, key_version) REFERENCES encryption_key_versions (key_id, version)
 );
 
-CREATE INDEX idx_secrets_scope ON secrets (scope);
+CREATE INDEX idx_secrets_scope ON secrets (scope, created_at, id);
 CREATE INDEX idx_secrets_is_active ON secrets (is_active);
 CREATE INDEX idx_secrets_expires_at ON secrets (expires_at);
+CREATE INDEX idx_secrets_created_at ON secrets (created_at, id);
+-- rotation walks the secrets of one key version in the order of their rows
 CREATE INDEX idx_secrets_key ON secrets (encryption_key_id, key_version);
 CREATE UNIQUE INDEX idx_secrets_name_scope ON secrets (name, scope, owner_id) WHERE is_active = TRUE;
 
@@ -109,10 +113,13 @@ CREATE TABLE test_results (
     FOREIGN KEY (run_id) REFERENCES test_runs (id) ON DELETE CASCADE
 );
 
-CREATE INDEX idx_test_results_server_id ON test_results (server_id, created_at, id);
+-- the status at the end lets these two answer for a success rate, or skip rows of another status, without the table
+CREATE INDEX idx_test_results_server_id ON test_results (server_id, created_at, id, status);
 CREATE INDEX idx_test_results_configuration_id ON test_results (configuration_id, created_at, id);
 CREATE INDEX idx_test_results_status ON test_results (status, created_at, id);
-CREATE INDEX idx_test_results_created_at ON test_results (created_at, id);
+CREATE INDEX idx_test_results_created_at ON test_results (created_at, id, status);
 CREATE INDEX idx_test_results_tool_name ON test_results (tool_name, created_at, id);
 CREATE INDEX idx_test_results_test_type ON test_results (test_type, created_at, id);
 CREATE INDEX idx_test_results_run_id ON test_results (run_id, created_at, id);
+CREATE INDEX idx_test_results_check_id ON test_results (check_id, created_at, id);
+CREATE INDEX idx_test_results_severity ON test_results (severity, created_at, id) WHERE severity IS NOT NULL;

@@ -25,11 +25,12 @@ CREATE TABLE encryption_key_versions (
     kcv TEXT NOT NULL,
     uses INTEGER NOT NULL DEFAULT 0,
     created_at DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    compromised_at DATETIME,
     retired_at DATETIME,
     destroyed_at DATETIME,
     PRIMARY KEY (key_id, version),
     CHECK ((state = 'destroyed') = (wrapped_key IS NULL)),
-    FOREIGN KEY (key_id) REFERENCES encryption_keys (id) ON DELETE CASCADE
+    FOREIGN KEY (key_id) REFERENCES encryption_keys (id)
 );
 
 CREATE UNIQUE INDEX idx_encryption_key_versions_active ON encryption_key_versions (key_id) WHERE state = 'active';
@@ -46,6 +47,29 @@ BEGIN
     SELECT RAISE(ABORT, 'a key version goes from active to retiring to retired to destroyed');
 END;
 
+CREATE TRIGGER encryption_key_versions_begin_active
+BEFORE INSERT ON encryption_key_versions
+WHEN NEW.state <> 'active'
+BEGIN
+    SELECT RAISE(ABORT, 'a key version begins as active');
+END;
+
+CREATE TRIGGER encryption_key_versions_in_use
+BEFORE UPDATE OF state ON encryption_key_versions
+WHEN NEW.state IN ('retired', 'destroyed') AND EXISTS (
+    SELECT 1 FROM secrets
+    WHERE encryption_key_id = NEW.key_id AND key_version = NEW.version
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a key version stays while a secret needs it');
+END;
+
+CREATE TRIGGER encryption_key_versions_no_delete
+BEFORE DELETE ON encryption_key_versions
+BEGIN
+    SELECT RAISE(ABORT, 'a destroyed key version stays as evidence');
+END;
+
 CREATE TRIGGER secrets_only_under_active_key
 BEFORE INSERT ON secrets
 WHEN NOT EXISTS (
@@ -57,7 +81,7 @@ BEGIN
 END;
 
 CREATE TRIGGER secrets_stay_under_active_key
-BEFORE UPDATE OF encrypted_value ON secrets
+BEFORE UPDATE OF encrypted_value, encryption_key_id, key_version ON secrets
 WHEN NOT EXISTS (
     SELECT 1 FROM encryption_key_versions
     WHERE key_id = NEW.encryption_key_id AND version = NEW.key_version AND state = 'active'

@@ -44,7 +44,8 @@ CREATE TABLE tokens (
     FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
 );
 
-CREATE INDEX idx_tokens_user_id ON tokens (user_id, created_at);
+CREATE INDEX idx_tokens_user_id ON tokens (user_id, created_at, id);
+CREATE INDEX idx_tokens_created_at ON tokens (created_at, id);
 
 CREATE TABLE setup_tokens (
     hash TEXT PRIMARY KEY,

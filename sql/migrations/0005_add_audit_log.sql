@@ -27,6 +27,30 @@ CREATE TABLE audit_floor (
 
 INSERT INTO audit_floor (id, seq, hash) VALUES (1, 0, '');
 
+CREATE TRIGGER audit_floor_one_row
+BEFORE INSERT ON audit_floor
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log has one floor');
+END;
+
+CREATE TRIGGER audit_floor_stays
+BEFORE DELETE ON audit_floor
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log has one floor');
+END;
+
+-- the floor rises to a row that is there, after that was written down
+CREATE TRIGGER audit_floor_rises
+BEFORE UPDATE ON audit_floor
+WHEN
+    NEW.id <> 1
+    OR NEW.seq <= OLD.seq
+    OR NEW.hash IS NOT (SELECT hash FROM audit_log WHERE seq = NEW.seq)
+    OR NOT EXISTS (SELECT 1 FROM audit_log WHERE action = 'audit.prune' AND seq > NEW.seq)
+BEGIN
+    SELECT RAISE(ABORT, 'the floor of the audit log rises after an audit.prune row');
+END;
+
 CREATE TRIGGER audit_log_no_update
 BEFORE UPDATE ON audit_log
 BEGIN
