@@ -64,6 +64,7 @@ class Session:
         self._dispatcher: Any = None
         self._writer: Any = None
         self._task: asyncio.Task[None] | None = None
+        self._drain: asyncio.Task[None] | None = None
         self._sock: socket.socket | None = None
 
     # Requests
@@ -181,10 +182,9 @@ class Session:
     def close(self) -> None:
         """End the session; idempotent. The container is somebody else's."""
         self._end(SessionEnd("closed", "The session was closed."))
-        task, sock = self._task, self._sock
-        if task is not None and not task.done():
-            with contextlib.suppress(Exception):
-                loops.run(_cancel(task), 5.0)
+        sock = self._sock
+        with contextlib.suppress(Exception):
+            loops.run(_let_go([self._task, self._drain], sock), 5.0)
         if sock is not None:
             self._sock = None
             sock.close()
@@ -398,7 +398,7 @@ def open_http(
     async def opening() -> None:
         started = time.monotonic()
         if output is not None:
-            session._drain = asyncio.ensure_future(drain(output))  # type: ignore[attr-defined]
+            session._drain = asyncio.ensure_future(drain(output))
         await http.wait_ready(url, deadline_s, lambda: session.ended is None)
         session.timings_ms["listening"] = (time.monotonic() - started) * 1000
         left = max(1.0, deadline_s - (time.monotonic() - started))
@@ -424,10 +424,17 @@ async def _pair(reader: Any, writer: Any) -> AsyncIterator[tuple[Any, Any]]:
     yield reader, writer
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task
+async def _let_go(tasks: list[asyncio.Task[None] | None], sock: socket.socket | None) -> None:
+    """End tasks, and make the loop forget the socket: the next socket with its number must not inherit anything."""
+    for task in tasks:
+        if task is not None and not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+    if sock is not None and sock.fileno() >= 0:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock)
+        loop.remove_writer(sock)
 
 
 async def _refuse(context: Any, method: str, params: Any) -> dict[str, Any]:
