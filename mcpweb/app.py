@@ -1,7 +1,12 @@
 """The web application over a core: blueprints, guards in their order, error pages."""
 from __future__ import annotations
 
-from flask import Flask, g
+import os
+import threading
+from collections.abc import Callable
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mcpweb import paths
 from mcpweb.core import Core, open_core
@@ -12,13 +17,11 @@ from mcpweb.web import BLUEPRINTS, csrf, errors, headers, identity, limits, rend
 def create_app(core: Core | None = None) -> Flask:
     """Return the application; without a core it opens its own. Nothing is open when this returns."""
     core = core or open_core(role="web")
-    app = Flask("mcpweb", template_folder=str(paths.TEMPLATES), static_folder=str(paths.STATIC))
+    app = Flask("mcpweb", template_folder=str(paths.TEMPLATES), static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.BODY_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = limits.BODY_BYTES
     app.extensions["mcpweb"] = core
     if core.settings.trusted_proxies:
-        from werkzeug.middleware.proxy_fix import ProxyFix
-
         hops = core.settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     rendering.install(app)
@@ -29,7 +32,21 @@ def create_app(core: Core | None = None) -> Flask:
     for guard in (limits.guard, identity.guard, csrf.guard):
         app.before_request(guard)
     app.after_request(headers.add)
-    app.teardown_appcontext(lambda _: g.pop("actor", None))
+    app.before_request(_told_plugins(core))
     core.close()
-    core.plugins.ready(core)
     return app
+
+
+def _told_plugins(core: Core) -> Callable[[], None]:
+    """Return a guard that tells plugins once per process, after the fork, that the application stands."""
+    told: set[int] = set()
+    lock = threading.Lock()
+
+    def guard() -> None:
+        with lock:
+            new = os.getpid() not in told
+            told.add(os.getpid())
+        if new:
+            core.plugins.ready(core)
+
+    return guard

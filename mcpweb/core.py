@@ -15,7 +15,7 @@ from mcpweb.dao import plugin_events, test_types
 from mcpweb.db import Database, driver, migrate
 from mcpweb.errors import Failure, PluginBroken, RuntimeUnavailable, StorageUnusable
 from mcpweb.events import Event
-from mcpweb.instance import Instance
+from mcpweb.instance import FileLock, Instance
 from mcpweb.line import Line
 from mcpweb.pluginhost import CoreHooks, PluginHost
 from mcpweb.settings import Settings
@@ -37,6 +37,7 @@ class Core:
     instance: Instance
     line: Line
     test_types: dict[str, TestType] = field(default_factory=dict)
+    _in_use: FileLock | None = None
     _runtimes: dict[str, Runtime] | None = None
     _runtimes_lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,8 +65,10 @@ class Core:
         self.plugins.notify("mcpweb_track_event", event=event)
 
     def close(self) -> None:
-        """Give back this thread's connections."""
+        """Give back this thread's connections and the data folder."""
         self.db.close()
+        if self._in_use is not None:
+            self._in_use.release()
 
 
 def open_core(settings: Settings | None = None, role: RoleOfProcess = "cli", *, init: bool = False) -> Core:
@@ -79,10 +82,12 @@ def open_core(settings: Settings | None = None, role: RoleOfProcess = "cli", *, 
     plugins = load_plugins(settings)
     with instances.start_lock(settings):
         instance = _prepare(settings, plugins, init=init)
+        in_use = instances.use_lock(settings)
+        in_use.acquire(shared=True, wait=True)
     db = Database(settings.db_path, cache_kib=_CACHE_KIB[role])
     core = Core(
         settings=settings, role=role, db=db, plugins=plugins, instance=instance, line=Line(settings),
-        test_types=_unique(plugins, "mcpweb_add_test_types"),
+        test_types=_unique(plugins, "mcpweb_add_test_types"), _in_use=in_use,
     )
     plugins.on_error = _recorder(core)
     return core
@@ -117,7 +122,8 @@ def _prepare(settings: Settings, plugins: PluginHost, *, init: bool) -> Instance
             next_step="Run `mcpweb db restore FILE --yes`, or `mcpweb db migrate --init` to begin anew.",
         )
     migrate.migrate(
-        settings.db_path, migration_series(plugins), init=init or known is None, allow_old=settings.allow_old_sqlite
+        settings.db_path, migration_series(plugins), init=init or known is None, allow_old=settings.allow_old_sqlite,
+        alone=lambda: instances.alone(settings),
     )
     _register_test_types(settings, plugins)
     return known or instances.create(settings)

@@ -134,6 +134,39 @@ def start_lock(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
+def use_lock(settings: Settings) -> FileLock:
+    """The lock every process with an open Core shares; who migrates or restores needs it alone."""
+    return FileLock(settings.run_dir / "instance.lock")
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Be the only process that uses the data folder. Raises Conflict naming the others."""
+    lock = use_lock(settings)
+    if not lock.acquire():
+        others = ", ".join(str(pid) for pid in _users_of(lock.path)) or "unknown"
+        raise Conflict(
+            f"The data folder {settings.data_dir} is in use by others (process {others}).",
+            next_step="Stop `mcpweb serve` and other commands first.",
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _users_of(path: Path) -> list[int]:
+    """Return the processes that hold a lock on a file, as far as the system tells."""
+    inode = str(path.stat().st_ino)
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    # 7: FLOCK  ADVISORY  READ 4242 08:01:131102 0 EOF
+    held = [line.split() for line in lines if " FLOCK " in line and "->" not in line]
+    return sorted({int(words[4]) for words in held if words[5].rpartition(":")[2] == inode})
+
+
 def worker_lock(settings: Settings) -> FileLock:
     """The lock whose holder is the elected worker."""
     return FileLock(settings.run_dir / "worker.lock")

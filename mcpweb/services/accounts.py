@@ -104,6 +104,13 @@ def users(core: Core, actor: Actor) -> list[User]:
         return accounts.users(conn)
 
 
+def get_user(core: Core, actor: Actor, id_or_name: str) -> User:
+    """Return a user. Raises NotFound."""
+    access.require(core, actor, "user.manage")
+    with core.db.reading() as conn:
+        return accounts.get_user(conn, id_or_name)
+
+
 def disable(core: Core, actor: Actor, name: str) -> User:
     """Keep a user out; all sessions end at once. Raises Conflict for the last admin."""
     access.require(core, actor, "user.manage")

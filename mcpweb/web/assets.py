@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flask import Flask, Response, request
 
+from mcpweb import paths
 from mcpweb.errors import NotFound
 from mcpweb.web.permissions import PUBLIC, permission
 
@@ -26,11 +27,11 @@ class Asset:
     version: str
 
 
-def register(app: Flask, folder: Path) -> None:
-    """Serve the folder under ``/static`` and give templates ``asset()``."""
+def install(app: Flask) -> None:
+    """Serve ``static/`` under ``/static`` and give templates ``asset()``."""
     files = {
-        path.relative_to(folder).as_posix(): _read(path)
-        for path in sorted(folder.rglob("*"))
+        path.relative_to(paths.STATIC).as_posix(): _read(path)
+        for path in sorted(paths.STATIC.rglob("*"))
         if path.suffix in _PUBLIC_SUFFIXES
     }
 

@@ -32,7 +32,7 @@ def answer(failure: Failure) -> Response:
         response.status_code = failure.status
         response.content_type = "application/problem+json"
     elif is_partial():
-        response = notice(failure.sentence, failure.status)
+        response = notice(failure.detail, failure.status, next_step=failure.next_step)
     else:
         page = "errors/signed_out.html" if g.get("actor") is None else "errors/failure.html"
         response = make_response(render_template(page, failure=failure), failure.status)

@@ -38,11 +38,6 @@ def moment(value: str | None) -> Markup | str:
     return Markup('<time datetime="{}">{} UTC</time>').format(clock.rfc3339(value), value[:19])
 
 
-def until(value: str) -> str:
-    """Return how long it lasted from then to now, or between two moments joined by ``..``."""
-    return duration(clock.age(value) * 1000)
-
-
 def between(start: str | None, end: str | None) -> str:
     """Return the time from start to end (now, while it lasts)."""
     if not start:
@@ -89,8 +84,7 @@ def who(name: str | None) -> str:
     return {"cli": f"{rest} (command line)", "system": f"mcpweb ({rest})"}.get(kind, name)
 
 
-def register(app: Flask) -> None:
-    app.jinja_env.filters.update(
-        ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, lasted=until
-    )
+def install(app: Flask) -> None:
+    """Give templates the filters and ``between``."""
+    app.jinja_env.filters.update(ago=ago, moment=moment, duration=duration, size=size, document=document, who=who)
     app.jinja_env.globals["between"] = between

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from flask import Response, current_app, g, redirect, request
+from flask import Response, current_app, g, request
 
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.errors import Forbidden, NotFound, Unauthenticated
 from mcpweb.services import access
+from mcpweb.web import rendering
 from mcpweb.web.permissions import PUBLIC, permission_of
 
 
@@ -37,8 +38,7 @@ def guard() -> Response | None:
     if g.actor is None:
         if is_api():
             raise Unauthenticated()
-        own = request.full_path.rstrip("?") if request.method == "GET" else "/"
-        return redirect("/sign-in?" + urlencode({"next": own}), 303)  # type: ignore[return-value]
+        return rendering.go("/sign-in?" + urlencode({"next": rendering.current_path()}))
     if not access.may(core(), g.actor, tag):
         access.require(core(), g.actor, tag)
         raise Forbidden()

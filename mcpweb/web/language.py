@@ -37,7 +37,7 @@ def plural(one: str, many: str, count: int) -> str:
     return _catalogue(chosen()).ngettext(one, many, count)
 
 
-def register(app: Flask) -> None:
+def install(app: Flask) -> None:
     """Give templates ``_`` and ``ngettext``."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(_, plural, newstyle=True)  # type: ignore[attr-defined]

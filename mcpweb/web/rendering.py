@@ -1,76 +1,74 @@
-"""One helper renders; this module is the only reader of HX-* headers (flask-htmx, in htmx 4's dialect)."""
+"""One helper renders; this module is the only reader and writer of ``HX-*`` headers (flask-htmx, in htmx 4's dialect)."""
 from __future__ import annotations
 
-import gettext
-import json
-import re
-from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
+import gzip
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, make_response, redirect, render_template, request
 from flask_htmx import HTMX
-from jinja2.ext import Extension
+from jinja2 import StrictUndefined
 
-from mcpweb import __version__, clock, paths
-from mcpweb.web import csrf, headers
-from mcpweb.web.identity import core, optional_actor
+from mcpweb import __version__
+from mcpweb.contracts import Actor
+from mcpweb.services import access
+from mcpweb.web import assets, csrf, formats, headers, language
+from mcpweb.web.hxnonce import HxNonce
 
-LANGUAGES = {"en": "English", "ja": "日本語"}
-LANGUAGE_COOKIE, THEME_COOKIE = "mcpweb-language", "mcpweb-theme"
-_TAG_WITH_HX = re.compile(r"<([a-z][a-z0-9-]*)((?=[^<>]*\shx-)[^<>]*?)(/?)>", re.S)
+THEMES = ("system", "light", "dark")
+THEME_COOKIE = "mcpweb-theme"
+_PACKED_FROM = 1400  # a shorter answer needs as many packets compressed
 _htmx = HTMX()
 
 
-class HxNonce(Extension):
-    """Adds the page's nonce to each tag that carries hx-* in a template file, when it is compiled.
-
-    Markup that arrives as data is never in a template file, so it can never have the nonce.
-    """
-
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        return _TAG_WITH_HX.sub(r'<\1\2 hx-nonce="{{ csp_nonce() }}"\3>', source)
-
-
 def install(app: Flask) -> None:
-    """Prepare Jinja: translations, nonces, the few functions templates use."""
+    """Prepare Jinja: translations, nonces, and the few functions templates and macros use."""
     _htmx.init_app(app)
     app.jinja_env.add_extension(HxNonce)
-    app.jinja_env.add_extension("jinja2.ext.i18n")
-    app.jinja_env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
+    app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(csp_nonce=headers.nonce, version=__version__, languages=LANGUAGES)
-    app.jinja_env.filters.update(ago=ago, rfc3339=clock.rfc3339, pretty=pretty, duration=duration)
-    app.context_processor(_context)
+    language.install(app)
+    formats.install(app)
+    assets.install(app)
+    app.jinja_env.globals.update(
+        nonce=headers.nonce, version=__version__, actor=_actor, may=_may, theme=theme, THEMES=THEMES,
+        csrf_token=lambda: csrf.field_value(_actor()), here=current_path,
+    )
+    app.after_request(_packed)
 
 
-def _context() -> dict[str, Any]:
-    actor = optional_actor()
-    return {
-        "actor": actor, "csrf_token": csrf.token_for(actor), "language": language(), "theme": theme(),
-        "engine": g.get("engine"), "may": lambda permission: actor is not None and _may(permission),
-    }
+def _actor() -> Actor | None:
+    found: Actor | None = g.get("actor")
+    return found
 
 
 def _may(permission: str) -> bool:
-    from mcpweb.services import access
+    from mcpweb.web.identity import core
 
-    return access.may(core(), g.actor, permission)
+    actor = _actor()
+    return actor is not None and access.may(core(), actor, permission)
 
 
 def is_partial() -> bool:
     """Tell whether htmx asked for a fragment (not for a whole page or a history entry)."""
-    return bool(_htmx) and not _htmx.boosted and request.headers.get("HX-Request-Type", "partial") == "partial" \
-        and not request.headers.get("HX-History-Restore-Request")
+    whole = _htmx.boosted or _htmx.history_restore_request or request.headers.get("HX-Request-Type") == "full"
+    return bool(_htmx) and not whole
 
 
-def respond(template: str, *, status: int = 200, event: str = "", **context: Any) -> Response:
-    """Render a page, or its partial when htmx asked; ``event`` is told to the page."""
-    if is_partial():
-        folder, _, name = template.rpartition("/")
-        template = f"{folder}/_{name}"
-    response = make_response(render_template(template, **context), status)
+def respond(
+    template: str, *, status: int = 200, event: str = "", partial: str = "", then: str = "", **context: Any
+) -> Response:
+    """Render a page, or its partial when htmx asked.
+
+    ``partial`` names another fragment than ``folder/_page.html``, ``then`` is where a plain form is sent (303),
+    ``event`` is a fact told to the other fragments of the page.
+    """
+    if not is_partial():
+        if then:
+            return redirect(then, 303)  # type: ignore[return-value]
+        return make_response(render_template(template, **context), status)
+    folder, _, name = template.rpartition("/")
+    response = make_response(render_template(partial or f"{folder}/_{name}", **context), status)
     if event:
         response.headers["HX-Trigger"] = event
     return response
@@ -85,71 +83,46 @@ def done(then: str, *, event: str = "") -> Response:
     return redirect(then, 303)  # type: ignore[return-value]
 
 
-def notice(text: str, status: int) -> Response:
-    """Answer htmx with a notice in the page's notices."""
-    response = make_response(render_template("shared/_notice.html", text=text, kind="error"), status)
-    response.headers["HX-Retarget"] = "#notices"
-    response.headers["HX-Reswap"] = "innerHTML"
+def go(path: str) -> Response:
+    """Send the browser to another page of ours, whoever asked: a form, a link or a fragment."""
+    if not is_partial():
+        return redirect(path, 303)  # type: ignore[return-value]
+    response = make_response("", 200)
+    response.headers["HX-Redirect"] = path
     return response
 
 
-# Language and theme
+def notice(text: str, status: int, *, next_step: str = "") -> Response:
+    """Answer htmx with a notice only; what is on the page stays as it is."""
+    body = render_template("shared/_notice.html", kind="error", text=text, next_step=next_step)
+    response = make_response(body, status)
+    response.headers["HX-Retarget"] = "#notices"
+    response.headers["HX-Reswap"] = "beforeend"
+    return response
 
 
-def language() -> str:
-    """Return the language of this request: cookie, then what the browser prefers."""
-    chosen = request.cookies.get(LANGUAGE_COOKIE)
-    if chosen in LANGUAGES and _available(str(chosen)):
-        return str(chosen)
-    offered = [name for name in LANGUAGES if _available(name)]
-    return request.accept_languages.best_match(offered) or "en"
+def current_path() -> str:
+    """Return the path of the page the person looks at, also while a fragment of it asks."""
+    if is_partial() and _htmx.current_url:
+        parts = urlsplit(_htmx.current_url)
+        return parts.path + (f"?{parts.query}" if parts.query else "")
+    return request.full_path.rstrip("?") if request.method == "GET" else "/"
 
 
 def theme() -> str:
-    """Return light, dark or nothing for what the system says."""
+    """Return the theme of this browser."""
     chosen = request.cookies.get(THEME_COOKIE, "")
-    return chosen if chosen in ("light", "dark") else ""
+    return chosen if chosen in THEMES else "system"
 
 
-@cache
-def _available(name: str) -> bool:
-    return name == "en" or (Path(paths.LOCALE) / name / "LC_MESSAGES" / "mcpweb.mo").is_file()
-
-
-@cache
-def _translations(name: str) -> gettext.NullTranslations:
-    return gettext.translation("mcpweb", paths.LOCALE, [name], fallback=True)
-
-
-def _gettext(text: str) -> str:
-    return _translations(language()).gettext(text)
-
-
-def _ngettext(one: str, many: str, count: int) -> str:
-    return _translations(language()).ngettext(one, many, count)
-
-
-# Filters
-
-
-def ago(value: str | None) -> str:
-    """Return how long ago a row's time was, in one unit."""
-    if not value:
-        return "–"
-    seconds = max(0, int((datetime.now(UTC) - clock.parse(value)).total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-def duration(value: float | None) -> str:
-    """Return milliseconds for people."""
-    if value is None:
-        return "–"
-    return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.1f} s"
-
-
-def pretty(value: Any) -> str:
-    """Return JSON for people."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+def _packed(response: Response) -> Response:
+    """Compress pages for those who take it; the token in forms is masked anew each time, so lengths tell nothing."""
+    wanted = "gzip" in request.headers.get("Accept-Encoding", "")
+    fits = response.mimetype in ("text/html", "application/json") and not response.is_streamed
+    if wanted and fits and response.status_code != 304 and not response.content_encoding:
+        body = response.get_data()
+        if len(body) >= _PACKED_FROM:
+            response.set_data(gzip.compress(body, 3, mtime=0))
+            response.content_encoding = "gzip"
+            response.vary.add("Accept-Encoding")
+    return response

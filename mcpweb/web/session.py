@@ -9,7 +9,8 @@ from mcpweb.errors import Failure, NotFound
 from mcpweb.services import accounts
 from mcpweb.web.identity import actor, core, optional_actor
 from mcpweb.web.permissions import PUBLIC, permission
-from mcpweb.web.rendering import LANGUAGE_COOKIE, LANGUAGES, THEME_COOKIE
+from mcpweb.web import language
+from mcpweb.web.rendering import THEME_COOKIE, THEMES
 
 bp = Blueprint("session", __name__)
 
@@ -71,7 +72,7 @@ def sign_out() -> Response:
 def preferences() -> Response:
     response = redirect(own_path(request.form.get("next")), 303)
     for cookie, field, known in (
-        (LANGUAGE_COOKIE, "language", tuple(LANGUAGES)), (THEME_COOKIE, "theme", ("light", "dark", "system"))
+        (language.COOKIE, "language", tuple(language.LANGUAGES)), (THEME_COOKIE, "theme", THEMES)
     ):
         value = request.form.get(field)
         if value in known:

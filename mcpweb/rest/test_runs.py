@@ -1,0 +1,103 @@
+"""``test-types``, ``test-runs`` and ``test-results``"""
+from __future__ import annotations
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import fields, validate
+
+from mcpweb.rest.common import Body, Query, answered, body, idempotency, many, one, page, query
+from mcpweb.schemas.objects import result_object, test_run_object, test_type_object
+from mcpweb.services import test_runs
+from mcpweb.web.identity import actor, core
+from mcpweb.web.limits import throttle_jobs
+from mcpweb.web.permissions import permission
+
+bp = Blueprint("api_test_runs", __name__, description="Test runs and their verdicts")
+
+
+class RunQuery(Query):
+    server_id = fields.String()
+    state = fields.String(validate=validate.OneOf(["queued", "running", "succeeded", "failed", "cancelled"]))
+    verdict = fields.String(validate=validate.OneOf(["pass", "fail", "undecided"]))
+
+
+class ResultQuery(Query):
+    server_id = fields.String()
+    configuration_id = fields.String()
+    run_id = fields.String()
+    test_type = fields.String()
+    tool_name = fields.String()
+    check_id = fields.String()
+    status = fields.String(validate=validate.OneOf(["success", "failure", "error", "timeout"]))
+    severity = fields.String(validate=validate.OneOf(["info", "low", "medium", "high", "critical"]))
+
+
+class NewRun(Body):
+    types = fields.List(fields.String(), load_default=None, allow_none=True)
+    configuration = fields.String(load_default=None, allow_none=True)
+    profile = fields.String(load_default="quick")
+    parameters = fields.Dict(load_default=dict)
+
+
+class CompareQuery(Query):
+    first = fields.String(required=True)
+    second = fields.String(required=True)
+
+
+@bp.get("/test-types")
+@permission("test.view")
+def types() -> Response:
+    """List test types, also those whose plugin is gone."""
+    return many(test_type_object(row) for row in test_runs.type_listing(core(), actor()))
+
+
+@bp.post("/servers/<server_id>/test-runs")
+@permission("test.run")
+def create(server_id: str) -> Response:
+    """Ask for a test run; the answer is the job, whose result names the run."""
+    throttle_jobs()
+    _, job = test_runs.request(core(), actor(), server_id, idempotency=idempotency(), **body(NewRun))
+    return answered(job)
+
+
+@bp.get("/servers/<server_id>/test-runs")
+@permission("test.view")
+def of_server(server_id: str) -> Response:
+    """List the runs of a server, newest first."""
+    given = query(Query)
+    listing = test_runs.listing(core(), actor(), after=given["cursor"], limit=given["limit"], server_id=server_id)
+    return page(listing, test_run_object)
+
+
+@bp.get("/test-runs")
+@permission("test.view")
+def index() -> Response:
+    """List runs, newest first."""
+    given = query(RunQuery)
+    after = given.pop("cursor")
+    return page(test_runs.listing(core(), actor(), after=after, **given), test_run_object)
+
+
+@bp.get("/test-runs/compare")
+@permission("test.view")
+def compare() -> Response:
+    """Compare two runs check by check."""
+    given = query(CompareQuery)
+    return many(test_runs.compare(core(), actor(), given["first"], given["second"]))
+
+
+@bp.get("/test-runs/<run_id>")
+@permission("test.view")
+def show(run_id: str) -> Response:
+    """Return one run with its results."""
+    run = test_runs.get(core(), actor(), run_id)
+    return one(test_run_object(run, test_runs.results(core(), actor(), run_id)))
+
+
+@bp.get("/test-results")
+@permission("test.view")
+def results() -> Response:
+    """List results, newest first."""
+    given = query(ResultQuery)
+    after = given.pop("cursor")
+    return page(test_runs.result_listing(core(), actor(), after=after, **given), result_object)
