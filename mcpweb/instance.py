@@ -170,13 +170,3 @@ def _users_of(path: Path) -> list[int]:
 def worker_lock(settings: Settings) -> FileLock:
     """The lock whose holder is the elected worker."""
     return FileLock(settings.run_dir / "worker.lock")
-
-
-def refuse_while_worked(settings: Settings) -> FileLock:
-    """Take the worker's lock for a command that must be alone. Raises Conflict naming who holds it."""
-    lock = worker_lock(settings)
-    if not lock.acquire():
-        raise Conflict(
-            f"A worker (process {lock.holder()}) uses this data folder.", next_step="Stop `mcpweb serve` first."
-        )
-    return lock

@@ -8,9 +8,9 @@ import click
 
 from mcpweb import core as cores
 from mcpweb import settings as settings_module
-from mcpweb.cli.common import json_option, opened, print_json, print_object
+from mcpweb.cli.common import actor, json_option, opened, print_json, print_object
 from mcpweb.errors import InvalidInput
-from mcpweb.services import storage
+from mcpweb.services import backups, storage
 
 
 @click.group()
@@ -54,8 +54,8 @@ def check(as_json: bool) -> None:
 @json_option
 def backup(file: Path, as_json: bool) -> None:
     """Write a consistent copy to FILE, while the application runs."""
-    with opened() as (core, actor):
-        print_object(storage.backup(core, actor, file), as_json=as_json)
+    with opened() as (core, who):
+        print_object(backups.backup(core, who, file), as_json=as_json)
 
 
 @db.command()
@@ -68,4 +68,4 @@ def restore(file: Path, yes: bool, as_json: bool) -> None:
         raise InvalidInput("This replaces the database.", next_step="Say --yes.")
     settings = settings_module.load()
     series = cores.migration_series(cores.load_plugins(settings))
-    print_object(storage.restore(settings, series, file), as_json=as_json)
+    print_object(backups.restore(settings, series, file, actor=actor()), as_json=as_json)
