@@ -7,9 +7,11 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -57,7 +59,8 @@ def execute(
     process = _context.Process(
         target=child.main, args=(theirs, _described(core, runtime, request)), name=f"run {request.run_id}", daemon=True
     )
-    process.start()
+    with _no_main_module():
+        process.start()
     theirs.close()
     run = _Run(core, runtime, request, ours, on_results, progress)
     try:
@@ -67,6 +70,18 @@ def execute(
         ours.close()
         run.clean_up()
         _let_forkserver_go()
+
+
+@contextlib.contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Keep multiprocessing from importing whatever program we run in a second time, in the child."""
+    with _idle_guard:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _described(core: Core, runtime: Runtime, request: RunRequest) -> dict[str, Any]:

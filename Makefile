@@ -1,0 +1,50 @@
+# Two commands do the work: `make run` and `make test`. Both set up what is missing and say what they install.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export MCPWEB_DATA_DIR ?= $(CURDIR)/.data
+
+.PHONY: help setup engine browser images run test lint bench lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.stamp ## Make .venv with the mcpweb command in it
+
+$(VENV)/.stamp: requirements.lock pyproject.toml tools/make-venv
+	@tools/make-venv "$(PYTHON)"
+	@touch $@
+
+engine: ## Make sure that a container engine answers
+	@tools/ensure-engine
+
+browser: ## Make sure that a headless Chromium is there
+	@tools/ensure-browser
+
+images: ## Make sure that images can be built here
+	@tools/ensure-image-tools
+
+run: setup engine images ## Start the product with a demo server; prints the URL and the setup link
+	@$(BIN)/mcpweb demo
+	@exec $(BIN)/mcpweb serve
+
+test: setup engine images browser ## Run all tests
+	@MCPWEB_REQUIRE_DOCKER=1 $(BIN)/python -m pytest tests e2e $(ARGS)
+
+lint: setup ## Style, types, SQL, templates, vendored files
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --processes 1 -q sql
+	@$(BIN)/djlint --lint --quiet templates
+	@$(BIN)/python tools/vendor.py --check
+	@tools/check-words
+
+bench: setup engine images ## Measure the numbers of benchmarks/README.md
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## Write requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev pyproject.toml -o requirements.lock
+
+clean: ## Remove .venv and caches; data stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
