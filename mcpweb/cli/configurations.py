@@ -93,6 +93,6 @@ def diff(server: str, name: str, first: int | None, second: int | None) -> None:
         for wanted in (left, right):
             if wanted not in known:
                 raise NotFound(f"{name} has no revision {wanted}.")
-        texts = [json.dumps(known[at].config_data, indent=2, sort_keys=True).splitlines() for at in (left, right)]
-        for line in difflib.unified_diff(*texts, f"revision {left}", f"revision {right}", lineterm=""):
+        before, after = (json.dumps(known[at].config_data, indent=2, sort_keys=True).splitlines() for at in (left, right))
+        for line in difflib.unified_diff(before, after, f"revision {left}", f"revision {right}", lineterm=""):
             click.echo(line)

@@ -6,7 +6,7 @@ import sys
 import click
 
 from mcpweb.cli.common import json_option, opened, print_json, print_listing
-from mcpweb.contracts import ROLES
+from mcpweb.contracts import ROLES, Role
 from mcpweb.errors import InvalidInput
 from mcpweb.schemas.objects import token_object, user_object
 from mcpweb.services import accounts
@@ -31,7 +31,7 @@ def users() -> None:
 @click.option("--role", type=click.Choice(ROLES), required=True)
 @_password
 @json_option
-def add(name: str, role: str, password_stdin: bool, as_json: bool) -> None:
+def add(name: str, role: Role, password_stdin: bool, as_json: bool) -> None:
     """Add a user; the password has 12 to 256 characters."""
     with opened() as (core, actor):
         user = accounts.add_user(core, actor, name=name, role=role, password=_read_password())
@@ -79,7 +79,7 @@ def tokens() -> None:
 @click.option("--name", required=True)
 @click.option("--role", type=click.Choice(ROLES), help="At most the user's, which is the default.")
 @click.option("--expires", "days", type=click.IntRange(1, 3650), metavar="DAYS", help="Default: 90.", default=90)
-def create(user: str, name: str, role: str | None, days: int) -> None:
+def create(user: str, name: str, role: Role | None, days: int) -> None:
     """Create a token and print it, this once."""
     with opened() as (core, actor):
         click.echo(accounts.create_token(core, actor, user=user, name=name, role=role, days=days))

@@ -28,7 +28,7 @@ class Work:
     job: Job
     cancel: threading.Event = field(default_factory=threading.Event)
     _written: float = 0.0
-    _last: tuple[Any, ...] = ()
+    _last: str = ""
 
     @property
     def actor(self) -> Actor:
@@ -39,7 +39,7 @@ class Work:
         """Write progress, at most four times a second for the same sentence. Raises Cancelled."""
         now = time.monotonic()
         if message != self._last or now - self._written >= _LOOK_EVERY_S:
-            self._written, self._last = now, message  # type: ignore[assignment]
+            self._written, self._last = now, message
             with self.core.db.writing() as conn:
                 if jobs.progress(conn, self.job.id, self.worker.id, fraction, message):
                     self.cancel.set()
