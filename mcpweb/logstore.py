@@ -19,7 +19,8 @@ STREAMS = ("stderr", "stdout", "event")
 LEVELS = ("error", "warning", "info", "debug")
 
 _LEVEL = re.compile(
-    r"^\W*(?:\S+[ T]\S+\s+)?\W*(?:(?P<error>error|fatal|critical|panic|traceback)|(?P<warning>warn(?:ing)?)|(?P<debug>debug|trace)|info)\b"
+    r"^\W*(?:\S+[ T]\S+\s+)?\W*(?:(?P<error>error|fatal|critical|panic|traceback)|(?P<warning>warn(?:ing)?)"
+    r"|(?P<debug>debug|trace)|info)\b"
     r"|\"level(?:name)?\"\s*:\s*\"(?:(?P<jerror>error|fatal|critical)|(?P<jwarning>warn(?:ing)?)|(?P<jdebug>debug|trace))",
     re.IGNORECASE,
 )

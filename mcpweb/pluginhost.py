@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,13 +74,13 @@ class PluginHost:
         """Load everything from the three doors. Raises PluginBroken for a broken built-in or a clash of names."""
         for path in sorted(built_ins.iterdir()) if built_ins.is_dir() else ():
             if (path / "__init__.py").is_file():
-                self._enter(path.name, "built-in", str(path), lambda path=path: import_folder(path.name, path), version="")
+                self._enter(path.name, "built-in", str(path), partial(import_folder, path.name, path), version="")
         for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name):
             version = entry.dist.version if entry.dist else ""
             self._enter(entry.name, "installed", entry.value, entry.load, version=version)
         folder = self._settings.plugins_dir
         for path in folder_plugins(folder) if folder else ():
-            self._enter(path.stem, "folder", str(path), lambda path=path: import_folder(path.stem, path), version="")
+            self._enter(path.stem, "folder", str(path), partial(import_folder, path.stem, path), version="")
 
     def to_child(self) -> list[list[str]]:
         """Return what a run child needs to load the same plugins: [name, source, origin]."""

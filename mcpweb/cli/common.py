@@ -91,7 +91,9 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_listing(items: Iterable[dict[str, Any]], after: str | None, columns: Sequence[str], *, as_json: bool, empty: str) -> None:
+def print_listing(
+    items: Iterable[dict[str, Any]], after: str | None, columns: Sequence[str], *, as_json: bool, empty: str
+) -> None:
     """Print a list for scripts or for people; an empty one says what to do."""
     rows = list(items)
     if as_json:

@@ -7,7 +7,16 @@ from typing import IO
 
 import click
 
-from mcpweb.cli.common import cursor_option, ended, json_option, limit_option, opened, print_json, print_listing, print_object
+from mcpweb.cli.common import (
+    cursor_option,
+    ended,
+    json_option,
+    limit_option,
+    opened,
+    print_json,
+    print_listing,
+    print_object,
+)
 from mcpweb.dao import paging
 from mcpweb.errors import InvalidInput, NotFound
 from mcpweb.schemas.objects import configuration_object

@@ -126,6 +126,15 @@ def counts(conn: Connection) -> dict[str, int]:
     return {"queued": 0, "running": 0} | {row[0]: row[1] for row in rows}
 
 
+def open_for(conn: Connection, subjects: Sequence[str]) -> list[Job]:
+    """Return the jobs about these subjects that are queued or running, oldest first."""
+    rows = []
+    for state in ("queued", "running"):
+        sql = f"SELECT {FIELDS} FROM jobs WHERE state = :state AND +subject IN (SELECT value FROM json_each(:subjects))"
+        rows += conn.execute(sql, {"state": state, "subjects": dumps(list(subjects))}).fetchall()
+    return sorted((_read(row) for row in rows), key=lambda job: (job.created_at, job.id))
+
+
 def any_queued(conn: Connection) -> bool:
     return conn.execute("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1").fetchone() is not None
 

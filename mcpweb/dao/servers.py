@@ -1,7 +1,7 @@
 """Table ``servers``."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -101,6 +101,14 @@ def listing(
         conn, "servers", FIELDS, _read, after=after, limit=limit, where=where, values=values,
         equals={"status": status, "name": name, "image": image},
     )
+
+
+def names(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Return the names of these servers by id, removed ones too."""
+    rows = conn.execute(
+        "SELECT id, name FROM servers WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": dumps(list(ids))}
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def counts(conn: Connection) -> dict[str, int]:

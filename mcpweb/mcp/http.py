@@ -18,7 +18,8 @@ async def wait_ready(url: str, deadline_s: float, alive: Callable[[], bool]) -> 
     """Return when the endpoint answers with HTTP bytes. A published port accepts before the server listens."""
     parts = urlsplit(url)
     until = asyncio.get_running_loop().time() + deadline_s
-    request = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n"
+    headers = f"Host: {parts.netloc}\r\nAccept: text/event-stream\r\nConnection: close\r\n"
+    request = f"GET {parts.path or '/'} HTTP/1.1\r\n{headers}\r\n"
     pause = 0.02
     while True:
         if await _speaks(str(parts.hostname), int(parts.port or 80), request.encode()):

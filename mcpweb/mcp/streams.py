@@ -265,9 +265,9 @@ def parse(line: bytes) -> tuple[Any, Any]:
     if not isinstance(parsed, dict):
         return None, parsed
     result = parsed.get("result")
-    if parsed.get("jsonrpc") == "2.0" and isinstance(result, dict) and "method" not in parsed and "error" not in parsed:
-        if isinstance(parsed.get("id"), int | str):
-            return JSONRPCResponse.model_construct(jsonrpc="2.0", id=parsed["id"], result=result), parsed
+    plain = parsed.get("jsonrpc") == "2.0" and isinstance(result, dict) and isinstance(parsed.get("id"), int | str)
+    if plain and "method" not in parsed and "error" not in parsed:
+        return JSONRPCResponse.model_construct(jsonrpc="2.0", id=parsed["id"], result=result), parsed
     try:
         return jsonrpc_message_adapter.validate_python(parsed), parsed
     except (ValidationError, RecursionError):

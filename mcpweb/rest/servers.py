@@ -8,7 +8,19 @@ from flask_smorest import Blueprint
 from marshmallow import fields, validate
 
 from mcpweb.errors import InvalidInput
-from mcpweb.rest.common import Body, Query, answered, asked, body, expected_revision, idempotency, many, one, page, query
+from mcpweb.rest.common import (
+    Body,
+    Query,
+    answered,
+    asked,
+    body,
+    expected_revision,
+    idempotency,
+    many,
+    one,
+    page,
+    query,
+)
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.schemas.objects import server_object, tool_object
 from mcpweb.services import servers

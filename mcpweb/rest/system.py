@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from flask import Response, request
 from flask_smorest import Blueprint
@@ -66,7 +67,7 @@ def audit_list() -> Response:
     return many((audit_object(row) for row in listing.rows), str(listing.next) if listing.next else None)
 
 
-def _audit_query() -> dict[str, object]:
+def _audit_query() -> dict[str, Any]:
     try:
         given = AuditQuery().load(request.args.to_dict())
     except ValidationError as error:

@@ -72,7 +72,9 @@ class ConfigDataSchema(Schema):
         validate=validate.Length(max=40),
     )
     user = fields.String(load_default=None, allow_none=True, validate=_match(_USER, "user or user:group"))
-    tools = fields.List(fields.String(validate=validate.Length(1, 256)), load_default=None, allow_none=True, validate=validate.Length(max=1000))
+    tools = fields.List(
+        fields.String(validate=validate.Length(1, 256)), load_default=None, allow_none=True, validate=validate.Length(max=1000)
+    )
     active_probes = fields.Boolean(load_default=False)
 
     @validates_schema

@@ -111,6 +111,13 @@ def get_user(core: Core, actor: Actor, id_or_name: str) -> User:
         return accounts.get_user(conn, id_or_name)
 
 
+def labels(core: Core) -> dict[str, str]:
+    """Return what people call each actor that is a user or a token: ``user:usr_…`` to the name."""
+    with core.db.reading() as conn:
+        people = {f"user:{user.id}": user.name for user in accounts.users(conn)}
+        return people | {f"token:{token.id}": token.name for token in accounts.tokens(conn)}
+
+
 def disable(core: Core, actor: Actor, name: str) -> User:
     """Keep a user out; all sessions end at once. Raises Conflict for the last admin."""
     access.require(core, actor, "user.manage")

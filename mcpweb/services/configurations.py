@@ -9,7 +9,8 @@ from typing import Any
 from mcpweb import clock
 from mcpweb.contracts import Actor, ConfigData
 from mcpweb.core import Core
-from mcpweb.dao import configurations, jobs as job_rows, servers
+from mcpweb.dao import configurations, servers
+from mcpweb.dao import jobs as job_rows
 from mcpweb.dao.configurations import Configuration, Revision
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.paging import Cursor, Listing

@@ -55,7 +55,8 @@ def findings(core: Core) -> list[Finding]:
     if engine is None:
         found.append(Finding("engine", "warning", "The engine was not looked at yet.", "Start the worker."))
     elif engine.state == "reachable":
-        found.append(Finding("engine", "ok", f"Docker Engine {engine.value.get('version')} answers at {engine.value.get('address')}."))
+        version, address = engine.value.get("version"), engine.value.get("address")
+        found.append(Finding("engine", "ok", f"Docker Engine {version} answers at {address}."))
     else:
         found.append(Finding("engine", "problem", f"The engine does not answer since {engine.since} UTC: "
                              f"{engine.value.get('detail')}", "Start the engine, or set DOCKER_HOST."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,13 @@ def listing(
     access.require(core, actor, "job.view")
     with core.db.reading() as conn:
         return jobs.listing(conn, after=after, limit=limit, state=state, kind=kind, subject=subject)
+
+
+def open_for(core: Core, actor: Actor, subjects: Sequence[str]) -> dict[str, Job]:
+    """Return the newest open job about each of these subjects."""
+    access.require(core, actor, "job.view")
+    with core.db.reading() as conn:
+        return {job.subject: job for job in jobs.open_for(conn, subjects)}
 
 
 def cancel(core: Core, actor: Actor, job_id: str) -> Job:

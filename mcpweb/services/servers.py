@@ -1,7 +1,7 @@
 """Servers: what we manage, and what people ask of them."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 from mcpweb import clock, logstore
 from mcpweb.contracts import Actor, ConfigData
 from mcpweb.core import Core
-from mcpweb.dao import configurations, jobs as job_rows, observations, servers, test_results, tools
+from mcpweb.dao import configurations, observations, servers, test_results, tools
+from mcpweb.dao import jobs as job_rows
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.observations import Observation
@@ -17,11 +18,13 @@ from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.dao.servers import Server
 from mcpweb.dao.tools import Tool
 from mcpweb.db import driver
-from mcpweb.errors import Conflict, Failure, InvalidInput, NoWorker, NotFound
+from mcpweb.errors import Conflict, Failure, InvalidInput, NotFound, NoWorker
 from mcpweb.events import ServerChanged
 from mcpweb.ids import new_id
 from mcpweb.schemas.names import check_image, check_name
-from mcpweb.services import access, arguments as tool_arguments, jobs
+from mcpweb.services import access, jobs
+from mcpweb.services import arguments as tool_arguments
+from mcpweb.services.health import worker_alive
 from mcpweb.services.jobs import Idempotency
 
 # What a request asks for, the permission it needs, and what it says about the wanted state.
@@ -43,6 +46,11 @@ class Overview:
     counts: dict[str, int]
     engine: Observation | None
     worker: Observation | None
+
+    @property
+    def working(self) -> bool:
+        """Whether a worker does jobs now."""
+        return worker_alive(self.worker)
 
 
 def add(
@@ -273,6 +281,12 @@ def stats(core: Core, actor: Actor, id_or_name: str) -> list[dict[str, Any]]:
         return []
     samples: list[dict[str, Any]] = answer["samples"]
     return samples
+
+
+def names_of(core: Core, ids: Iterable[str]) -> dict[str, str]:
+    """Return the names of these servers by id, removed ones too."""
+    with core.db.reading() as conn:
+        return servers.names(conn, sorted(set(ids)))
 
 
 def name_of(core: Core, server_id: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import configurations, jobs as job_rows, servers, test_results, test_runs, test_types
+from mcpweb.dao import configurations, servers, test_results, test_runs, test_types
+from mcpweb.dao import jobs as job_rows
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.dao.test_results import TestResult

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcpweb import clock
@@ -109,7 +110,7 @@ class Watch:
             if server is not None and server.id not in adopted and self._adopt(server, state):
                 adopted.add(server.id)
             else:
-                self._guard(lambda state=state: self._core.runtime.remove(state.id))
+                self._guard(partial(self._core.runtime.remove, state.id))
         with self._core.db.reading() as conn:
             gone = [s for s in servers.with_status(conn, "running") if s.id not in wanted]
         for server in gone:
@@ -165,9 +166,9 @@ class Watch:
         with self._core.db.reading() as conn:
             lost = [s for s in servers.with_status(conn, "unknown") if s.seen_at is not None]
         for server in lost:
-            member = self._worker.fleet.member(server.id)
-            if member is not None:
-                self._worker.fleet.seen(server.id, "system:worker", "running", "", member.container_id)
+            alive = self._worker.fleet.member(server.id)
+            if alive is not None:
+                self._worker.fleet.seen(server.id, "system:worker", "running", "", alive.container_id)
             elif server.wanted == "running":
                 self._start(server)
             else:
@@ -188,7 +189,7 @@ class Watch:
     def _checking(self) -> None:
         while not self._worker.stopping.wait(HEALTH_S):
             for member in self._worker.fleet.members():
-                self._guard(lambda member=member: self._check(member.server_id))
+                self._guard(partial(self._check, member.server_id))
 
     def _check(self, server_id: str) -> None:
         member = self._worker.fleet.member(server_id)

@@ -117,7 +117,9 @@ def did_not_start(failure: Failure, seconds: float) -> Iterator[CheckResult]:
         yield CheckResult("C03", "fail", failure.detail, evidence=evidence, next_step=failure.next_step)
     elif exited and state is not None:
         why = "it used more memory than its limit" if state.oom_killed else f"exit code {state.exit_code}"
-        hint = "Raise the memory limit." if state.oom_killed else "Read its last words on stderr; it may need arguments, a variable or a writable folder."
+        hint = "Read its last words on stderr; it may need arguments, a variable or a writable folder."
+        if state.oom_killed:
+            hint = "Raise the memory limit."
         yield CheckResult("C03", "fail", f"The server ended before the handshake: {why}.", evidence=evidence,
                           duration_ms=seconds * 1000, next_step=hint)
     else:
