@@ -1,14 +1,16 @@
 """HTML under ``/``: every blueprint on one screen."""
 from __future__ import annotations
 
-from mcpweb.web import audit, health, jobs, overview, plugins, servers, session, test_runs, tools
+from mcpweb.web import audit, configurations, health, jobs, overview, plugins, servers, session, test_runs, tools, watching
 
 BLUEPRINTS = (
     health.bp,  # /healthz /readyz
     session.bp,  # /setup/<token> /sign-in /sign-out /preferences
     overview.bp,  # / /settings
-    servers.bp,  # /servers[/new|/<id>[/configurations|tests|logs|stats]] and what can be asked of one
-    tools.bp,  # /servers/<id>/tools, /servers/<id>/tools/<tool>/call
+    servers.bp,  # /servers[/new|/<id>[/tests]] and start, stop, restart, pull, remove
+    tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]
+    configurations.bp,  # /servers/<id>/configurations[/<id>/activate]
+    watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats
     test_runs.bp,  # /test-runs[/<id>], /servers/<id>/test-runs
     jobs.bp,  # /jobs, /jobs/<id>/cancel
     audit.bp,  # /audit

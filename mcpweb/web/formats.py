@@ -4,10 +4,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Flask
+from flask import Flask, current_app, g
 from markupsafe import Markup
 
 from mcpweb import clock
+from mcpweb.services import accounts
 from mcpweb.web.language import _, plural
 
 LONGEST_DOCUMENT = 64 * 1024
@@ -76,15 +77,26 @@ def document(value: Any) -> str:
     return text if len(text) <= LONGEST_DOCUMENT else text[:LONGEST_DOCUMENT] + "\n…"
 
 
+def unquoted(text: str) -> str:
+    """Return a JSON value as a choice of a list: a text without its quotes."""
+    return str(json.loads(text)) if text.startswith('"') else text
+
+
 def who(name: str | None) -> str:
-    """Return the part of an actor's name that tells people something."""
+    """Return who an actor's name means: a person's or token's name, or the part of ours that acted."""
     if not name:
         return "–"
     kind, _colon, rest = name.partition(":")
-    return {"cli": f"{rest} (command line)", "system": f"mcpweb ({rest})"}.get(kind, name)
+    if kind in ("user", "token"):
+        if "labels" not in g:
+            g.labels = accounts.labels(current_app.extensions["mcpweb"])
+        return str(g.labels.get(name, rest))
+    return {"cli": _("%(name)s (command line)") % {"name": rest}, "system": "mcpweb"}.get(kind, name)
 
 
 def install(app: Flask) -> None:
     """Give templates the filters and ``between``."""
-    app.jinja_env.filters.update(ago=ago, moment=moment, duration=duration, size=size, document=document, who=who)
+    app.jinja_env.filters.update(
+        ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, unquoted=unquoted
+    )
     app.jinja_env.globals["between"] = between

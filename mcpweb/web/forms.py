@@ -14,6 +14,7 @@ from mcpweb.errors import FieldError, InvalidInput
 
 DEEPEST = 2
 MOST_FIELDS = 100
+_ABSENT = object()
 _KINDS = ("string", "number", "integer", "boolean")
 
 
@@ -71,10 +72,25 @@ def read(schema: Any, form: Mapping[str, str]) -> dict[str, Any]:
         try:
             _put(arguments, field.pointer, _value(field, text))
         except ValueError:
-            faults.append(FieldError(field.pointer, {"integer": "a whole number", "number": "a number"}.get(field.kind, "not JSON")))
+            wanted = {"integer": "a whole number", "number": "a number"}.get(field.kind, "not JSON")
+            faults.append(FieldError(field.pointer, wanted))
     if faults:
         raise InvalidInput("Some fields cannot be read.", errors=faults)
     return arguments
+
+
+def texts(schema: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return arguments as the texts of the form's fields, the other way of ``read``."""
+    found = {}
+    for field in fields(schema):
+        value: Any = arguments
+        for part in field.pointer.split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            value = value.get(name, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+        if value is not _ABSENT:
+            plain = isinstance(value, str) and field.kind == "string"
+            found[field.pointer] = str(value) if plain else json.dumps(value, ensure_ascii=False)
+    return found
 
 
 def kind_of(rules: Mapping[str, Any]) -> str:

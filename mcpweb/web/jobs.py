@@ -4,7 +4,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request, url_for
 
 from mcpweb.dao import paging
-from mcpweb.services import jobs
+from mcpweb.services import jobs, servers
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
 from mcpweb.web.rendering import done, respond
@@ -17,7 +17,8 @@ bp = Blueprint("jobs", __name__, url_prefix="/jobs")
 def index() -> Response:
     cursor = request.args.get("cursor")
     listing = jobs.listing(core(), actor(), after=paging.decode(cursor) if cursor else None)
-    return respond("jobs/index.html", listing=listing, cursor=cursor,
+    subjects = (row.subject.partition(":")[2] for row in listing.rows)
+    return respond("jobs/index.html", listing=listing, cursor=cursor, names=servers.names_of(core(), subjects),
                    next=paging.encode(listing.next) if listing.next else None)
 
 
@@ -25,4 +26,4 @@ def index() -> Response:
 @permission("job.cancel")
 def cancel(job_id: str) -> Response:
     jobs.cancel(core(), actor(), job_id)
-    return done(url_for("jobs.index"), event="job-changed")
+    return done(url_for("jobs.index"), event="job-changed, server-changed")

@@ -15,11 +15,10 @@ bp = Blueprint("overview", __name__)
 @bp.get("/")
 @permission("server.view")
 def index() -> Response:
+    runs = test_runs.listing(core(), actor(), limit=8).rows
     return respond(
-        "overview/index.html",
-        overview=servers.overview(core(), actor()),
-        runs=test_runs.listing(core(), actor(), limit=8).rows,
-        newest=servers.listing(core(), actor(), limit=8).rows,
+        "overview/index.html", overview=servers.overview(core(), actor()), runs=runs,
+        newest=servers.listing(core(), actor(), limit=8).rows, names=servers.names_of(core(), (r.server_id for r in runs)),
     )
 
 

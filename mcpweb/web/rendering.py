@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, make_response, redirect, render_template, request
 from flask_htmx import HTMX
-from jinja2 import StrictUndefined
 
 from mcpweb import __version__
 from mcpweb.contracts import Actor
@@ -25,13 +24,12 @@ def install(app: Flask) -> None:
     """Prepare Jinja: translations, nonces, and the few functions templates and macros use."""
     _htmx.init_app(app)
     app.jinja_env.add_extension(HxNonce)
-    app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     language.install(app)
     formats.install(app)
     assets.install(app)
     app.jinja_env.globals.update(
-        nonce=headers.nonce, version=__version__, actor=_actor, may=_may, theme=theme, THEMES=THEMES,
+        nonce=headers.nonce, version=__version__, actor=_actor, may=may, theme=theme, THEMES=THEMES,
         csrf_token=lambda: csrf.field_value(_actor()), here=current_path,
     )
     app.after_request(_packed)
@@ -42,7 +40,8 @@ def _actor() -> Actor | None:
     return found
 
 
-def _may(permission: str) -> bool:
+def may(permission: str) -> bool:
+    """Tell whether who asks may."""
     from mcpweb.web.identity import core
 
     actor = _actor()
@@ -56,7 +55,7 @@ def is_partial() -> bool:
 
 
 def respond(
-    template: str, *, status: int = 200, event: str = "", partial: str = "", then: str = "", **context: Any
+    template: str, *, http_status: int = 200, event: str = "", partial: str = "", then: str = "", **context: Any
 ) -> Response:
     """Render a page, or its partial when htmx asked.
 
@@ -66,9 +65,9 @@ def respond(
     if not is_partial():
         if then:
             return redirect(then, 303)  # type: ignore[return-value]
-        return make_response(render_template(template, **context), status)
+        return make_response(render_template(template, **context), http_status)
     folder, _, name = template.rpartition("/")
-    response = make_response(render_template(partial or f"{folder}/_{name}", **context), status)
+    response = make_response(render_template(partial or f"{folder}/_{name}", **context), http_status)
     if event:
         response.headers["HX-Trigger"] = event
     return response
@@ -106,7 +105,7 @@ def current_path() -> str:
     if is_partial() and _htmx.current_url:
         parts = urlsplit(_htmx.current_url)
         return parts.path + (f"?{parts.query}" if parts.query else "")
-    return request.full_path.rstrip("?") if request.method == "GET" else "/"
+    return str(request.full_path).rstrip("?") if request.method == "GET" else "/"
 
 
 def theme() -> str:

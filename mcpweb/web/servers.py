@@ -3,36 +3,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
-from flask import make_response as answer
+from flask import Blueprint, Response, redirect, request, url_for
 
-from mcpweb import logstore
+from mcpweb.contracts import ConfigData
 from mcpweb.dao import paging
-from mcpweb.errors import Failure, InvalidInput
+from mcpweb.dao.configurations import Configuration
+from mcpweb.errors import Failure, FieldError, InvalidInput
 from mcpweb.schemas.configurations import from_cli_options
 from mcpweb.services import configurations, jobs, servers, test_runs
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
-from mcpweb.web.rendering import done, respond
+from mcpweb.web.rendering import done, may, respond
 
 bp = Blueprint("servers", __name__, url_prefix="/servers")
 
 STATUSES = ("running", "stopped", "error", "unknown")
+_WAIT_S = 0.4  # a start that is quicker shows its end in the first answer
 
 
 @bp.get("")
 @permission("server.view")
 def index() -> Response:
-    status, q = request.args.get("status") or None, request.args.get("q", "")[:100]
-    cursor = request.args.get("cursor")
-    if status is not None and status not in STATUSES:
+    status, q, cursor = (request.args.get(name, "") for name in ("status", "q", "cursor"))
+    if status and status not in STATUSES:
         raise InvalidInput(f"status is one of {', '.join(STATUSES)}.")
-    listing = servers.listing(core(), actor(), after=paging.decode(cursor) if cursor else None, status=status, q=q or None)
+    after = paging.decode(cursor) if cursor else None
+    listing = servers.listing(core(), actor(), after=after, status=status or None, q=q[:100] or None)
     return respond(
-        "servers/index.html", listing=listing, overview=servers.overview(core(), actor()), status=status, q=q,
-        next=paging.encode(listing.next) if listing.next else None, cursor=cursor, statuses=STATUSES,
-        verdicts=servers.last_verdicts(core(), [row.id for row in listing.rows]),
+        "servers/index.html", listing=listing, overview=servers.overview(core(), actor()), status=status, q=q[:100],
+        next=paging.encode(listing.next) if listing.next else "", cursor=cursor, statuses=STATUSES,
+        verdicts=servers.last_verdicts(core(), [row.id for row in listing.rows]), may_operate=may("server.operate"),
+        working=jobs.open_for(core(), actor(), [f"server:{row.id}" for row in listing.rows]),
     )
 
 
@@ -52,16 +54,16 @@ def create() -> Response:
             description=form.get("description", "").strip()[:500], config=_config(form),
         )
     except Failure as failure:
-        return answer(render_template("servers/new.html", form=form, failure=failure), failure.status)
-    return redirect(url_for("servers.show", server_id=server.name), 303)  # type: ignore[return-value]
+        return respond("servers/new.html", http_status=failure.status, form=form, failure=failure)
+    return redirect(url_for("servers.show", server_id=server.id), 303)  # type: ignore[return-value]
 
 
-def _config(form: dict[str, str]) -> Any:
+def _config(form: dict[str, str]) -> ConfigData:
     numbers: dict[str, int | None] = {}
     for field in ("port", "memory"):
         text = form.get(field, "").strip()
-        if text and not text.isdigit():
-            raise InvalidInput(f"{field} is a whole number.")
+        if text and not (text.isascii() and text.isdigit()):
+            raise InvalidInput("This is not a whole number.", errors=[FieldError(f"/{field}", "a whole number")])
         numbers[field] = int(text) if text else None
     return from_cli_options(
         transport=form.get("transport", "stdio"), path=form.get("path") or "/mcp", command=form.get("command") or None,
@@ -73,44 +75,22 @@ def _config(form: dict[str, str]) -> Any:
 @bp.get("/<server_id>")
 @permission("server.view")
 def show(server_id: str) -> Response:
-    return tab(server_id, "summary", configuration=_active(server_id),
-               jobs=jobs.listing(core(), actor(), limit=5, subject=_subject(server_id)).rows)
+    server = servers.get(core(), actor(), server_id)
+    return tab(server_id, "summary", configuration=_active(server.id),
+               jobs=jobs.listing(core(), actor(), limit=5, subject=f"server:{server.id}").rows)
 
 
-@bp.get("/<server_id>/configurations")
+@bp.get("/<server_id>/head")
 @permission("server.view")
-def configuration_list(server_id: str) -> Response:
-    return tab(server_id, "configurations", configurations=configurations.listing(core(), actor(), server_id=server_id).rows)
+def head(server_id: str) -> Response:
+    return tab(server_id, request.args.get("tab", "summary"), partial="servers/_head.html")
 
 
 @bp.get("/<server_id>/tests")
 @permission("test.view")
 def tests(server_id: str) -> Response:
     return tab(server_id, "tests", runs=test_runs.listing(core(), actor(), server_id=server_id, limit=30).rows,
-               types=core().test_types.values())
-
-
-@bp.get("/<server_id>/logs")
-@permission("server.view")
-def logs(server_id: str) -> Response:
-    level, q = request.args.get("level") or None, request.args.get("q", "")[:200]
-    page = servers.logs(core(), actor(), server_id, level=level, q=q or None)
-    return tab(server_id, "logs", page=page, level=level, q=q, levels=logstore.LEVELS)
-
-
-@bp.get("/<server_id>/logs/download")
-@permission("server.view")
-def download(server_id: str) -> Response:
-    server = servers.get(core(), actor(), server_id)
-    response = Response(logstore.whole(servers.log_folder(core(), server.id)), content_type="text/plain; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{server.name}.log"'
-    return response
-
-
-@bp.get("/<server_id>/stats")
-@permission("server.view")
-def stats(server_id: str) -> Response:
-    return tab(server_id, "stats", samples=servers.stats(core(), actor(), server_id))
+               types=list(core().test_types.values()))
 
 
 @bp.post("/<server_id>/start")
@@ -142,40 +122,31 @@ def pull(server_id: str) -> Response:
 def remove(server_id: str) -> Response:
     server = servers.get(core(), actor(), server_id)
     if request.form.get("confirm") != server.name:
-        raise InvalidInput("Type the server's name to remove it.")
+        raise InvalidInput("Type the server's name to remove it.", errors=[FieldError("/confirm", server.name)])
     throttle_jobs()
     job = servers.request(core(), actor(), server.id, "remove")
-    jobs.wait(core(), job.id, 0.8)
+    jobs.wait(core(), job.id, _WAIT_S)
     return redirect(url_for("servers.index"), 303)  # type: ignore[return-value]
-
-
-@bp.post("/<server_id>/configurations/<configuration_id>/activate")
-@permission("server.edit")
-def activate(server_id: str, configuration_id: str) -> Response:
-    configurations.activate(core(), actor(), configuration_id)
-    return done(url_for("servers.configuration_list", server_id=server_id), event="configuration-activated")
 
 
 def _ask(server_id: str, kind: str) -> Response:
     throttle_jobs()
     job = servers.request(core(), actor(), server_id, kind)
-    jobs.wait(core(), job.id, 0.8)
+    jobs.wait(core(), job.id, _WAIT_S)
     return done(url_for("servers.show", server_id=server_id), event="server-changed")
 
 
-def tab(server_id: str, name: str, *, status: int = 200, **context: Any) -> Response:
-    """Render one tab of a server; the head stays live on its own."""
+def tab(server_id: str, name: str, *, http_status: int = 200, partial: str = "", **context: Any) -> Response:
+    """Render one tab of a server as a page, or its fragment alone; the head stays live on its own."""
     server = servers.get(core(), actor(), server_id)
-    overview = servers.overview(core(), actor())
-    working = [j for j in jobs.listing(core(), actor(), limit=3, subject=f"server:{server.id}").rows if not j.finished]
-    return respond("servers/show.html", status=status, server=server, tab=name, overview=overview, working=working, **context)
+    latest = jobs.listing(core(), actor(), limit=3, subject=f"server:{server.id}").rows
+    return respond(
+        "servers/show.html", partial=partial or f"servers/_{name}.html", http_status=http_status, server=server, tab=name,
+        overview=servers.overview(core(), actor()), working=[job for job in latest if not job.finished],
+        last=latest[0] if latest else None, **context,
+    )
 
 
-def _active(server_id: str) -> Any:
-    rows = configurations.listing(core(), actor(), server_id=server_id).rows
-    active = [row for row in rows if row.is_active]
-    return active[0] if active else None
-
-
-def _subject(server_id: str) -> str:
-    return f"server:{servers.get(core(), actor(), server_id).id}"
+def _active(server_id: str) -> Configuration | None:
+    rows = configurations.listing(core(), actor(), server_id=server_id, limit=200).rows
+    return next((row for row in rows if row.is_active), None)

@@ -7,9 +7,9 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 
 from mcpweb.errors import Failure, NotFound
 from mcpweb.services import accounts
+from mcpweb.web import language
 from mcpweb.web.identity import actor, core, optional_actor
 from mcpweb.web.permissions import PUBLIC, permission
-from mcpweb.web import language
 from mcpweb.web.rendering import THEME_COOKIE, THEMES
 
 bp = Blueprint("session", __name__)
