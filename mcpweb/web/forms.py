@@ -72,7 +72,7 @@ def read(schema: Any, form: Mapping[str, str]) -> dict[str, Any]:
         try:
             _put(arguments, field.pointer, _value(field, text))
         except ValueError:
-            wanted = {"integer": "a whole number", "number": "a number"}.get(field.kind, "not JSON")
+            wanted = {"integer": "must be a whole number", "number": "must be a number"}.get(field.kind, "must be JSON")
             faults.append(FieldError(field.pointer, wanted))
     if faults:
         raise InvalidInput("Some fields cannot be read.", errors=faults)
@@ -138,12 +138,16 @@ def _default(rules: Mapping[str, Any], kind: str) -> str:
     return str(value)[:1000] if kind == "string" else json.dumps(value)[:1000]
 
 
+def _short(bound: Any) -> str:
+    return f"{bound:g}" if isinstance(bound, int | float) else "…"
+
+
 def _hint(rules: Mapping[str, Any], kind: str) -> str:
     """Return type and range in a few words."""
     parts = [str(rules.get("type") or kind) if kind != "enum" else "one of"]
     low, high = rules.get("minimum"), rules.get("maximum")
     if low is not None or high is not None:
-        parts.append(f"{low if low is not None else '…'} to {high if high is not None else '…'}")
+        parts.append(f"{_short(low)} to {_short(high)}")
     for word, key in (("at least {} characters", "minLength"), ("at most {} characters", "maxLength"), ("like {}", "pattern")):
         if rules.get(key):
             parts.append(word.format(str(rules[key])[:60]))
