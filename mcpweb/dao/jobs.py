@@ -128,11 +128,12 @@ def counts(conn: Connection) -> dict[str, int]:
 
 def open_for(conn: Connection, subjects: Sequence[str]) -> list[Job]:
     """Return the jobs about these subjects that are queued or running, oldest first."""
-    rows = []
-    for state in ("queued", "running"):
-        sql = f"SELECT {FIELDS} FROM jobs WHERE state = :state AND +subject IN (SELECT value FROM json_each(:subjects))"
-        rows += conn.execute(sql, {"state": state, "subjects": dumps(list(subjects))}).fetchall()
-    return sorted((_read(row) for row in rows), key=lambda job: (job.created_at, job.id))
+    rows = conn.execute(
+        f"SELECT {FIELDS} FROM jobs WHERE state IN ('queued', 'running') "  # noqa: S608
+        "AND +subject IN (SELECT value FROM json_each(:subjects)) ORDER BY created_at, id",
+        {"subjects": dumps(list(subjects))},
+    )
+    return [_read(row) for row in rows]
 
 
 def any_queued(conn: Connection) -> bool:
