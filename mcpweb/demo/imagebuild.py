@@ -21,14 +21,18 @@ class File:
     mode: int = 0o644
 
 
-def layer(files: Mapping[str, File]) -> bytes:
-    """Return a layer as tar: sorted, times zero, owned by root; folders are made as needed."""
+def layer(files: Mapping[str, File], folders: Mapping[str, int] | None = None) -> bytes:
+    """Return a layer as tar: sorted, times zero, owned by root; folders are made as needed.
+
+    ``folders`` are made with these modes, whether or not a file is in them.
+    """
+    modes = dict(folders or {})
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        folders = sorted({str(parent) for name in files for parent in Path(name).parents if str(parent) != "."})
-        for folder in folders:
+        parents = {str(parent) for name in (*files, *modes) for parent in Path(name).parents if str(parent) != "."}
+        for folder in sorted(parents | set(modes)):
             info = tarfile.TarInfo(folder)
-            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            info.type, info.mode = tarfile.DIRTYPE, modes.get(folder, 0o755)
             tar.addfile(info)
         for name in sorted(files):
             info = tarfile.TarInfo(name)
@@ -43,6 +47,7 @@ def load_on_top(
     reference: str,
     *,
     files: Mapping[str, File] | None = None,
+    folders: Mapping[str, int] | None = None,
     extra: Sequence[Path] = (),
     entrypoint: Sequence[str],
     command: Sequence[str] = (),
@@ -55,9 +60,9 @@ def load_on_top(
     """Load an image of the root's layers, further layer archives and one layer of files."""
     with tempfile.TemporaryDirectory(prefix="mcpweb-image-") as folder:
         layers = [*root.layers, *extra]
-        if files:
+        if files or folders:
             own = Path(folder) / "own.tar"
-            own.write_bytes(layer(files))
+            own.write_bytes(layer(files or {}, folders))
             layers.append(own)
         config = {
             "architecture": root.architecture, "os": "linux", "created": "1970-01-01T00:00:00Z",
