@@ -48,11 +48,12 @@ def execute(
     on_results: Callable[[Sequence[CheckResultRow]], None],
     progress: Progress,
     cancelled: Callable[[], bool],
+    on_orphan: Callable[[str], None],
 ) -> RunOutcome:
     """Carry out a run in a child of its own and return how it ended.
 
-    No container of the run is left, also when the child dies, hangs, or the budget is used up. Raises what
-    ``on_results`` raises.
+    No container of the run is left, also when the child dies, hangs, or the budget is used up; one that cannot be
+    removed now is told to ``on_orphan``. Raises what ``on_results`` raises.
     """
     _keep_forkserver()
     ours, theirs = socket.socketpair()
@@ -68,7 +69,7 @@ def execute(
     finally:
         _kill(process)
         ours.close()
-        run.clean_up()
+        run.clean_up(on_orphan)
         _let_forkserver_go()
 
 
@@ -233,13 +234,14 @@ class _Run:
             image=server["image"], config=safe, config_hash=config_hash(server["image"], config),
         )
 
-    def clean_up(self) -> None:
-        """Remove every container of the run."""
+    def clean_up(self, on_orphan: Callable[[str], None]) -> None:
+        """Remove every container of the run; what cannot be removed now is told."""
         for container_id in self._containers:
             try:
                 self._runtime.remove(container_id)
             except Failure as failure:
                 log.warning("container %s of run %s stays: %s", container_id[:12], self._request.run_id, failure.detail)
+                on_orphan(container_id)
 
 
 def _state(state: ContainerState | None) -> dict[str, Any] | None:

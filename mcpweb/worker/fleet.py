@@ -18,7 +18,7 @@ from mcpweb.core import Core
 from mcpweb.dao import configurations, servers, tools
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.servers import Server
-from mcpweb.errors import Failure, ImageMissing, ServerExited
+from mcpweb.errors import Failure, ImageMissing, RuntimeUnavailable, ServerExited
 from mcpweb.events import ServerChanged
 from mcpweb.ids import new_id
 from mcpweb.schemas.configurations import load_config_data
@@ -57,6 +57,7 @@ class Fleet:
         self._locks: dict[str, threading.RLock] = {}
         self._guard = threading.Lock()
         self.closing = False
+        self.orphans: set[str] = set()  # containers that could not be removed when their work was over
 
     def member(self, server_id: str) -> Member | None:
         """Return the running member, None when it is not running here."""
@@ -90,7 +91,9 @@ class Fleet:
             try:
                 member = self._open(server, configuration, progress)
             except Failure as failure:
-                self.seen(server_id, actor, "error", failure.sentence, None)
+                # an engine that does not answer says nothing about the server
+                word = "unknown" if isinstance(failure, RuntimeUnavailable) else "error"
+                self.seen(server_id, actor, word, failure.sentence, None)
                 self._book.event(server_id, f"start failed: {failure.detail}")
                 raise
             self._members[server_id] = member
@@ -127,7 +130,19 @@ class Fleet:
             yield throw_away.session
         finally:
             throw_away.session.close()
-            self._core.runtime.remove(throw_away.container_id)
+            self._discard(throw_away.container_id)
+
+    def _discard(self, container_id: str) -> None:
+        try:
+            self._core.runtime.remove(container_id)
+        except Failure:
+            self.orphans.add(container_id)
+
+    def bury_orphans(self) -> None:
+        """Remove what could not be removed before. Raises what the runtime raises."""
+        for container_id in list(self.orphans):
+            self._core.runtime.remove(container_id)
+            self.orphans.discard(container_id)
 
     def refresh_tools(self, server_id: str, session: Session) -> list[dict[str, Any]]:
         """Ask for the tools and store the list as received."""
@@ -200,7 +215,7 @@ class Fleet:
                     sentence = member.session.ended.sentence
                 sentence = exit_sentence(state) or sentence
                 if member.config.transport == "stdio" or not (state and state.running):
-                    self._core.runtime.remove(member.container_id)
+                    self._discard(member.container_id)
                 self.seen(member.server_id, "system:worker", "error", sentence, None)
                 self._book.event(member.server_id, sentence)
             except Failure as failure:
@@ -240,7 +255,7 @@ class Fleet:
             return self._member(server, config, image, launched)
         except BaseException as error:
             state = self._last_state(launched.container_id)
-            runtime.remove(launched.container_id)
+            self._discard(launched.container_id)
             sentence = exit_sentence(state)
             if sentence and isinstance(error, Failure):
                 raise ServerExited(

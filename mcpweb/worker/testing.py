@@ -63,7 +63,8 @@ def test_run(work: Work) -> dict[str, Any]:
                 test_runs.set_progress(conn, run.id, counts=_counts(counts), detail={"not_applicable": not_applicable})
 
         outcome = parent.execute(
-            core, core.runtime, wanted, on_results=store, progress=work.progress, cancelled=work.cancelled
+            core, core.runtime, wanted, on_results=store, progress=work.progress, cancelled=work.cancelled,
+            on_orphan=work.worker.fleet.orphans.add,
         )
         protocol, error = outcome.protocol, outcome.error
         state = "failed" if error else "succeeded"

@@ -82,6 +82,7 @@ class Watch:
             self._reachable = False
             self._nothing_is_known()
             return
+        self._worker.fleet.bury_orphans()
         containers = self._core.runtime.containers(self._core.instance.id)
         if not self._booted:
             self._boot(containers)
@@ -160,6 +161,8 @@ class Watch:
         for member in self._worker.fleet.members():
             state = by_id.get(member.container_id)
             if state is None or not state.running:
+                if state is not None:  # the list does not tell how it ended
+                    state = self._core.runtime.inspect(state.id)
                 sentence = exit_sentence(state) or "Its container is gone; somebody removed it."
                 if self._worker.fleet.member(member.server_id) is member or returned:
                     self._worker.fleet.drop(member.server_id, sentence)
