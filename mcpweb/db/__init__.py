@@ -65,8 +65,7 @@ class Database:
             raise failure_of(error, self.path) from error
         finally:
             held.reads = False
-            if conn.in_transaction:
-                conn.commit()
+            _end(conn)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -90,9 +89,7 @@ class Database:
             raise failure_of(error, self.path) from error
         finally:
             held.writing = False
-            if conn.in_transaction:
-                with suppress(driver.DatabaseError):  # a full disk rolls back by itself; the first error is the news
-                    conn.rollback()
+            _end(conn)
 
     def close(self) -> None:
         """Close this thread's connections; the next use opens new ones."""
@@ -144,6 +141,13 @@ class Database:
                 held.close()
                 with suppress(ValueError):
                     self._opened.remove(held)
+
+
+def _end(conn: Connection) -> None:
+    """Leave the transaction, if one is left; cursors that were not read to their end lose it too."""
+    if conn.in_transaction:
+        with suppress(driver.DatabaseError):  # a full disk or a damaged file has been told already
+            conn.rollback()
 
 
 class _Held:
