@@ -219,3 +219,8 @@ def take(conn: Connection, bucket: str, *, per_minute: float, burst: float) -> f
 def forget_buckets(conn: Connection, before: float) -> int:
     """Delete buckets nobody used since then; they are full again anyway."""
     return conn.execute("DELETE FROM throttle WHERE at < ?", (before,)).rowcount
+
+
+def give_back(conn: Connection, bucket: str, count: float) -> None:
+    """Put tokens back into a bucket; more than it holds are lost at the next look."""
+    conn.execute("UPDATE throttle SET level = level + :count WHERE bucket = :bucket", {"bucket": bucket, "count": count})

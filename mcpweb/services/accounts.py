@@ -155,8 +155,9 @@ def sign_in(core: Core, name: str, password: str, ip: str, user_agent: str) -> t
 
     The throttle comes before the hashing, by address and by account; an unknown user costs the same time.
     """
-    throttle(core, f"sign-in:ip:{ip}", per_minute=20, burst=20)
-    throttle(core, f"sign-in:user:{name.casefold()[:64]}", per_minute=6, burst=8)
+    by_address, by_name = f"sign-in:ip:{ip}", f"sign-in:user:{name.casefold()[:64]}"
+    throttle(core, by_address, per_minute=20, burst=20)
+    throttle(core, by_name, per_minute=6, burst=8)
     with core.db.reading() as conn:
         user = accounts.find_user_by_name(conn, name) if _NAME.fullmatch(name) else None
     usable = user is not None and user.disabled_at is None
@@ -172,6 +173,8 @@ def sign_in(core: Core, name: str, password: str, ip: str, user_agent: str) -> t
         expires_at=clock.later(ABSOLUTE_S), ip=ip, user_agent=user_agent[:200], stepped_up_at=now,
     )
     with core.db.writing() as conn:
+        accounts.give_back(conn, by_address, 1)
+        accounts.give_back(conn, by_name, 8)
         accounts.delete_old_sessions(conn, now)
         accounts.insert_session(conn, session)
         access.note(conn, _actor(user, session), "session.open", user.id, {"ip": ip})

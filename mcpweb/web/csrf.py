@@ -59,8 +59,17 @@ def guard() -> None:
     if origin is not None and origin not in _own_origins():
         raise Forbidden("This request comes from another origin.", code="csrf")
     given = request.headers.get(HEADER) or request.form.get(FIELD, "")
-    if not given or not hmac.compare_digest(_unmasked(given), token_for(actor)):
+    if not any(hmac.compare_digest(_unmasked(given), token) for token in _accepted(actor)):
         raise Forbidden("The form is too old or not ours.", next_step="Reload the page and try again.", code="csrf")
+
+
+def _accepted(actor: Actor | None) -> list[str]:
+    """Return the tokens that prove one of our pages: a public form may be older or younger than the session."""
+    if not g.get("public"):
+        return [token_for(actor)]
+    from mcpweb.web.identity import optional_actor
+
+    return [token_for(None), token_for(optional_actor())]
 
 
 def _own_origins() -> tuple[str, str]:

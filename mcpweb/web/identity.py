@@ -32,7 +32,7 @@ def guard() -> Response | None:
     if tag is None:
         raise NotFound("This route has no permission tag and is not served.")
     if tag == PUBLIC:
-        g.actor = None
+        g.public = True
         return None
     g.actor = core().plugins.first("mcpweb_authenticate", request=request, core=core())
     if g.actor is None:

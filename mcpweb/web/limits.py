@@ -15,7 +15,7 @@ JOBS_PER_MINUTE = 120
 def guard() -> None:
     """Raise BadRequest, LengthRequired or BodyTooLarge."""
     settings: Settings = current_app.extensions["mcpweb"].settings
-    if not _is_ours(request.host, settings):
+    if not _is_ours(request.host.lower(), settings):
         raise BadRequest("This host name is not answered here.", next_step="Add it to MCPWEB_TRUSTED_HOSTS.", code="bad_host")
     if request.headers.get("Transfer-Encoding"):
         raise LengthRequired()

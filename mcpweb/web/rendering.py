@@ -103,7 +103,7 @@ def notice(text: str, status: int, *, next_step: str = "") -> Response:
 def current_path() -> str:
     """Return the path of the page the person looks at, also while a fragment of it asks."""
     if is_partial() and _htmx.current_url:
-        parts = urlsplit(_htmx.current_url)
+        parts = urlsplit(str(_htmx.current_url))
         return parts.path + (f"?{parts.query}" if parts.query else "")
     return str(request.full_path).rstrip("?") if request.method == "GET" else "/"
 
