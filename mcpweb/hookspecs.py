@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from mcpweb.contracts import Actor, Link, Panel, Runtime, Setting, TestContext, TestOutcome, TestType
+from mcpweb.contracts import Actor, Runtime, Setting, TestContext, TestOutcome, TestType
 from mcpweb.events import Event
 
 if TYPE_CHECKING:
-    import click
-
     from mcpweb.core import Core
     from mcpweb.settings import Settings
 
@@ -43,7 +41,8 @@ class Specs:
     def mcpweb_add_settings(self) -> list[Setting]:  # type: ignore[empty-body]
         """Contribute settings, read from ``MCPWEB_PLUGIN_<PLUGIN>_<NAME>``.
 
-        Called once at start in every process, before any other contribution. All lists are joined.
+        Called whenever settings are listed or explained. All lists are joined; the plugin reads its values from
+        ``settings.plugin_values``.
         """
 
     @hookspec
@@ -59,7 +58,7 @@ class Specs:
     def mcpweb_add_test_types(self) -> list[TestType]:  # type: ignore[empty-body]
         """Contribute test types.
 
-        Called once at start of every process and of every run child. A name that exists already is an error of
+        Called once at start of each process and of each run child. A name that exists already is an error of
         the later plugin.
         """
 
@@ -68,13 +67,6 @@ class Specs:
         """Contribute a folder of numbered SQL files for the plugin's own tables, all named ``p_<plugin>_…``.
 
         Called once by the process that holds the migration lock. Each plugin has its own series in the ledger.
-        """
-
-    @hookspec
-    def mcpweb_add_commands(self, cli: click.Group) -> None:
-        """Add commands to the command line.
-
-        Called once at the start of ``mcpweb``. ``cli`` is the top group; a name that exists is not replaced.
         """
 
     @hookspec(firstresult=True)
@@ -113,20 +105,4 @@ class Specs:
         Called after the commit, in the process where it happened, once per event. Every implementation is called;
         what is raised is recorded with the plugin. The audit log does not depend on it.
         ``event`` is one of ``mcpweb.events``.
-        """
-
-    @hookspec
-    def mcpweb_menu_links(self, actor: Actor) -> list[Link]:  # type: ignore[empty-body]
-        """Add entries to the navigation.
-
-        Called once per full page. All lists are joined, in the order of plugin names.
-        ``actor`` is who looks.
-        """
-
-    @hookspec
-    def mcpweb_server_panels(self, server: Mapping[str, Any], actor: Actor) -> list[Panel]:  # type: ignore[empty-body]
-        """Add boxes to a server's summary.
-
-        Called once per view of that page. All lists are joined, in the order of plugin names.
-        ``server`` holds id, name, image and status, ``actor`` is who looks.
         """
