@@ -30,7 +30,7 @@ CREATE INDEX idx_servers_created_at ON servers (created_at, id) WHERE removed_at
 -- a removed server gives its name free before its results are deleted
 CREATE UNIQUE INDEX idx_servers_name ON servers (name) WHERE removed_at IS NULL;
 CREATE INDEX idx_servers_removed_at ON servers (removed_at) WHERE removed_at IS NOT NULL;
-CREATE INDEX idx_servers_wanted ON servers (created_at, id) WHERE wanted = 'running' AND removed_at IS NULL;
+CREATE INDEX idx_servers_wanted ON servers (wanted, created_at, id) WHERE removed_at IS NULL;
 
 CREATE TABLE configurations (
     id TEXT PRIMARY KEY,

@@ -1,0 +1,157 @@
+"""How SQLite goes about every listing: a search in an index, already in order – no scan of a table that grows."""
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcpweb.dao import accounts, audit, configurations, jobs, servers
+from mcpweb.dao import test_results as results
+from mcpweb.dao import test_runs as runs
+from mcpweb.dao.paging import Cursor
+from mcpweb.db import Connection, Database
+from tests.dao.rows import a_result, make_configuration, make_job, make_run, make_server, make_types
+
+AFTER = Cursor("2026-01-01 00:00:00.000", "x_1")
+RESULT_FILTERS = ("server_id", "configuration_id", "test_type", "status", "tool_name", "run_id", "check_id", "severity")
+# people, plugins' faults and test types are few by nature, and lists of ids come as JSON
+SMALL = re.compile(r"SCAN (users|test_types|plugin_events|audit_floor|json_each|wanted|CONSTANT ROW|\(subquery)")
+
+
+class Recorder:
+    """Passes statements on and remembers them with their values."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self.seen: list[tuple[str, Any]] = []
+
+    def execute(self, sql: str, values: Any = ()) -> Any:
+        self.seen.append((sql, values))
+        return self._conn.execute(sql, values)
+
+
+@pytest.fixture(scope="module", params=["before ANALYZE", "after ANALYZE"])
+def filled(
+    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Connection]:
+    db = Database(Path(shutil.copy(template, tmp_path_factory.mktemp("filled") / "mcpweb.db")))
+    with db.writing() as conn:
+        make_types(conn)
+        for number in range(300):
+            make_configuration(conn, make_server(conn, f"idle-{number}"))
+        for number in range(4):
+            server = make_server(conn, f"server-{number}")
+            run = make_run(conn, server, make_configuration(conn, server))
+            results.insert_many(
+                conn, [a_result(run, "failure" if n % 9 == 0 else "success", check_id=f"C{n % 20}") for n in range(300)]
+            )
+            for _ in range(60):
+                make_job(conn, subject=f"server:{server.id}")
+                audit.append(conn, actor="cli:me", actor_kind="cli", action="server.add", target=server.id)
+        if request.param == "after ANALYZE":
+            conn.execute("ANALYZE")
+        yield conn
+    db.close()
+
+
+def _plans(conn: Connection, ask: Callable[[Any], object]) -> list[str]:
+    recorder = Recorder(conn)
+    ask(recorder)
+    assert recorder.seen
+    return [
+        row[3] for sql, values in recorder.seen for row in conn.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+    ]
+
+
+def _assert_searches(plans: list[str]) -> None:
+    for step in plans:
+        assert "TEMP B-TREE" not in step, plans
+        assert "SCAN" not in step or SMALL.search(step), plans
+
+
+def _filters(names: tuple[str, ...], most: int) -> list[tuple[str, ...]]:
+    return [chosen for size in range(most + 1) for chosen in itertools.combinations(names, size)]
+
+
+@pytest.mark.parametrize("after", [None, AFTER], ids=["first page", "next page"])
+@pytest.mark.parametrize("chosen", _filters(RESULT_FILTERS, 2), ids=" ".join)
+def test_result_listing(filled: Connection, chosen: tuple[str, ...], after: Cursor | None) -> None:
+    values: dict[str, Any] = dict.fromkeys(chosen, "x")
+    _assert_searches(_plans(filled, lambda c: results.listing(c, after=after, limit=50, **values)))
+
+
+@pytest.mark.parametrize("after", [None, AFTER], ids=["first page", "next page"])
+@pytest.mark.parametrize(
+    ("listing", "names"),
+    [
+        (servers.listing, ("status", "name", "image", "q")),
+        (configurations.listing, ("server_id",)),
+        (runs.listing, ("server_id", "state", "verdict")),
+        (jobs.listing, ("state", "kind", "subject")),
+    ],
+    ids=["servers", "configurations", "test_runs", "jobs"],
+)
+def test_listings_of_pages(filled: Connection, listing: Any, names: tuple[str, ...], after: Cursor | None) -> None:
+    for chosen in _filters(names, len(names)):
+        _assert_searches(_plans(filled, lambda c, chosen=chosen: listing(c, after=after, limit=50, **dict.fromkeys(chosen, "x"))))
+
+
+@pytest.mark.parametrize("before", [None, 100])
+def test_audit_listing(filled: Connection, before: int | None) -> None:
+    for chosen in _filters(("actor", "action", "target"), 3):
+        _assert_searches(
+            _plans(filled, lambda c, chosen=chosen: audit.listing(c, before_seq=before, **dict.fromkeys(chosen, "x")))
+        )
+
+
+OTHERS: dict[str, Callable[[Any], object]] = {
+    "servers.find": lambda c: servers.find(c, "x"),
+    "servers.with_status": lambda c: servers.with_status(c, "running"),
+    "servers.wanted_running": servers.wanted_running,
+    "servers.delete_hidden_batch": lambda c: servers.delete_hidden_batch(c, 10),
+    "configurations.revisions": lambda c: configurations.revisions(c, "x"),
+    "test_results.for_run": lambda c: results.for_run(c, "x"),
+    "test_results.last_status": lambda c: results.last_status(c, ["x", "y"]),
+    "test_results.daily": lambda c: results.daily(c, ["x", "y"], "2026-01-01"),
+    "test_results.success_rate": lambda c: results.success_rate(c, "2026-01-01", "2026-01-02"),
+    "jobs.claim": lambda c: jobs.claim(c, worker="wrk_1", lease_s=1),
+    "jobs.claim named": lambda c: jobs.claim(c, worker="wrk_1", lease_s=1, job_id="x"),
+    "jobs.open_with": lambda c: jobs.open_with(c, "x"),
+    "jobs.find_idempotent": lambda c: jobs.find_idempotent(c, "cli:me", "x", "2026-01-01"),
+    "jobs.any_queued": jobs.any_queued,
+    "jobs.lost_calls": jobs.lost_calls,
+    "jobs.renew": lambda c: jobs.renew(c, ["x"], "wrk_1", 1),
+    "jobs.asked_to_stop": lambda c: jobs.asked_to_stop(c, "wrk_1"),
+    "jobs.counts": jobs.counts,
+    "audit.from_seq": lambda c: audit.from_seq(c, 5, 10),
+    "audit.delete_below_floor": lambda c: audit.delete_below_floor(c, 10),
+    "accounts.find_user_by_name": lambda c: accounts.find_user_by_name(c, "x"),
+    "accounts.users": accounts.users,
+    "accounts.sessions_of": lambda c: accounts.sessions_of(c, "x"),
+    "accounts.find_session": lambda c: accounts.find_session(c, "x"),
+    "accounts.tokens of a user": lambda c: accounts.tokens(c, "x"),
+    "accounts.delete_old_sessions": lambda c: accounts.delete_old_sessions(c, "2026-01-01"),
+    "accounts.delete_sessions_of": lambda c: accounts.delete_sessions_of(c, "x"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_ways_in(filled: Connection, name: str) -> None:
+    _assert_searches(_plans(filled, OTHERS[name]))
+
+
+def test_the_rate_of_a_span_and_the_rows_to_skip_are_read_from_the_index_alone(filled: Connection) -> None:
+    (step,) = _plans(filled, lambda c: results.success_rate(c, "2026-01-01", "2026-01-02"))
+    assert "COVERING INDEX idx_test_results_created_at" in step
+
+
+def test_this_test_sees_a_scan_and_a_sort(filled: Connection) -> None:
+    """The control: without an index both faults are found."""
+    for sql in ("SELECT * FROM test_results WHERE error_message = 'x'", "SELECT * FROM jobs ORDER BY message"):
+        with pytest.raises(AssertionError):
+            _assert_searches(_plans(filled, lambda c, sql=sql: c.execute(sql)))
