@@ -34,6 +34,7 @@ from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.worker import Worker
 
 HOST = "127.0.0.1:8080"
+MakeServer = Callable[..., Server]
 _VOID = ("area", "base", "br", "col", "hr", "img", "input", "link", "meta", "path", "rect", "circle", "use", "wbr")
 
 
@@ -103,7 +104,7 @@ def worker(core: Core) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def make_server(core: Core, actor: Actor) -> Callable[..., Server]:
+def make_server(core: Core, actor: Actor) -> MakeServer:
     """Add a server: ``make_server("demo", status="running", tools=[…])``."""
 
     def make(
@@ -187,14 +188,17 @@ class Htmx:
         return answer
 
 
+NewVisitor = Callable[[], Visitor]
+
+
 @pytest.fixture
-def new_visitor(app: Flask, core: Core, runtime: FakeRuntime) -> Callable[[], Visitor]:
+def new_visitor(app: Flask, core: Core, runtime: FakeRuntime) -> NewVisitor:
     """Make browsers, nobody signed in."""
     return lambda: Visitor(app, core, runtime)
 
 
 @pytest.fixture
-def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
+def visitor(new_visitor: NewVisitor) -> Visitor:
     """A browser in which an admin is signed in."""
     return new_visitor().sign_in()
 

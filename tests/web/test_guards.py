@@ -5,13 +5,11 @@ import itertools
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 from flask import Flask
 
-from mcpweb.dao.servers import Server
-from mcpweb.testing.fixtures import HOST, Visitor
+from mcpweb.testing.fixtures import HOST, MakeServer, NewVisitor, Visitor
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "localhost:9999", "[::1]:8080", "LOCALHOST"])
@@ -31,7 +29,7 @@ TOKENS = ("right", "wrong")
 
 @pytest.mark.parametrize(("site", "origin", "token"), list(itertools.product(SITES, ORIGINS, TOKENS)))
 def test_only_our_own_pages_may_change_anything(
-    visitor: Visitor, make_server: Callable[..., Server], site: str | None, origin: str | None, token: str
+    visitor: Visitor, make_server: MakeServer, site: str | None, origin: str | None, token: str
 ) -> None:
     server = make_server()
     headers = {name: value for name, value in (("Sec-Fetch-Site", site), ("Origin", origin)) if value is not None}
@@ -42,21 +40,21 @@ def test_only_our_own_pages_may_change_anything(
 
 
 def test_the_token_of_one_session_is_nothing_to_another(
-    new_visitor: Callable[[], Visitor], make_server: Callable[..., Server]
+    new_visitor: NewVisitor, make_server: MakeServer
 ) -> None:
     server, ada, eve = make_server(), new_visitor().sign_in(), new_visitor().sign_in()
     assert eve.post(f"/servers/{server.id}/start", {"csrf_token": ada.token()}).status_code == 403
     assert eve.post(f"/servers/{server.id}/start", {"csrf_token": ""}).status_code == 403
 
 
-def test_the_token_looks_different_each_time_and_stays_good(visitor: Visitor, make_server: Callable[..., Server]) -> None:
+def test_the_token_looks_different_each_time_and_stays_good(visitor: Visitor, make_server: MakeServer) -> None:
     first, second = visitor.token(), visitor.token()
     assert first != second
     server = make_server()
     assert visitor.post(f"/servers/{server.id}/start", {"csrf_token": first}).status_code == 303
 
 
-def test_nobody_can_be_signed_in_from_another_site(new_visitor: Callable[[], Visitor]) -> None:
+def test_nobody_can_be_signed_in_from_another_site(new_visitor: NewVisitor) -> None:
     fields = {"username": "eve", "password": "seven tall lighthouses"}
     assert new_visitor().client.post("/sign-in", data=fields, base_url=f"http://{HOST}").status_code == 403
     mine, theirs = new_visitor(), new_visitor()

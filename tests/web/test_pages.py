@@ -3,14 +3,13 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable
 
 import pytest
 from flask import Flask
 
 from mcpweb.core import Core
 from mcpweb.dao.servers import Server
-from mcpweb.testing.fixtures import Htmx, Visitor, check_markup
+from mcpweb.testing.fixtures import Htmx, MakeServer, NewVisitor, Visitor, check_markup
 from mcpweb.web.permissions import PUBLIC, permission_of
 
 PAGES = (
@@ -25,7 +24,7 @@ TOOL = {
 
 
 @pytest.fixture
-def demo(make_server: Callable[..., Server]) -> Server:
+def demo(make_server: MakeServer) -> Server:
     return make_server("demo", status="running", tools=[TOOL])
 
 
@@ -66,7 +65,7 @@ def test_only_these_pages_are_for_everybody(app: Flask) -> None:
     assert html == {"/healthz", "/readyz", "/setup/<token>", "/sign-in", "/preferences", "/static/<path:filename>"}
 
 
-def test_signed_out_each_page_leads_to_the_sign_in_and_back(new_visitor: Callable[[], Visitor], demo: Server) -> None:
+def test_signed_out_each_page_leads_to_the_sign_in_and_back(new_visitor: NewVisitor, demo: Server) -> None:
     stranger = new_visitor()
     for path in PAGES:
         answer = stranger.get(path)
@@ -74,7 +73,7 @@ def test_signed_out_each_page_leads_to_the_sign_in_and_back(new_visitor: Callabl
         assert answer.headers["Location"].startswith("/sign-in?next=%2F")
 
 
-def test_a_fragment_that_finds_its_session_over_sends_the_browser_to_the_sign_in(new_visitor: Callable[[], Visitor]) -> None:
+def test_a_fragment_that_finds_its_session_over_sends_the_browser_to_the_sign_in(new_visitor: NewVisitor) -> None:
     answer = new_visitor().get(
         "/servers", **{"HX-Request": "true", "HX-Current-URL": "http://127.0.0.1:8080/servers?q=a"}
     )
@@ -82,7 +81,7 @@ def test_a_fragment_that_finds_its_session_over_sends_the_browser_to_the_sign_in
     assert "<" not in answer.text
 
 
-def test_a_viewer_sees_no_button_that_would_be_refused(new_visitor: Callable[[], Visitor], demo: Server) -> None:
+def test_a_viewer_sees_no_button_that_would_be_refused(new_visitor: NewVisitor, demo: Server) -> None:
     viewer, operator = new_visitor().sign_in("viewer"), new_visitor().sign_in("operator")
     for path in ("/servers", "/servers/demo", "/servers/demo/tools", "/servers/demo/tests"):
         assert "Start" not in viewer.get(path).text and ">Test<" not in viewer.get(path).text
@@ -91,7 +90,7 @@ def test_a_viewer_sees_no_button_that_would_be_refused(new_visitor: Callable[[],
     assert viewer.get("/audit").status_code == 403 and operator.get("/audit").status_code == 403
 
 
-def test_what_a_viewer_may_not_do_is_refused_and_audited(new_visitor: Callable[[], Visitor], demo: Server) -> None:
+def test_what_a_viewer_may_not_do_is_refused_and_audited(new_visitor: NewVisitor, demo: Server) -> None:
     viewer = new_visitor().sign_in("viewer")
     for path in ("/servers/demo/start", "/servers/demo/test-runs", "/servers/demo/remove", "/servers"):
         assert viewer.post(path).status_code == 403
@@ -111,7 +110,7 @@ def test_fragments_report_errors_as_a_notice_and_leave_the_page_alone(hx: Htmx) 
     assert answer.headers["HX-Retarget"] == "#notices" and answer.headers["HX-Reswap"] == "beforeend"
 
 
-def test_a_list_of_fifty_keeps_its_budgets(core: Core, visitor: Visitor, make_server: Callable[..., Server]) -> None:
+def test_a_list_of_fifty_keeps_its_budgets(core: Core, visitor: Visitor, make_server: MakeServer) -> None:
     for number in range(51):
         make_server(f"server-{number:03}", status=("running", "stopped", "error")[number % 3])
     statements: list[str] = []
@@ -147,7 +146,7 @@ def test_pages_are_compressed_for_those_who_take_it(visitor: Visitor) -> None:
     assert b"<h1>Settings</h1>" in gzip.decompress(answer.data)
 
 
-def test_keyset_pages_hold_every_server_once(visitor: Visitor, make_server: Callable[..., Server]) -> None:
+def test_keyset_pages_hold_every_server_once(visitor: Visitor, make_server: MakeServer) -> None:
     made = {make_server(f"s{number:03}").name for number in range(120)}
     seen: list[str] = []
     path = "/servers"

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 from flask import Flask
@@ -11,13 +10,13 @@ from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.services import accounts
-from mcpweb.testing.fixtures import Visitor, settings_for
+from mcpweb.testing.fixtures import NewVisitor, Visitor, settings_for
 from mcpweb.web.session import own_path
 
 PASSWORD = "seven tall lighthouses"
 
 
-def test_the_setup_link_makes_the_first_admin_once(core: Core, new_visitor: Callable[[], Visitor]) -> None:
+def test_the_setup_link_makes_the_first_admin_once(core: Core, new_visitor: NewVisitor) -> None:
     link = f"/setup/{accounts.new_setup_token(core)}"
     ada = new_visitor()
     assert ada.get(link).status_code == 200
@@ -28,12 +27,12 @@ def test_the_setup_link_makes_the_first_admin_once(core: Core, new_visitor: Call
     assert core.db is not None and not accounts.setup_needed(core)
 
 
-def test_a_made_up_setup_link_is_not_found(core: Core, new_visitor: Callable[[], Visitor]) -> None:
+def test_a_made_up_setup_link_is_not_found(core: Core, new_visitor: NewVisitor) -> None:
     accounts.new_setup_token(core)
     assert new_visitor().get("/setup/" + "x" * 43).status_code == 404
 
 
-def test_a_setup_link_ends_by_itself(core: Core, new_visitor: Callable[[], Visitor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setup_link_ends_by_itself(core: Core, new_visitor: NewVisitor, monkeypatch: pytest.MonkeyPatch) -> None:
     link = f"/setup/{accounts.new_setup_token(core)}"
     now = clock.source()
     monkeypatch.setattr(clock, "source", lambda: now + accounts.SETUP_LIFE_S + 1)
@@ -41,7 +40,7 @@ def test_a_setup_link_ends_by_itself(core: Core, new_visitor: Callable[[], Visit
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 257, "aaaaaaaaaaaaaa", "password1234"])
-def test_a_weak_password_is_refused_and_the_name_is_kept(core: Core, new_visitor: Callable[[], Visitor], password: str) -> None:
+def test_a_weak_password_is_refused_and_the_name_is_kept(core: Core, new_visitor: NewVisitor, password: str) -> None:
     link = f"/setup/{accounts.new_setup_token(core)}"
     answer = new_visitor().post(link, {"username": "ada", "password": password}, page=link)
     assert answer.status_code == 422
@@ -61,7 +60,7 @@ def _sign_in(visitor: Visitor, name: str, password: str, then: str = "") -> obje
     return visitor.post(path, {"username": name, "password": password}, page=path)
 
 
-def test_signing_in_leads_to_where_one_wanted_to_go(new_visitor: Callable[[], Visitor], ada: str) -> None:
+def test_signing_in_leads_to_where_one_wanted_to_go(new_visitor: NewVisitor, ada: str) -> None:
     visitor = new_visitor()
     answer = _sign_in(visitor, "ada", PASSWORD, "%2Fservers%3Fq%3Dx")
     assert answer.headers["Location"] == "/servers?q=x"  # type: ignore[attr-defined]
@@ -78,7 +77,7 @@ def test_only_own_paths_are_followed_after_signing_in(given: str | None, kept: s
     assert own_path(given) == kept
 
 
-def test_the_cookie_is_for_us_alone(new_visitor: Callable[[], Visitor], ada: str) -> None:
+def test_the_cookie_is_for_us_alone(new_visitor: NewVisitor, ada: str) -> None:
     answer = _sign_in(new_visitor(), "ada", PASSWORD)
     cookie = next(c for c in answer.headers.getlist("Set-Cookie") if c.startswith("mcpweb="))  # type: ignore[attr-defined]
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/" in cookie and "Domain" not in cookie
@@ -90,7 +89,7 @@ def test_behind_tls_the_cookie_is_bound_to_the_host(tmp_path, core: Core) -> Non
         settings_for(tmp_path, public_url="http://mcp.example")
 
 
-def test_a_wrong_password_and_an_unknown_name_look_the_same(new_visitor: Callable[[], Visitor], ada: str) -> None:
+def test_a_wrong_password_and_an_unknown_name_look_the_same(new_visitor: NewVisitor, ada: str) -> None:
     texts = []
     for name, password in (("ada", "not the password"), ("eve", PASSWORD)):
         answer = _sign_in(new_visitor(), name, password)
@@ -99,7 +98,7 @@ def test_a_wrong_password_and_an_unknown_name_look_the_same(new_visitor: Callabl
     assert texts[0] == texts[1]
 
 
-def test_guessing_is_slowed_down_before_anything_is_hashed(core: Core, new_visitor: Callable[[], Visitor], ada: str) -> None:
+def test_guessing_is_slowed_down_before_anything_is_hashed(core: Core, new_visitor: NewVisitor, ada: str) -> None:
     visitor = new_visitor()
     answers = [_sign_in(visitor, "ada", f"guess number {n}") for n in range(9)]
     assert answers[-1].status_code == 429 and int(answers[-1].headers["Retry-After"]) > 0  # type: ignore[attr-defined]
@@ -107,7 +106,7 @@ def test_guessing_is_slowed_down_before_anything_is_hashed(core: Core, new_visit
     assert _sign_in(new_visitor(), "ada", PASSWORD).status_code == 429  # type: ignore[attr-defined]
 
 
-def test_who_knows_the_password_is_never_slowed_down(new_visitor: Callable[[], Visitor], ada: str) -> None:
+def test_who_knows_the_password_is_never_slowed_down(new_visitor: NewVisitor, ada: str) -> None:
     assert {_sign_in(new_visitor(), "ada", PASSWORD).status_code for _ in range(12)} == {303}  # type: ignore[attr-defined]
 
 
@@ -121,7 +120,7 @@ def test_signing_out_ends_the_session_for_good(visitor: Visitor) -> None:
 
 
 def test_a_session_ends_when_idle_and_at_its_latest_hour(
-    core: Core, new_visitor: Callable[[], Visitor], ada: str, monkeypatch: pytest.MonkeyPatch
+    core: Core, new_visitor: NewVisitor, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visitor = new_visitor()
     _sign_in(visitor, "ada", PASSWORD)
@@ -139,7 +138,7 @@ def test_a_session_ends_when_idle_and_at_its_latest_hour(
 
 
 def test_a_disabled_user_is_out_at_the_next_request(
-    core: Core, actor: Actor, new_visitor: Callable[[], Visitor], ada: str
+    core: Core, actor: Actor, new_visitor: NewVisitor, ada: str
 ) -> None:
     accounts.add_user(core, actor, name="bob", role="admin", password=PASSWORD)
     visitor = new_visitor()
@@ -149,7 +148,7 @@ def test_a_disabled_user_is_out_at_the_next_request(
     assert _sign_in(new_visitor(), "ada", PASSWORD).status_code == 401  # type: ignore[attr-defined]
 
 
-def test_a_new_password_ends_the_other_sessions(core: Core, actor: Actor, new_visitor: Callable[[], Visitor], ada: str) -> None:
+def test_a_new_password_ends_the_other_sessions(core: Core, actor: Actor, new_visitor: NewVisitor, ada: str) -> None:
     visitor = new_visitor()
     _sign_in(visitor, "ada", PASSWORD)
     accounts.set_password(core, actor, "ada", "eight tall lighthouses")
@@ -158,7 +157,7 @@ def test_a_new_password_ends_the_other_sessions(core: Core, actor: Actor, new_vi
     assert _sign_in(new_visitor(), "ada", "eight tall lighthouses").status_code == 303  # type: ignore[attr-defined]
 
 
-def test_nothing_that_opens_anything_is_stored(core: Core, actor: Actor, new_visitor: Callable[[], Visitor], ada: str) -> None:
+def test_nothing_that_opens_anything_is_stored(core: Core, actor: Actor, new_visitor: NewVisitor, ada: str) -> None:
     visitor = new_visitor()
     _sign_in(visitor, "ada", PASSWORD)
     cookie = visitor.client.get_cookie("mcpweb", domain="127.0.0.1")
@@ -177,6 +176,6 @@ def test_a_browser_keeps_its_theme_and_language(visitor: Visitor) -> None:
     assert '<html lang="ja" data-theme="dark">' in page
 
 
-def test_a_browser_that_prefers_japanese_gets_it_unasked(app: Flask, new_visitor: Callable[[], Visitor]) -> None:
+def test_a_browser_that_prefers_japanese_gets_it_unasked(app: Flask, new_visitor: NewVisitor) -> None:
     assert 'lang="ja"' in new_visitor().get("/sign-in", **{"Accept-Language": "ja,en;q=0.5"}).text
     assert 'lang="en"' in new_visitor().get("/sign-in", **{"Accept-Language": "de"}).text
