@@ -12,15 +12,17 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 MODERN = "2026-07-28"
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 INFO = {"name": "mcpweb-demo", "version": "1.0.0", "title": "Demo"}
 CAPABILITIES = {"tools": {}, "resources": {}, "prompts": {}}
 META = "io.modelcontextprotocol/"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a page from anywhere else has no business here, whatever Host says
 NOTES = {"welcome.txt": "Welcome. Press Test to see what this server does well, and what it does not.\n",
          "shopping.txt": "Tea, oranges, a length of rope.\n"}
-NOTES_FOLDER = "/tmp/notes"
+NOTES_FOLDER = os.environ.get("NOTES_FOLDER", "/tmp/notes")
 
 
 class RpcError(Exception):
@@ -140,8 +142,8 @@ def run_tool(name, arguments, progress, cancelled):
 # Protocol
 
 
-def dispatch(method, params, progress=lambda done, total: None, cancelled=None):
-    """Answer one request, the same in both eras."""
+def dispatch(method, params, progress, cancelled, not_found):
+    """Answer one request, the same in both eras but for the code of a resource that is not there."""
     if not isinstance(params, dict):
         raise RpcError(-32602, "params must be an object")
     if method in ("tools/list", "resources/list", "prompts/list", "resources/templates/list"):
@@ -150,11 +152,11 @@ def dispatch(method, params, progress=lambda done, total: None, cancelled=None):
         key = {"tools/list": "tools", "resources/list": "resources", "prompts/list": "prompts"}.get(method)
         return {key: globals()[key.upper()]} if key else {"resourceTemplates": []}
     if method == "tools/call":
-        return call_tool(params.get("name"), params.get("arguments") or {}, progress, cancelled or threading.Event())
+        return call_tool(params.get("name"), params.get("arguments", {}), progress, cancelled or threading.Event())
     if method == "resources/read":
         name = str(params.get("uri", "")).removeprefix("note://")
         if name not in NOTES:
-            raise RpcError(-32602, "Resource not found", {"uri": params.get("uri")})
+            raise RpcError(not_found, "Resource not found", {"uri": params.get("uri")})
         return {"contents": [{"uri": params["uri"], "mimeType": "text/plain", "text": NOTES[name]}]}
     if method == "prompts/get":
         arguments = params.get("arguments") or {}
@@ -183,7 +185,7 @@ class Connection:
             self.version = params["protocolVersion"] if params["protocolVersion"] in HANDSHAKE else HANDSHAKE[-1]
             return {"protocolVersion": self.version, "capabilities": CAPABILITIES, "serverInfo": INFO}
         if self.era == "handshake":
-            return {} if method == "ping" else dispatch(method, params, progress, cancelled)
+            return {} if method == "ping" else dispatch(method, params, progress, cancelled, -32002)
         meta = params.get("_meta") if isinstance(params, dict) else None
         version = meta.get(META + "protocolVersion") if isinstance(meta, dict) else None
         if not isinstance(version, str) or not isinstance(meta.get(META + "clientCapabilities"), dict):
@@ -194,7 +196,7 @@ class Connection:
         if method == "server/discover":
             result = {"supportedVersions": [MODERN], "capabilities": CAPABILITIES, "ttlMs": 0, "cacheScope": "private"}
         else:
-            result = dict(dispatch(method, params, progress, cancelled))
+            result = dict(dispatch(method, params, progress, cancelled, -32602))
             if method.endswith("/list") or method == "resources/read":
                 result |= {"ttlMs": 0, "cacheScope": "private"}
         return result | {"resultType": "complete", "_meta": {META + "serverInfo": INFO}}
@@ -218,6 +220,18 @@ def reply_to(connection, message, progress=lambda done, total: None, cancelled=N
 # Transports
 
 
+def progress_token(message):
+    """Return the token of a tool call that asks for progress, else None."""
+    params = message.get("params") if isinstance(message, dict) and message.get("method") == "tools/call" else None
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    return meta.get("progressToken") if isinstance(meta, dict) else None
+
+
+def progress_of(token, done, total):
+    params = {"progressToken": token, "progress": round(done, 2), "total": total}
+    return {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
+
+
 def serve_stdio():
     connection, lock, running = Connection(), threading.Lock(), {}
 
@@ -227,13 +241,11 @@ def serve_stdio():
             sys.stdout.flush()
 
     def work(message, cancelled):
-        meta = (message.get("params") or {}).get("_meta") or {}
-        token = meta.get("progressToken")
+        token = progress_token(message)
 
         def progress(done, total):
             if token is not None and not cancelled.is_set():
-                write({"jsonrpc": "2.0", "method": "notifications/progress",
-                       "params": {"progressToken": token, "progress": round(done, 2), "total": total}})
+                write(progress_of(token, done, total))
 
         reply = reply_to(connection, message, progress, cancelled)
         running.pop(message["id"], None)
@@ -247,7 +259,9 @@ def serve_stdio():
             write({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "Parse error"}})
             continue
         if isinstance(message, dict) and message.get("method") == "notifications/cancelled":
-            cancelled = running.get((message.get("params") or {}).get("requestId"))
+            params = message.get("params")
+            wanted = params.get("requestId") if isinstance(params, dict) else None
+            cancelled = running.get(wanted) if isinstance(wanted, (str, int)) else None
             if cancelled is not None:
                 cancelled.set()
         elif isinstance(message, dict) and message.get("method") == "tools/call" and isinstance(message.get("id"), (str, int)) \
@@ -260,18 +274,25 @@ def serve_stdio():
                 write(reply)
 
 
+def is_foreign(origin):
+    """Tell whether a page from elsewhere asks."""
+    try:
+        return urlsplit(origin).hostname not in LOOPBACK
+    except ValueError:
+        return True
+
+
 class Handler(BaseHTTPRequestHandler):
-    """Streamable HTTP at /mcp without sessions: every POST is answered by one JSON document."""
+    """Streamable HTTP at /mcp without sessions: one JSON document for each POST, a stream where progress is asked for."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
         origin = self.headers.get("Origin")
-        host = self.headers.get("Host", "")
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 4 << 20))
         if self.path != "/mcp":
             return self.send(404, {"error": "not here"})
-        if origin is not None and origin.split("://")[-1] != host:
+        if origin is not None and is_foreign(origin):
             return self.send(403, {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "Foreign origin"}})
         try:
             message = json.loads(body)
@@ -287,10 +308,29 @@ class Handler(BaseHTTPRequestHandler):
             if fault:
                 error = {"code": -32020, "message": fault}
                 return self.send(400, {"jsonrpc": "2.0", "id": message.get("id"), "error": error})
+        token = progress_token(message)
+        if token is not None and "text/event-stream" in self.headers.get("Accept", ""):
+            return self.stream(connection, message, token)
         reply = reply_to(connection, message)
         if reply is None:
             return self.send(202, None)
-        return self.send(400 if modern and "error" in reply and reply["error"]["code"] in (-32022, -32602) else 200, reply)
+        status = {-32601: 404, -32602: 400, -32022: 400}.get(reply["error"]["code"], 200) if "error" in reply else 200
+        return self.send(status if modern else 200, reply)
+
+    def stream(self, connection, message, token):
+        """Answer with events: progress as it comes, then the reply. A client that hangs up has cancelled."""
+        def event(value):
+            self.wfile.write(b"event: message\ndata: " + json.dumps(value).encode() + b"\n\n")
+
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            event(reply_to(connection, message, lambda done, total: event(progress_of(token, done, total))))
+        except OSError:
+            sys.stderr.write("INFO the client hung up\n")
 
     def mismatch(self, message, version):
         """Headers and body must say the same in the modern era."""

@@ -31,6 +31,7 @@ MODE defaults to the variable FIXTURE_MODE, then to ``good``. Each mode but the 
     rootful     writes to /var/lib/fixture when it starts, which a read-only root refuses
     forks       starts up to 600 processes before it serves, as many as it is let
     open        HTTP: answers any Origin
+    rebound     HTTP: answers an Origin that equals the Host header, as a page behind a rebound name sends it
     mismatch    HTTP: never compares headers and body
     sessions    HTTP: gives a Mcp-Session-Id in the modern era
     streams     HTTP: answers as text/event-stream (no fault)
@@ -50,6 +51,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 MODERN = "2026-07-28"
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -343,8 +345,9 @@ def serve_stdio(server):
             continue
         request = isinstance(message, dict) and isinstance(message.get("id"), (str, int))
         params = message.get("params") if isinstance(message, dict) else None
-        if isinstance(message, dict) and message.get("method") == "notifications/cancelled" and isinstance(params, dict):
-            cancelled = running.get(params.get("requestId"))
+        if isinstance(message, dict) and message.get("method") == "notifications/cancelled":
+            wanted = params.get("requestId") if isinstance(params, dict) else None
+            cancelled = running.get(wanted) if isinstance(wanted, (str, int)) else None
             if cancelled is not None:
                 cancelled.set()
         elif request and message.get("method") == "tools/call":
@@ -382,8 +385,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 256 << 20))
         if self.path != "/mcp":
             return self.say(404, None)
-        origin, host = self.headers.get("Origin"), self.headers.get("Host", "")
-        if origin is not None and origin.split("://")[-1] != host and server.mode != "open":
+        if self.foreign(server.mode):
             return self.say(403, {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "Foreign origin"}})
         try:
             message = json.loads(body)
@@ -408,6 +410,18 @@ class Handler(BaseHTTPRequestHandler):
         extra = {"Mcp-Session-Id": "fixture-session"} if server.mode == "sessions" and modern else {}
         status = STATUS.get(reply["error"]["code"], 200) if modern and "error" in reply else 200
         return self.say(status, reply, extra, stream=server.mode == "streams" and status == 200)
+
+    def foreign(self, mode):
+        """Tell whether a page from elsewhere asks. Host is no witness: a rebound name puts the page's own name there."""
+        origin = self.headers.get("Origin")
+        if origin is None or mode == "open":
+            return False
+        if mode == "rebound" and origin.split("://")[-1] == self.headers.get("Host"):
+            return False
+        try:
+            return urlsplit(origin).hostname not in ("127.0.0.1", "::1", "localhost")
+        except ValueError:
+            return True
 
     def mismatch(self, message, version):
         """Return how headers and body disagree, or nothing."""
