@@ -64,9 +64,17 @@ def check(language: str, found: Catalog) -> list[str]:
     faults += [f"{language}: {m.id!r} is used nowhere" for m in kept if m.id and m.id not in found]
     faults += [f"{language}: {m.id!r} has no translation" for m in kept if m.id and (m.fuzzy or not complete(m.string))]
     compiled = read_mo(io.BytesIO(place(language).with_suffix(".mo").read_bytes()))
-    if {m.id: m.string for m in compiled if m.id} != {m.id: m.string for m in kept if m.id}:
+    if texts(compiled) != texts(kept):
         faults.append(f"{language}: the compiled catalogue is older than its source")
     return faults
+
+
+def texts(catalogue: Catalog) -> dict[str, list[str]]:
+    """Return the translations by the (singular) text, however Babel wraps them."""
+    return {
+        m.id if isinstance(m.id, str) else m.id[0]: [m.string] if isinstance(m.string, str) else list(m.string)
+        for m in catalogue if m.id
+    }
 
 
 def complete(text: str | tuple[str, ...]) -> bool:
