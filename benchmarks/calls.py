@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import subprocess
 import threading
@@ -14,20 +15,22 @@ from mcpweb.core import open_core
 from mcpweb.services import accounts, servers
 from mcpweb.settings import load
 from mcpweb.testing.served import Served
+from tests.docker.images import build_image
 
 ROUNDS = 5
 CALLS = 300
-TOOL, ARGUMENTS = "echo", {"text": "measured"}
+TOOL, ARGUMENTS = "get_current_time", {"timezone": "UTC"}  # of mcp-server-time, which SPEC §12 names
 
 
 def run(folder: Path) -> list[Row]:
-    """Return the rows about calls and starts; the server is the demo."""
+    """Return the rows about calls and starts of mcp-server-time."""
     served = Served(folder)
-    image = served.json("demo")["image"]
+    image = build_image("time")
+    served.cli("servers", "add", "timed", "--image", image)
     served.start()
     core = open_core(load(served.environment))
     actor = Actor.cli("bench")
-    served.json("servers", "start", "demo")
+    served.json("servers", "start", "timed")
     memory = pss_mb(family(served._process.pid))  # type: ignore[union-attr]
     accounts.add_user(core, actor, name="bench", role="admin", password="a bench pass phrase")
     token = accounts.create_token(core, actor, user="bench", name="bench", role=None, days=1)
@@ -38,26 +41,24 @@ def run(folder: Path) -> list[Row]:
         parallel_direct.append(many)
         service.append(_service(core, actor, 1)[0])
         parallel_service.append(_service(core, actor, 16)[1])
-    import json
-
     client = Client(served.port, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
     http_times = []
     for _ in range(100):
         started = time.perf_counter()
-        client._connection.request("POST", f"/api/v1/servers/demo/tools/{TOOL}/call", json.dumps({"arguments": ARGUMENTS}), client._headers)
+        client._connection.request("POST", f"/api/v1/servers/timed/tools/{TOOL}/call", json.dumps({"arguments": ARGUMENTS}), client._headers)
         answer = client._connection.getresponse()
         assert answer.status == 200, answer.read()
         answer.read()
         http_times.append((time.perf_counter() - started) * 1000)
     starts, floors = [], []
-    served.json("servers", "stop", "demo")
+    served.json("servers", "stop", "timed")
     for _ in range(ROUNDS):
         started = time.perf_counter()
         served_start(core, actor)
         starts.append((time.perf_counter() - started) * 1000)
         floors.append(asyncio.run(_sdk_start(image)))
-    served.json("servers", "stop", "demo")
-    served.cli("servers", "remove", "demo")
+    served.json("servers", "stop", "timed")
+    served.cli("servers", "remove", "timed")
     served.stop()
     core.close()
     median = statistics.median
@@ -82,7 +83,7 @@ def _service(core, actor, threads: int) -> tuple[float, float]:  # type: ignore[
     def call() -> None:
         for _ in range(CALLS // threads):
             started = time.perf_counter()
-            job = servers.call(core, actor, "demo", TOOL, ARGUMENTS, wait_s=20)
+            job = servers.call(core, actor, "timed", TOOL, ARGUMENTS, wait_s=20)
             assert job.state == "succeeded", job
             times.append((time.perf_counter() - started) * 1000)
         core.db.close()
@@ -97,8 +98,8 @@ def _service(core, actor, threads: int) -> tuple[float, float]:  # type: ignore[
 
 
 def served_start(core, actor) -> None:  # type: ignore[no-untyped-def]
-    """Call a tool of the stopped server: a throw-away container from nothing to the first result."""
-    job = servers.call(core, actor, "demo", TOOL, ARGUMENTS, wait_s=30)
+    """Call a tool of a stopped server: a throw-away container from nothing to the first result."""
+    job = servers.call(core, actor, "timed", TOOL, ARGUMENTS, wait_s=30)
     assert job.state == "succeeded", job
 
 
@@ -109,11 +110,10 @@ def _command(image: str):  # type: ignore[no-untyped-def]
 
 
 async def _sdk(image: str) -> tuple[float, float]:
-    from mcp import ClientSession
+    from mcp import Client
     from mcp.client.stdio import stdio_client
 
-    async with stdio_client(_command(image)) as (read, write), ClientSession(read, write) as session:
-        await session.initialize()
+    async with Client(stdio_client(_command(image))) as session:
         times = []
         for _ in range(CALLS):
             started = time.perf_counter()
@@ -131,12 +131,11 @@ async def _sdk(image: str) -> tuple[float, float]:
 
 
 async def _sdk_start(image: str) -> float:
-    from mcp import ClientSession
+    from mcp import Client
     from mcp.client.stdio import stdio_client
 
     started = time.perf_counter()
-    async with stdio_client(_command(image)) as (read, write), ClientSession(read, write) as session:
-        await session.initialize()
+    async with Client(stdio_client(_command(image))) as session:
         await session.call_tool(TOOL, ARGUMENTS)
         elapsed = (time.perf_counter() - started) * 1000
     assert subprocess.run(["docker", "ps", "-q", "--filter", "label=mcpweb.test=bench"], capture_output=True).returncode == 0

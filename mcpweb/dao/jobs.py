@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mcpweb import clock
@@ -59,7 +59,7 @@ class Job:
 
     def to_wire(self) -> dict[str, Any]:
         """Return the job as it travels from the worker."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_wire(cls, fields: Mapping[str, Any]) -> Job:
@@ -75,7 +75,7 @@ def _read(row: Mapping[str, Any]) -> Job:
 
 
 def insert(conn: Connection, job: Job) -> None:
-    fields = asdict(job)
+    fields = dict(vars(job))
     for name in ("payload", "result", "error"):
         fields[name] = None if fields[name] is None else dumps(fields[name])
     conn.execute(f"INSERT INTO jobs ({columns(fields)}) VALUES ({parameters(fields)})", fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from mcpweb.errors import FieldError, InvalidInput
@@ -25,14 +26,12 @@ def check(schema: Any, arguments: Mapping[str, Any]) -> None:
 
 def faults_of(schema: Any, arguments: Mapping[str, Any]) -> list[FieldError]:
     """Return what the schema says against the arguments, at most 20 faults."""
-    if not isinstance(schema, dict) or len(json.dumps(schema)) > LARGEST_SCHEMA:
+    if not isinstance(schema, dict):
         return []
-    import jsonschema_rs
-
+    validator = _validator(json.dumps(schema))
+    if validator is None:
+        return []
     try:
-        validator = jsonschema_rs.validator_for(
-            schema, retriever=_deny, pattern_options=jsonschema_rs.RegexOptions(size_limit=1 << 20)
-        )
         found = []
         for error in validator.iter_errors(dict(arguments)):
             pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
@@ -40,8 +39,23 @@ def faults_of(schema: Any, arguments: Mapping[str, Any]) -> list[FieldError]:
             if len(found) == _MOST_ERRORS:
                 break
         return found
-    except (ValueError, TypeError, RecursionError, jsonschema_rs.ReferencingError):
+    except (ValueError, TypeError, RecursionError):
         return []
+
+
+@lru_cache(maxsize=256)
+def _validator(text: str) -> Any:
+    """Return the compiled schema, None for one that is too large or cannot be compiled."""
+    import jsonschema_rs
+
+    if len(text) > LARGEST_SCHEMA:
+        return None
+    try:
+        return jsonschema_rs.validator_for(
+            json.loads(text), retriever=_deny, pattern_options=jsonschema_rs.RegexOptions(size_limit=1 << 20)
+        )
+    except (ValueError, TypeError, RecursionError, jsonschema_rs.ReferencingError):
+        return None
 
 
 def _deny(uri: str) -> Any:

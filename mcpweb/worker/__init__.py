@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from mcpweb import clock
 from mcpweb.core import Core
@@ -189,8 +190,12 @@ class Worker:
         for _ in range(20):
             try:
                 with self.core.db.writing() as conn:
-                    jobs.finish(conn, job.id, self.id, state=state, result=result, error=error)
-                    return jobs.get(conn, job.id)
+                    if not jobs.finish(conn, job.id, self.id, state=state, result=result, error=error):
+                        return jobs.get(conn, job.id)
+                    done = 1.0 if state == "succeeded" else job.progress
+                    return replace(
+                        job, state=state, result=result, error=error, finished_at=clock.now(), lease_until=None, progress=done
+                    )
             except StorageFull:
                 time.sleep(0.5)
         raise StorageFull()

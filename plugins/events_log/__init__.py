@@ -10,5 +10,6 @@ mcpweb_api = 1
 
 @hookimpl
 def mcpweb_track_event(event: Event) -> None:
-    fields = {"event": type(event).__name__, **dataclasses.asdict(event)}
-    logging.getLogger("mcpweb.events").info(json.dumps(fields))
+    log = logging.getLogger("mcpweb.events")
+    if log.isEnabledFor(logging.INFO):
+        log.info(json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}))
