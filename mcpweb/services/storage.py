@@ -1,6 +1,7 @@
 """The database as a file: status, check and upkeep. Backup and restore are in ``backups``."""
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mcpweb.errors import Failure, StorageUnusable
 from mcpweb.settings import Settings
 
 WAL_LIMIT = 16 * 2**20
+IDLE_S = 60.0
 _PRAGMAS = ("page_size", "auto_vacuum", "journal_mode", "page_count", "freelist_count")
 _CHECKPOINT_PATIENCE_MS = 250
 _BUCKET_LIFE_S = 24 * 3600.0
@@ -72,6 +74,7 @@ def _misfits(settings: Settings, facts: dict[str, Any]) -> list[str]:
 
 def maintain(db: Database) -> None:
     """Give free pages back, refresh statistics, keep the write-ahead log and the throttle table short."""
+    long = _long_or_idle(_wal(db.path))
     with db.writing() as conn:
         accounts.forget_buckets(conn, clock.source() - _BUCKET_LIFE_S)
     conn = driver.connect(f"{db.path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
@@ -79,8 +82,7 @@ def maintain(db: Database) -> None:
         configure(conn, cache_kib=1024)
         conn.execute("PRAGMA incremental_vacuum(200)").fetchall()
         conn.execute("PRAGMA optimize").fetchall()
-        wal = _wal(db.path)
-        if wal.exists() and wal.stat().st_size > WAL_LIMIT:
+        if long:
             # it keeps writers out while it waits for readers, so it does not wait long
             conn.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")
             conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -88,6 +90,15 @@ def maintain(db: Database) -> None:
         raise failure_of(error, db.path) from error
     finally:
         conn.close()
+
+
+def _long_or_idle(wal: Path) -> bool:
+    """Tell whether the log is to be cut: it grew too long, or nobody has written to it for a while."""
+    try:
+        found = wal.stat()
+    except FileNotFoundError:
+        return False
+    return found.st_size > WAL_LIMIT or (found.st_size > 0 and time.time() - found.st_mtime > IDLE_S)
 
 
 def _wal(path: Path) -> Path:
