@@ -189,7 +189,7 @@ def test_jobs_are_throttled_with_the_time_to_wait(api: Api, make_server: MakeSer
     assert set(answers) <= {200, 202}
     core = api._client.application.extensions["mcpweb"]
     with core.db.writing() as conn:
-        conn.execute("UPDATE throttle SET level = 0 WHERE bucket LIKE 'jobs:%'")
+        conn.execute("UPDATE throttle SET level = -50 WHERE bucket LIKE 'jobs:%'")
     answer = api("POST", "servers/one/stop")
     problem(answer, 429, "too_many_requests")
     assert int(answer.headers["Retry-After"]) >= 1
