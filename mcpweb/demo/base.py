@@ -1,6 +1,8 @@
 """A Python root file system for images: an official one where a registry answers, else Debian packages unpacked."""
 from __future__ import annotations
 
+import atexit
+import gzip
 import json
 import os
 import platform
@@ -17,6 +19,7 @@ from typing import Protocol
 from mcpweb.errors import Conflict
 
 OFFICIAL = "python:3.13-slim"
+UNPACK_S = 300
 PACKAGES = "python3,dash,coreutils,ca-certificates"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "amd64": "amd64"}
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
@@ -64,8 +67,8 @@ def python_base(engine: Engine, say: Callable[[str], None]) -> Rootfs:
     if can_unpack_debian():
         return debian_base("python", PACKAGES, say)
     raise DemoUnavailable(
-        f"There is neither an image registry in reach ({OFFICIAL}) nor mmdebstrap on this machine.",
-        next_step="Let the engine reach a registry, or on Debian or Ubuntu: apt-get install mmdebstrap.",
+        f"The engine cannot pull {OFFICIAL}, and there is no mmdebstrap here that may be used.",
+        next_step="Let the engine reach a registry, or on Debian or Ubuntu install mmdebstrap and run this as root.",
     )
 
 
@@ -89,16 +92,23 @@ def debian_base(name: str, packages: str, say: Callable[[str], None]) -> Rootfs:
         with tempfile.TemporaryDirectory(prefix="mcpweb-base-", dir=memory) as folder:
             root = Path(folder) / "root"
             command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=extract", f"--include={packages}"]
-            done = subprocess.run([*command, _suite(), str(root)], capture_output=True, timeout=300, check=False)
-            if done.returncode:
-                tail = done.stderr.decode(errors="replace").strip()[-300:]
-                raise DemoUnavailable(f"mmdebstrap failed: {tail}", next_step="Check that apt works on this machine.")
+            _run([*command, _suite(), str(root)])
             _finish(root)
             fresh = kept.with_suffix(f".{os.getpid()}")
             with tarfile.open(fresh, "w", format=tarfile.PAX_FORMAT) as tar:
                 tar.add(root, arcname=".", filter=_plain)
             fresh.replace(kept)
     return Rootfs((kept,), architecture)
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=UNPACK_S, check=False)
+        said = done.stderr.decode(errors="replace").strip()[-300:] if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        said = f"it was not done after {UNPACK_S} s"
+    if said:
+        raise DemoUnavailable(f"mmdebstrap failed: {said}", next_step="Check that apt works on this machine.")
 
 
 def _suite() -> str:
@@ -138,6 +148,7 @@ def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
 def _from_image(engine: Engine, reference: str) -> Rootfs:
     """Take the layers of an image the engine has."""
     folder = Path(tempfile.mkdtemp(prefix="mcpweb-base-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     archive = folder / "image.tar"
     engine.save(reference, archive)
     with tarfile.open(archive) as tar:
@@ -146,4 +157,16 @@ def _from_image(engine: Engine, reference: str) -> Rootfs:
     config = json.loads((folder / manifest["Config"]).read_text())
     environment = dict(pair.split("=", 1) for pair in config["config"].get("Env", []))
     path = environment.pop("PATH", Rootfs.path)
-    return Rootfs(tuple(folder / name for name in manifest["Layers"]), config["architecture"], path, environment)
+    layers = tuple(_uncompressed(folder / name) for name in manifest["Layers"])
+    return Rootfs(layers, config["architecture"], path, environment)
+
+
+def _uncompressed(layer: Path) -> Path:
+    """Engines that keep images as they came from the registry save compressed layers."""
+    with open(layer, "rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return layer
+    plain = layer.with_name(f"{layer.name}.tar")
+    with gzip.open(layer) as packed, open(plain, "wb") as out:
+        shutil.copyfileobj(packed, out, 1 << 20)
+    return plain

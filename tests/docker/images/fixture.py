@@ -209,7 +209,7 @@ class Server:
 
     def answer(self, method, params, cancelled):
         params = {} if params is None else params
-        if method == "initialize" and self.mode != "modern":
+        if method == "initialize" and self.mode != "modern" and self.era != "modern":
             if not isinstance(params, dict) or not isinstance(params.get("protocolVersion"), str):
                 raise Refused(-32602, "protocolVersion is missing")
             self.era = "handshake"

@@ -1,0 +1,80 @@
+"""The demo image on a real engine: made once, the same every time, and at home in a hardened container."""
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from mcpweb import demo
+from mcpweb.demo import base, imagebuild
+from mcpweb.services.demo import RuntimeEngine
+from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, api
+from tests.docker.images import LABEL, RECIPES, build_image
+
+HARDENED = ["--rm", "-i", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
+            "--security-opt", "no-new-privileges", "--memory", "128m", "--pids-limit", "32", "--init"]
+
+
+@pytest.fixture
+def engine(docker_session: DockerSession) -> RuntimeEngine:
+    return RuntimeEngine(DockerRuntime(ADDRESS))
+
+
+def test_the_demo_image_is_built_once_and_then_only_looked_up(engine: RuntimeEngine) -> None:
+    said: list[str] = []
+    reference = demo.build_demo_image(engine, said.append)
+    said.clear()
+    started = time.monotonic()
+    assert demo.build_demo_image(engine, said.append) == reference
+    assert time.monotonic() - started < 1 and said == []
+
+
+def test_the_same_layers_loaded_twice_are_one_image(engine: RuntimeEngine, docker_session: DockerSession) -> None:
+    root = base.python_base(engine, lambda sentence: None)
+    names = [f"mcpweb-same:{docker_session.label}-{turn}" for turn in (1, 2)]
+    client = api()
+    try:
+        for name in names:
+            imagebuild.load_on_top(engine, root, name, files={"srv/a": imagebuild.File(b"a")}, entrypoint=("python3",),
+                                   labels=docker_session.labels)
+        ids = {client.inspect_image(name)["Id"] for name in names}
+    finally:
+        for name in names:
+            client.remove_image(name)
+        client.close()
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25"])
+def test_the_demo_answers_in_a_hardened_container_as_nobody(engine: RuntimeEngine, version: str,
+                                                            docker_session: DockerSession) -> None:
+    reference = demo.build_demo_image(engine, lambda sentence: None)
+    asked = f'{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"{version}"}}}}\n'
+    label = ["--label", f"mcpweb.test={docker_session.label}"]
+    command = ["docker", "run", *HARDENED, *label, reference]
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and f'"protocolVersion": "{version}"' in done.stdout and "Traceback" not in done.stderr
+    client = api()
+    image = client.inspect_image(reference)
+    client.close()
+    assert image["Config"]["User"] == "65534:65534" and not image["Config"].get("Volumes")
+
+
+def test_a_test_image_is_built_once_and_says_that_it_is_one(docker_session: DockerSession) -> None:
+    reference = build_image("fixture")
+    started = time.monotonic()
+    assert build_image("fixture") == reference and time.monotonic() - started < 1
+    client = api()
+    labels = client.inspect_image(reference)["Config"]["Labels"]
+    client.close()
+    assert labels == {LABEL: "1"}
+
+
+def test_another_fixture_file_is_another_image(tmp_path: Path) -> None:
+    recipe = RECIPES["fixture"]
+    other = tmp_path / "fixture.py"
+    other.write_bytes(recipe.files["srv/fixture.py"].read_bytes() + b"\n")
+    changed = type(recipe)(**{**recipe.__dict__, "files": {"srv/fixture.py": other}})
+    assert changed.digest() != recipe.digest()
