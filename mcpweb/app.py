@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from mcpweb import paths
+from mcpweb import origin, paths
 from mcpweb.core import Core, open_core
 from mcpweb.rest import register_api
 from mcpweb.web import BLUEPRINTS, csrf, errors, headers, identity, limits, rendering
@@ -32,6 +32,7 @@ def create_app(core: Core | None = None) -> Flask:
     for guard in (limits.guard, identity.guard, csrf.guard):
         app.before_request(guard)
     app.after_request(headers.add)
+    app.teardown_request(lambda _: origin.leave())
     app.before_request(_told_plugins(core))
     core.close()
     return app

@@ -1,6 +1,7 @@
 """Who may do what: any denial wins, silence means no."""
 from __future__ import annotations
 
+from mcpweb import origin
 from mcpweb.contracts import Actor, Role
 from mcpweb.core import Core
 from mcpweb.dao import audit
@@ -56,4 +57,8 @@ def note(
     conn: Connection, actor: Actor, action: str, target: str, detail: dict[str, object] | None = None
 ) -> None:
     """Append the audit row of a change, in the transaction of the change."""
-    audit.append(conn, actor=actor.name, actor_kind=actor.via, action=action, target=target, detail=detail or {})
+    where = origin.current()
+    audit.append(
+        conn, actor=actor.name, actor_kind=actor.via, action=action, target=target, detail=detail or {},
+        ip=where.ip, request_id=where.request_id,
+    )

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from flask import current_app, g, request
 
+from mcpweb import origin
 from mcpweb.errors import BadRequest, BodyTooLarge, LengthRequired
+from mcpweb.ids import new_id
 from mcpweb.services import accounts
 from mcpweb.settings import Settings, is_loopback
 
@@ -13,7 +15,8 @@ JOBS_PER_MINUTE = 120
 
 
 def guard() -> None:
-    """Raise BadRequest, LengthRequired or BodyTooLarge."""
+    """Note where the request comes from. Raise BadRequest, LengthRequired or BodyTooLarge."""
+    origin.enter(request.remote_addr or "", new_id("req"))
     settings: Settings = current_app.extensions["mcpweb"].settings
     if not _is_ours(request.host.lower(), settings):
         raise BadRequest("This host name is not answered here.", next_step="Add it to MCPWEB_TRUSTED_HOSTS.", code="bad_host")

@@ -9,6 +9,7 @@ import sys
 import pytest
 from flask import Flask
 
+from mcpweb.dao import audit
 from mcpweb.testing.fixtures import HOST, MakeServer, NewVisitor, Visitor
 
 
@@ -106,3 +107,13 @@ def test_the_web_process_never_loads_the_engine_or_the_protocol(tmp_path) -> Non
     environment = {**os.environ, "MCPWEB_DATA_DIR": str(tmp_path / "data")}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_audit_log_says_from_where(visitor: Visitor, make_server: MakeServer) -> None:
+    server = make_server()
+    visitor.post(f"/servers/{server.id}/start")
+    with visitor.core.db.reading() as conn:
+        by_request = audit.listing(conn, limit=1, action="server.start")[0]
+        by_fixture = audit.listing(conn, limit=1, action="server.add")[0]
+    assert by_request.ip == "127.0.0.1" and by_request.request_id.startswith("req_")
+    assert (by_fixture.ip, by_fixture.request_id) == ("", "")

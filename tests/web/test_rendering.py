@@ -67,12 +67,17 @@ JSON = st.recursive(
 WORDS = ("type", "properties", "required", "enum", "default", "examples", "description", "anyOf", "items", "minimum", "pattern",
          "maxLength", "minLength", "format", "maximum", "$ref")
 SCHEMA = st.recursive(
-    JSON, lambda inner: st.dictionaries(st.sampled_from(WORDS), inner | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_size=5),
+    JSON,
+    lambda inner: st.dictionaries(
+        st.sampled_from(WORDS), inner | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_size=5
+    ),
     max_leaves=12,
 )
+OBJECT = st.fixed_dictionaries({"type": st.just("object"), "properties": st.dictionaries(st.text(max_size=5), SCHEMA)})
+WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 
 
-@given(schema=SCHEMA | st.fixed_dictionaries({"type": st.just("object"), "properties": st.dictionaries(st.text(max_size=5), SCHEMA)}))
+@given(schema=SCHEMA | OBJECT)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_schema_breaks_the_form(schema: Any) -> None:
     fields = forms.fields(schema)
@@ -94,9 +99,9 @@ PLAIN: dict[str, Any] = {
 
 
 @given(st.fixed_dictionaries({}, optional={
-    "s": st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), "n": st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9),
+    "s": WORD, "n": st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9),
     "i": st.integers(), "b": st.booleans(), "e": st.sampled_from([1, "two", {"three": 3}]), "l": st.lists(JSON, min_size=1),
-    "o": st.fixed_dictionaries({"a/b~c": st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)}),
+    "o": st.fixed_dictionaries({"a/b~c": WORD}),
 }))
 @settings(max_examples=100, deadline=None)
 def test_arguments_survive_the_way_through_the_form(given_arguments: dict[str, Any]) -> None:
@@ -124,7 +129,8 @@ def test_an_evil_pattern_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ms", "said"), [(None, "–"), (0.5, "0.50 ms"), (12.4, "12 ms"), (1500, "1.5 s"), (61_000, "1 min 1 s"), (3_600_000, "60 min 0 s")]
+    ("ms", "said"),
+    [(None, "–"), (0.5, "0.50 ms"), (12.4, "12 ms"), (1500, "1.5 s"), (61_000, "1 min 1 s"), (3_600_000, "60 min 0 s")],
 )
 def test_durations_are_said_in_one_unit(ms: float | None, said: str) -> None:
     assert formats.duration(ms) == said
