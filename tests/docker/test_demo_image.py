@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from mcpweb import demo
 from mcpweb.demo import base, imagebuild
 from mcpweb.services.demo import RuntimeEngine
 from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, api
-from tests.docker.images import LABEL, RECIPES, build_image
+from tests.docker.images import LABEL, RECIPES, Recipe, build_image, parts
 
 HARDENED = ["--rm", "-i", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges", "--memory", "128m", "--pids-limit", "32", "--init"]
@@ -72,9 +74,26 @@ def test_a_test_image_is_built_once_and_says_that_it_is_one(docker_session: Dock
     assert labels == {LABEL: "1"}
 
 
+def test_workers_that_want_the_same_image_at_once_build_it_once(
+    docker_session: DockerSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+
+    def root(engine: base.Engine) -> base.Rootfs:
+        built.append("once")
+        return parts.python_base(engine)
+
+    monkeypatch.setitem(RECIPES, "once", Recipe(root=root, entrypoint=("python3", docker_session.label)))
+    with ThreadPoolExecutor(4) as workers:
+        (reference,) = set(workers.map(build_image, ["once"] * 4))
+    client = api()
+    client.remove_image(reference)
+    client.close()
+    assert built == ["once"]
+
+
 def test_another_fixture_file_is_another_image(tmp_path: Path) -> None:
     recipe = RECIPES["fixture"]
     other = tmp_path / "fixture.py"
     other.write_bytes(recipe.files["srv/fixture.py"].read_bytes() + b"\n")
-    changed = type(recipe)(**{**recipe.__dict__, "files": {"srv/fixture.py": other}})
-    assert changed.digest() != recipe.digest()
+    assert replace(recipe, files={"srv/fixture.py": other}).digest() != recipe.digest()
