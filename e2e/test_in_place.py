@@ -1,0 +1,95 @@
+"""What changes in place: rows, a search while the list refreshes itself, notices, evidence that stays open."""
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from e2e.steps import sign_in
+from mcpweb.testing.served import Served
+
+pytestmark = [pytest.mark.browser, pytest.mark.docker]
+
+
+def test_a_search_stays_while_the_list_refreshes_itself(page: Page, served: Served) -> None:
+    served.cli("servers", "add", "other", "--image", "nothing/here:1")
+    sign_in(page, served)
+    page.goto(f"{served.url}/servers")
+    box = page.get_by_label("Search by name")
+    box.press_sequentially("dem", delay=60)
+    expect(page.get_by_role("link", name="other", exact=True)).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"/servers\?.*q=dem"))
+    with page.expect_response(lambda answer: "/servers?" in answer.url, timeout=8000) as polled:
+        pass
+    assert "q=dem" in polled.value.url
+    box.press_sequentially("o")
+    expect(box).to_have_value("demo")
+    expect(box).to_be_focused()
+    expect(page).to_have_url(re.compile(r"/servers\?q=demo"))
+    expect(page.get_by_role("link", name="demo", exact=True)).to_be_visible()
+    page.get_by_role("link", name="All").first.click()
+    expect(page).to_have_url(re.compile(r"/servers\?q=demo"))
+    served.cli("servers", "remove", "other")
+
+
+def test_a_row_starts_tests_and_stops_without_leaving_the_list(page: Page, served: Served) -> None:
+    sign_in(page, served)
+    page.goto(f"{served.url}/servers")
+    row = page.locator("tr", has=page.get_by_role("link", name="demo", exact=True))
+    row.get_by_role("button", name="Start", exact=True).click()
+    expect(row.get_by_role("button", name="Stop", exact=True)).to_be_visible(timeout=20_000)
+    row.get_by_role("button", name="Test", exact=True).click()
+    expect(row.get_by_text("Testing")).to_be_visible()
+    expect(row.get_by_text("pass")).to_be_visible(timeout=40_000)
+    row.get_by_role("button", name="Stop", exact=True).click()
+    expect(row.get_by_role("button", name="Start", exact=True)).to_be_visible(timeout=20_000)
+    assert page.url == f"{served.url}/servers"
+
+
+def test_evidence_stays_open_while_a_page_refreshes_itself(page: Page, served: Served) -> None:
+    sign_in(page, served)
+    page.goto(f"{served.url}/servers/demo")
+    page.get_by_text("Remove this server").click()
+    page.get_by_label("Type its name").fill("half a na")
+    page.wait_for_timeout(6000)
+    expect(page.get_by_label("Type its name")).to_have_value("half a na")
+    expect(page.get_by_label("Type its name")).to_be_visible()
+
+
+def test_a_failure_is_a_notice_that_stays_until_it_is_dismissed(page: Page, served: Served) -> None:
+    sign_in(page, served)
+    page.goto(f"{served.url}/servers")
+    page.route("**/start", lambda route: route.continue_(url=f"{served.url}/servers/gone/start"))
+    page.get_by_role("button", name="Start", exact=True).first.click()
+    notice = page.locator("#notices .notice")
+    expect(notice).to_contain_text("There is no server gone")
+    expect(page.get_by_role("link", name="demo", exact=True)).to_be_visible()
+    page.wait_for_timeout(6500)
+    notice.get_by_role("button", name="Dismiss").click()
+    expect(notice).to_have_count(0)
+
+
+def test_the_first_steps_can_be_taken_by_keyboard(page: Page, served: Served) -> None:
+    sign_in(page, served)
+    page.goto(f"{served.url}/servers")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('tbody a')"):
+            break
+    assert stop < 10, "ten stops lead to the first row"
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/servers/srv_"))
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_nothing_is_wider_than_a_small_screen(page: Page, served: Served, width: int) -> None:
+    sign_in(page, served)
+    page.set_viewport_size({"width": width, "height": 800})
+    for path in ("/", "/servers", "/servers/new", "/servers/demo", "/servers/demo/tools", "/servers/demo/tests", "/jobs",
+                 "/audit", "/plugins", "/settings"):
+        page.goto(served.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
