@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mcpweb.contracts import ConfigData, ContainerState, Frame, ImageFacts, TestContext, TestSession, TestType
-from mcpweb.errors import Cancelled, Failure, TestError
+from mcpweb.errors import Cancelled, Failure, ServerExited, TestError
 from mcpweb.mcp import session as sessions
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ class Session(TestSession):
 
     def stderr(self) -> str:
         return self._session.stderr()
+
+    @property
+    def given_up(self) -> str:
+        """Why the session was ended from our side (it sent too much), empty while it lives or when the server left."""
+        ended = self._session.ended
+        return ended.sentence if ended is not None and ended.reason not in ("closed", "exited") else ""
 
     def close_stdin(self) -> None:
         self._session.close_stdin()
@@ -118,7 +124,9 @@ class Context(TestContext):
                     launched["endpoint"], sock, era=era, deadline_s=deadline_s, on_stderr=noted.append
                 )
         except Failure as failure:
-            failure.container = self._last_state(launched["container_id"])  # type: ignore[attr-defined]
+            # a server that was given up on ends because we hung up, which says nothing about it
+            ended = isinstance(failure, ServerExited)
+            failure.container = self._last_state(launched["container_id"]) if ended else None  # type: ignore[attr-defined]
             failure.stderr = b"".join(noted)[-4000:].decode(errors="replace")  # type: ignore[attr-defined]
             with contextlib.suppress(Failure):
                 self._parent.ask("remove", container_id=launched["container_id"])

@@ -62,6 +62,7 @@ class Session:
         self._listeners: list[Callable[[], None]] = []
         self._guard = threading.Lock()
         self._dispatcher: Any = None
+        self._reader: Any = None
         self._writer: Any = None
         self._task: asyncio.Task[None] | None = None
         self._drain: asyncio.Task[None] | None = None
@@ -253,7 +254,7 @@ class Session:
             raise RpcError(rpc) from None
 
     def _gone(self, method: str) -> Failure:
-        end = self.ended
+        end = self.ended or getattr(self._reader, "end", None)
         if end is None:
             return ServerExited(f"The server went away during {method}.")
         kind = {"flood": ServerFlood, "closed": SessionFailed}.get(end.reason, ServerExited)
@@ -266,6 +267,10 @@ class Session:
             self.ended = end
             listeners, self._listeners = self._listeners, []
         self.tap.end()
+        if end.reason != "closed" and self._drain is None and self._sock is not None:
+            # nobody reads any more, and an engine that is stuck with output does not even remove the container
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
         for listener in listeners:
             try:
                 listener()
@@ -279,7 +284,7 @@ class Session:
         end = SessionEnd("exited", "The session ended.")
         try:
             async with streams as (reader, writer):
-                self._writer = writer
+                self._reader, self._writer = reader, writer
                 self._dispatcher = JSONRPCDispatcher(reader, writer)
                 runner = asyncio.ensure_future(self._dispatcher.run(_refuse, _ignore))
                 try:

@@ -211,9 +211,12 @@ class Fleet:
             sentence = "The session ended."
             try:
                 state = self._last_state(member.container_id)
-                if member.session.ended is not None:
-                    sentence = member.session.ended.sentence
-                sentence = exit_sentence(state) or sentence
+                ended = member.session.ended
+                if ended is not None:
+                    sentence = ended.sentence
+                if ended is None or ended.reason == "exited":
+                    sentence = exit_sentence(state) or sentence
+                member.session.close()
                 if member.config.transport == "stdio" or not (state and state.running):
                     self._discard(member.container_id)
                 self.seen(member.server_id, "system:worker", "error", sentence, None)
@@ -257,7 +260,8 @@ class Fleet:
             state = self._last_state(launched.container_id)
             self._discard(launched.container_id)
             sentence = exit_sentence(state)
-            if sentence and isinstance(error, Failure):
+            # after any other failure it was our hanging up that ended it
+            if sentence and isinstance(error, ServerExited):
                 raise ServerExited(
                     sentence, next_step=f"See `mcpweb servers logs {server.name}`; run the connection test."
                 ) from error

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcpweb.plugin import CheckResult, TestContext, TestSession
 
-from .protocol import CLIENT, _meta
+from .protocol import CLIENT, _meta, sentence
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 EVIL = "https://attacker.example"
@@ -37,7 +37,7 @@ def closed_to_others(context: TestContext, session: TestSession) -> CheckResult:
     if any(address not in ("127.0.0.1", "::1") for address in addresses):
         wrong.append("the port is published on other addresses than 127.0.0.1")
     if wrong:
-        return CheckResult("C10", "fail", "; ".join(wrong).capitalize() + ".", evidence=evidence,
+        return CheckResult("C10", "fail", sentence(wrong), evidence=evidence,
                            input={"headers": {**headers, "Origin": EVIL}, "body": request},
                            next_step="Tell the server's author: answer 403 to a foreign Origin.")
     return CheckResult("C10", "pass", "Foreign origins are refused; the port is on 127.0.0.1 only.", evidence=evidence)

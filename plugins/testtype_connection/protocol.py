@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcpweb.plugin import CheckResult, Failure, Frame, RpcError, TestContext, TestSession
@@ -89,18 +89,18 @@ def malformed(context: TestContext, session: TestSession) -> CheckResult:
             if reply and "result" in reply and not reply["result"].get("isError"):
                 wrong.append(f"{label} was answered with success")
                 replay = replay or probe
-        sentence = _alive(session)
-        if sentence:
-            return CheckResult("C07", "fail", f"After {label}: {sentence}", evidence={"replies": seen},
+        fault = _alive(session)
+        if fault:
+            return CheckResult("C07", "fail", f"After {label}: {fault}", evidence={"replies": seen},
                                input=probe if isinstance(probe, Mapping) else {"bytes": probe},
                                next_step="Tell the server's author: one bad message must not end the session.")
     reused = _reused_id(session, meta)
     seen["id used twice at once"] = reused
-    sentence = _alive(session)
-    if sentence:
-        wrong.append(f"after an id was used twice: {sentence}")
+    fault = _alive(session)
+    if fault:
+        wrong.append(f"after an id was used twice: {fault.rstrip('.')}")
     if wrong:
-        return CheckResult("C07", "fail", "; ".join(wrong).capitalize() + ".", evidence={"replies": seen},
+        return CheckResult("C07", "fail", sentence(wrong), evidence={"replies": seen},
                            input=replay, next_step="Tell the server's author: check what comes in.")
     return CheckResult("C07", "pass", "Malformed messages are refused or ignored, and the session goes on.",
                        evidence={"replies": seen})
@@ -119,9 +119,9 @@ def _malformed_http(context: TestContext, session: TestSession) -> CheckResult:
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     status, _, body = context.http(session, "POST", headers=headers, body=b'{"jsonrpc":"2.0","id":')
     evidence = {"status": status, "body": body[:500]}
-    sentence = _alive(session)
-    if sentence:
-        return CheckResult("C07", "fail", f"After a body that is not JSON: {sentence}", evidence=evidence)
+    fault = _alive(session)
+    if fault:
+        return CheckResult("C07", "fail", f"After a body that is not JSON: {fault}", evidence=evidence)
     if status < 400:
         return CheckResult("C07", "fail", f"A body that is not JSON was answered with {status}.", evidence=evidence,
                            next_step="Tell the server's author: answer 400.")
@@ -143,6 +143,12 @@ def _is_reply(frame: Frame, reply_id: str) -> bool:
     message = frame.message
     return frame.direction == "received" and isinstance(message, dict) and message.get("id") == reply_id \
         and "method" not in message
+
+
+def sentence(wrong: Sequence[str]) -> str:
+    """Return complaints as one sentence; words of the server keep their case."""
+    text = "; ".join(wrong)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _alive(session: TestSession) -> str:

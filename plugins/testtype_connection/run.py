@@ -10,7 +10,9 @@ from mcpweb.plugin import (
     Failure,
     ImageMissing,
     PolicyRefused,
+    RpcError,
     RuntimeUnavailable,
+    ServerProtocolError,
     ServerTimeout,
     StartFailed,
     TestContext,
@@ -146,7 +148,8 @@ def negotiated(session: TestSession) -> CheckResult:
 
 def announced(session: TestSession) -> CheckResult:
     """C09: each announced list can be had; identity is given."""
-    wrong, evidence = [], {"capabilities": session.capabilities, "server_info": session.server_info}
+    wrong: list[str] = []
+    evidence: dict[str, object] = {"capabilities": session.capabilities, "server_info": session.server_info}
     for capability, what in (("tools", "tools"), ("resources", "resources"), ("prompts", "prompts")):
         offered = capability in session.capabilities
         try:
@@ -156,14 +159,18 @@ def announced(session: TestSession) -> CheckResult:
                 wrong.append(f"{what} are served but not announced")
         except ServerTimeout:
             raise
-        except Failure as failure:
+        except (RpcError, ServerProtocolError) as failure:
             evidence[what] = failure.sentence
             if offered:
-                wrong.append(f"{what} are announced but not served: {failure.detail}")
+                wrong.append(f"{what} are announced but not served: {failure.detail.rstrip('.')}")
+        except Failure as failure:  # the session is over: the other lists are not to blame
+            evidence[what] = failure.sentence
+            wrong.append(f"asked for {what}, the server ended the session: {failure.detail.rstrip('.')}")
+            break
     if not str(session.server_info.get("name", "")):
         wrong.append("the server gives no name")
     if wrong:
-        return CheckResult("C09", "fail", "; ".join(wrong).capitalize() + ".", evidence=evidence,
+        return CheckResult("C09", "fail", protocol.sentence(wrong), evidence=evidence,
                            next_step="Tell the server's author: announce exactly what is served.")
     return CheckResult("C09", "pass", "Everything announced is served.", evidence=evidence)
 
@@ -184,6 +191,10 @@ def kept_running(session: TestSession) -> CheckResult:
     state = session.inspect()
     evidence = {"status": state.status, "exit_code": state.exit_code, "oom_killed": state.oom_killed,
                 "stderr": session.stderr()[-2000:]}
+    given_up = str(getattr(session, "given_up", ""))
+    if given_up:
+        return CheckResult("C03", "fail", f"The session had to be ended: {given_up}", evidence=evidence,
+                           next_step="Tell the server's author: answer in smaller pieces, and only when asked.")
     if state.running:
         return CheckResult("C03", "pass", "The server keeps running.", evidence=evidence)
     why = "it used more memory than its limit" if state.oom_killed else f"exit code {state.exit_code}"
