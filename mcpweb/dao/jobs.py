@@ -129,7 +129,7 @@ def counts(conn: Connection) -> dict[str, int]:
 def open_for(conn: Connection, subjects: Sequence[str]) -> list[Job]:
     """Return the jobs about these subjects that are queued or running, oldest first."""
     rows = conn.execute(
-        f"SELECT {FIELDS} FROM jobs WHERE state IN ('queued', 'running') "  # noqa: S608
+        f"SELECT {FIELDS} FROM jobs WHERE state IN ('queued', 'running') "
         "AND +subject IN (SELECT value FROM json_each(:subjects)) ORDER BY created_at, id",
         {"subjects": dumps(list(subjects))},
     )

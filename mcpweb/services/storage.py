@@ -81,7 +81,7 @@ def maintain(db: Database) -> None:
     try:
         configure(conn, cache_kib=1024)
         conn.execute("PRAGMA incremental_vacuum(200)").fetchall()
-        conn.execute("PRAGMA optimize").fetchall()
+        conn.execute("PRAGMA optimize = 0x10002").fetchall()  # all tables, not only those this connection read
         if long:
             # it keeps writers out while it waits for readers, so it does not wait long
             conn.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")

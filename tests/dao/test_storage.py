@@ -429,3 +429,12 @@ def test_the_clock_of_the_copy_kept_aside_sorts(settings: Settings, kept: Path) 
     two = backups.restore(settings, CORE, kept)["kept_aside"]
     assert str(one) < str(two) and clock.now()[:10] in str(two)
     assert replace(settings).db_path == settings.db_path
+
+
+def test_upkeep_gathers_statistics_of_tables_it_did_not_read(core: Core) -> None:
+    with core.db.writing() as conn:
+        for number in range(500):
+            make_server(conn, f"s{number}")
+    storage.maintain(core.db)
+    with core.db.reading() as conn:
+        assert "servers" in {row[0] for row in conn.execute("SELECT tbl FROM sqlite_stat1")}
