@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from mcp_types.jsonrpc import JSONRPCNotification, JSONRPCRequest
+
 from mcpweb.errors import ServerExited, ServerTimeout
-from mcpweb.mcp.streams import Demultiplexer, Faucet, SessionEnd, SessionLimits
+from mcpweb.mcp.decode import encode
+from mcpweb.mcp.limits import Faucet, SessionEnd, SessionLimits, Traffic
+from mcpweb.mcp.streams import PAUSE_S, Demultiplexer
 from mcpweb.mcp.tap import Tap
 
 
@@ -41,10 +45,10 @@ async def _speaks(host: str, port: int, request: bytes) -> bool:
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(request)
-                return (await reader.read(5)).startswith(b"HTTP/")
+                return await reader.readexactly(5) == b"HTTP/"
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
         return False
 
 
@@ -60,31 +64,38 @@ async def drain_output(
         except OSError as error:
             return SessionEnd("exited", f"The stream to the container broke ({error.strerror}).")
         if not data:
+            faucet.close()
             return SessionEnd("exited", "The server ended.")
         for _, piece in demultiplexer.feed(data):
             tap.stderr(piece)
             faucet.pour(piece)
-        await asyncio.sleep(0)
+        await asyncio.sleep(PAUSE_S if faucet.dropping else 0)
 
 
 @asynccontextmanager
-async def http_streams(url: str, tap: Tap) -> AsyncIterator[tuple[Any, Any]]:
-    """Give the SDK's pair of streams with a tap in between."""
+async def http_streams(url: str, tap: Tap, limits: SessionLimits, traffic: Traffic) -> AsyncIterator[tuple[Any, Any]]:
+    """Give the SDK's pair of streams with a tap in between; nothing of the environment (proxies) changes the way."""
+    import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
-    async with streamable_http_client(url) as streams:
-        yield _TappedReader(streams[0], tap), _TappedWriter(streams[1], tap)
+    from mcpweb.mcp.transport import BoundedTransport
+
+    client = httpx2.AsyncClient(
+        transport=BoundedTransport(limits, traffic), timeout=httpx2.Timeout(30.0, read=300.0), trust_env=False,
+        headers={"accept-encoding": "identity"},
+    )
+    async with client:
+        async with streamable_http_client(url, http_client=client, max_sse_event_size=limits.line_bytes) as streams:
+            yield TappedReader(streams[0], tap, traffic), TappedWriter(streams[1], tap, traffic)
 
 
 class _Tapped:
-    def __init__(self, inner: Any, tap: Tap) -> None:
+    def __init__(self, inner: Any, tap: Tap, traffic: Traffic) -> None:
         self._inner = inner
         self._tap = tap
+        self._traffic = traffic
 
     def note(self, direction: Any, item: Any) -> None:
-        if isinstance(item, Exception):
-            self._tap.bad_line(str(item).encode())
-            return
         text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
         self._tap.frame(direction, text.encode(), json.loads(text) if len(text) < 65536 else None)
 
@@ -95,30 +106,56 @@ class _Tapped:
         await self._inner.aclose()
 
 
-class _TappedReader(_Tapped):
+class TappedReader(_Tapped):
+    """What the server sends, counted; ``end`` says why reading stopped."""
+
     end: SessionEnd | None = None
 
-    async def receive(self) -> Any:
-        item = await self._inner.receive()
-        self.note("received", item)
-        return item
-
-    def __aiter__(self) -> _TappedReader:
-        return self
-
     async def __anext__(self) -> Any:
-        item = await self._inner.__anext__()
-        self.note("received", item)
-        return item
+        while True:
+            self.end = self._traffic.end
+            if self.end is not None:
+                raise StopAsyncIteration
+            item = await self._inner.__anext__()
+            if not self._refused(item):
+                return item
+            await asyncio.sleep(PAUSE_S)
 
-    async def __aenter__(self) -> _TappedReader:
+    def _refused(self, item: Any) -> bool:
+        if isinstance(item, Exception):
+            self._tap.bad_line(str(item).encode())
+            return self._traffic.unasked(0)
+        message = item.message
+        if isinstance(message, JSONRPCNotification):
+            refused = self._traffic.unasked(0)
+        elif isinstance(message, JSONRPCRequest):
+            refused = self._traffic.request(0)
+        else:
+            refused = self._traffic.reply(0)
+        if refused:
+            self._tap.dropped += 1
+        else:
+            self.note("received", item)
+        return refused
+
+    def __aiter__(self) -> TappedReader:
+        return self
+
+    async def __aenter__(self) -> TappedReader:
         return self
 
 
-class _TappedWriter(_Tapped):
-    async def send(self, item: Any) -> None:
-        self.note("sent", item)
-        await self._inner.send(item)
+class TappedWriter(_Tapped):
+    """What we send."""
 
-    async def __aenter__(self) -> _TappedWriter:
+    async def send(self, item: Any) -> None:
+        encode(item.message)  # raises InvalidInput here and not inside of the transport
+        self.note("sent", item)
+        if isinstance(item.message, JSONRPCRequest):
+            self._traffic.asked += 1
+        await self._inner.send(item)
+        if not isinstance(item.message, JSONRPCRequest | JSONRPCNotification):
+            self._traffic.owed -= 1
+
+    async def __aenter__(self) -> TappedWriter:
         return self

@@ -65,7 +65,9 @@ async def agree(send: Send, notify: Callable[[str], Awaitable[None]], wanted: st
             if not probe.done():
                 handshake = asyncio.ensure_future(_handshake(send, notify, silent=True))
                 await asyncio.wait([probe, handshake], return_when=asyncio.FIRST_COMPLETED)
-            if not probe.done() and handshake is not None and handshake.exception() is None:
+                if handshake.done() and handshake.exception() is not None:
+                    await asyncio.wait([probe], timeout=PROBE_S)
+            if not probe.done() and handshake is not None:
                 return handshake.result()
             result = await probe
         except MCPError as error:
@@ -78,8 +80,8 @@ async def agree(send: Send, notify: Callable[[str], Awaitable[None]], wanted: st
             return await (handshake or _handshake(send, notify))
         finally:
             for pending in (probe, handshake):
-                if pending is not None and not pending.done():
-                    pending.cancel()
+                if pending is not None and (not pending.done() or (not pending.cancelled() and pending.exception())):
+                    pending.cancel()  # looking at the exception is enough for one that is done
         agreement = _adopt(result)
         if agreement is None:
             if wanted == "modern":

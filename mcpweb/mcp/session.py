@@ -28,7 +28,7 @@ from mcpweb.errors import (
     SessionFailed,
 )
 from mcpweb.mcp import loop as loops
-from mcpweb.mcp.streams import SessionEnd, SessionLimits
+from mcpweb.mcp.limits import SessionEnd, SessionLimits, Traffic
 from mcpweb.mcp.tap import Tap
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ LISTS = {
     "prompts": "prompts/list",
 }
 MOST_PAGES = 100
-_SLACK_S = 5.0  # what the loop may be late before the caller stops to wait
+_SLACK_S = 0.5  # what the loop may be late before the caller stops to wait
 
 __all__ = ["Session", "SessionEnd", "SessionLimits", "open_http", "open_stdio"]
 
@@ -51,6 +51,7 @@ class Session:
     def __init__(self, limits: SessionLimits) -> None:
         self.limits = limits
         self.tap = Tap()
+        self.traffic = Traffic(limits)
         self.era = ""
         self.protocol = ""
         self.server_info: dict[str, Any] = {}
@@ -88,7 +89,7 @@ class Session:
                 return future.result(min(left, 0.1) if cancel is not None else left)
             except TimeoutError:
                 if future.done():
-                    raise
+                    continue
                 if cancel is not None and cancel.is_set():
                     future.cancel()
                     raise Cancelled("The request was cancelled.") from None
@@ -103,16 +104,24 @@ class Session:
         self._run(self._dispatcher.notify(method, dict(params or {}), {"headers": self._headers(method, {})}))
 
     def listing(self, what: str, *, deadline_s: float = 30.0) -> list[Any]:
-        """Walk all pages of a list and return the raw items. Raises ServerProtocolError for pages without end."""
+        """Walk all pages of a list and return the raw items, in ``deadline_s`` altogether.
+
+        Raises ServerProtocolError for pages without end, ServerFlood for more than a list may hold.
+        """
         items: list[Any] = []
+        until = time.monotonic() + deadline_s
+        most_bytes = self.tap.received + self.limits.listing_bytes
         seen: set[str] = set()
         cursor = None
         for _ in range(MOST_PAGES):
-            page = self.request(LISTS[what], {"cursor": cursor} if cursor is not None else {}, deadline_s=deadline_s)
+            params: dict[str, Any] = {"cursor": cursor} if cursor is not None else {}
+            page = self.request(LISTS[what], params, deadline_s=max(0.0, until - time.monotonic()))
             found = page.get(what)
             if not isinstance(found, list):
                 raise ServerProtocolError(f"{LISTS[what]} answered without a list of {what}.")
             items += found
+            if len(items) > self.limits.listing_items or self.tap.received > most_bytes:
+                raise ServerFlood(f"{LISTS[what]} holds more than this program takes ({self.limits.listing_items} items).")
             cursor = page.get("nextCursor")
             if not isinstance(cursor, str):
                 return items
@@ -235,6 +244,9 @@ class Session:
         self, method: str, params: dict[str, Any], options: dict[str, Any], deadline_s: float
     ) -> dict[str, Any]:
         from mcp.shared.exceptions import MCPError
+        from mcp_types import CONNECTION_CLOSED
+
+        from mcpweb.mcp.decode import MALFORMED
 
         if self.ended is not None or self._dispatcher is None:
             raise self._gone(method)
@@ -245,19 +257,27 @@ class Session:
         except TimeoutError:
             raise ServerTimeout(f"{method} was not answered within {deadline_s:g} s.") from None
         except MCPError as error:
-            if self._dispatcher is None or not self._dispatcher._running or self.ended is not None:
-                await asyncio.sleep(0)
+            if error.error.data is MALFORMED:
+                raise ServerProtocolError(f"The reply to {method} is not a JSON-RPC response.") from None
+            if error.error.code == CONNECTION_CLOSED and (self.ended is not None or not self._dispatcher._running):
+                await self._over()
                 raise self._gone(method) from None
             rpc = {"code": error.error.code, "message": error.error.message}
             if error.error.data is not None:
                 rpc["data"] = error.error.data
             raise RpcError(rpc) from None
 
+    async def _over(self) -> None:
+        """Wait until it is known why the session ended; who waits for a reply is woken a moment before."""
+        if self.ended is None and self._task is not None:
+            await asyncio.wait([self._task], timeout=1.0)
+
     def _gone(self, method: str) -> Failure:
         end = self.ended or getattr(self._reader, "end", None)
         if end is None:
             return ServerExited(f"The server went away during {method}.")
-        kind = {"flood": ServerFlood, "closed": SessionFailed}.get(end.reason, ServerExited)
+        kinds = {"flood": ServerFlood, "closed": SessionFailed, "broken": ServerProtocolError}
+        kind = kinds.get(end.reason, ServerExited)
         return kind(end.sentence)
 
     def _end(self, end: SessionEnd) -> None:
@@ -286,7 +306,7 @@ class Session:
             async with streams as (reader, writer):
                 self._reader, self._writer = reader, writer
                 self._dispatcher = JSONRPCDispatcher(reader, writer)
-                runner = asyncio.ensure_future(self._dispatcher.run(_refuse, _ignore))
+                runner = asyncio.ensure_future(self._dispatcher.run(_refuse, _ignore, _consume))
                 try:
                     while not self._dispatcher._running and not runner.done():
                         await asyncio.sleep(0)
@@ -308,7 +328,9 @@ class Session:
 
     async def _open(self, streams: Any, era: str, deadline_s: float, log_task: Any = None) -> None:
         from mcp.shared.exceptions import MCPError
+        from mcp_types import CONNECTION_CLOSED
 
+        from mcpweb.mcp.decode import MALFORMED
         from mcpweb.mcp.negotiate import agree
 
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -337,8 +359,10 @@ class Session:
                 next_step="Look at its logs; check that the image is an MCP server and speaks this transport.",
             ) from None
         except MCPError as error:
-            if self.ended is not None or not self._dispatcher._running:
-                await asyncio.sleep(0)
+            if error.error.data is MALFORMED:
+                raise ServerProtocolError("The answer to the handshake is not a JSON-RPC response.") from None
+            if error.error.code == CONNECTION_CLOSED and (self.ended is not None or not self._dispatcher._running):
+                await self._over()
                 raise self._gone("the handshake") from None
             raise ServerProtocolError(
                 f"The server refused the handshake: {error.error.code} {error.error.message[:200]}"
@@ -371,8 +395,8 @@ def open_stdio(
     async def opening() -> None:
         from mcpweb.mcp.streams import AttachedReader, AttachedWriter
 
-        reader = AttachedReader(sock, session.tap, session.limits, on_stderr)
-        await session._open(_pair(reader, AttachedWriter(sock, session.tap)), era, deadline_s)
+        reader = AttachedReader(sock, session.tap, session.limits, session.traffic, on_stderr)
+        await session._open(_pair(reader, AttachedWriter(sock, session.tap, session.traffic)), era, deadline_s)
 
     return _opened(session, opening, deadline_s)
 
@@ -398,7 +422,11 @@ def open_http(
         output.setblocking(False)
 
     async def drain(sock: socket.socket) -> None:
-        session._end(await http.drain_output(sock, session.tap, session.limits, on_stderr))
+        end = await http.drain_output(sock, session.tap, session.limits, on_stderr)
+        await asyncio.sleep(0.1)  # an answer may still be on its way through the port
+        session._end(end)
+        if session._task is not None:
+            session._task.cancel()
 
     async def opening() -> None:
         started = time.monotonic()
@@ -407,7 +435,7 @@ def open_http(
         await http.wait_ready(url, deadline_s, lambda: session.ended is None)
         session.timings_ms["listening"] = (time.monotonic() - started) * 1000
         left = max(1.0, deadline_s - (time.monotonic() - started))
-        await session._open(http.http_streams(url, session.tap), era, left)
+        await session._open(http.http_streams(url, session.tap, session.limits, session.traffic), era, left)
 
     return _opened(session, opening, deadline_s)
 
@@ -454,3 +482,8 @@ async def _refuse(context: Any, method: str, params: Any) -> dict[str, Any]:
 
 async def _ignore(context: Any, method: str, params: Any) -> None:
     return None
+
+
+def _consume(method: str, params: Any) -> bool:
+    """Take a notification off the dispatcher at once: the Tap has it, and a task for each would be a gift to floods."""
+    return True

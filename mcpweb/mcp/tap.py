@@ -10,7 +10,9 @@ from typing import Any, Literal
 from mcpweb.contracts import Frame
 
 FRAMES_KEPT = 2000
-DATA_KEPT = 64 * 1024
+BYTES_KEPT = 4 * 2**20  # of all frames together; the last few stay whatever their size
+LAST_KEPT = 16
+DATA_KEPT = 512 * 1024
 BAD_KEPT = 20
 STDERR_KEPT = 64 * 1024
 
@@ -19,7 +21,10 @@ class Tap:
     """Written by the loop thread, read from any. Times are time.monotonic_ns()."""
 
     def __init__(self) -> None:
-        self._frames: deque[Frame] = deque(maxlen=FRAMES_KEPT)
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+        self.received = 0  # bytes of all messages so far
+        self.dropped = 0  # messages nobody asked for, above the rate
         self._changed = threading.Condition()
         self._waiting = 0
         self._bad: list[bytes] = []
@@ -32,10 +37,16 @@ class Tap:
     def frame(self, direction: Literal["sent", "received"], data: bytes, message: Any) -> None:
         """Note one frame."""
         now = time.monotonic_ns()
-        if direction == "received" and self.first_received_at is None:
-            self.first_received_at = now
+        if direction == "received":
+            self.received += len(data)
+            if self.first_received_at is None:
+                self.first_received_at = now
         small = len(data) <= DATA_KEPT
-        self._frames.append(Frame(now, direction, len(data), data if small else data[:DATA_KEPT], message if small else None))
+        kept = data if small else data[:DATA_KEPT]
+        self._frames.append(Frame(now, direction, len(data), kept, message if small else None))
+        self._bytes += len(kept)
+        while len(self._frames) > FRAMES_KEPT or (self._bytes > BYTES_KEPT and len(self._frames) > LAST_KEPT):
+            self._bytes -= len(self._frames.popleft().data)
         if self._waiting:
             with self._changed:
                 self._changed.notify_all()
