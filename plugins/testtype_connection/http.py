@@ -13,7 +13,7 @@ EVIL = "https://attacker.example"
 
 
 def closed_to_others(context: TestContext, session: TestSession) -> CheckResult:
-    """A foreign Origin is refused; in the modern era headers must fit the body and no session id is given."""
+    """A foreign Origin is refused, a rebound name too; in the modern era headers must fit the body and no session id is given."""
     wrong: list[str] = []
     request, headers = _first_request(session)
     body = json.dumps(request).encode()
@@ -21,6 +21,12 @@ def closed_to_others(context: TestContext, session: TestSession) -> CheckResult:
     evidence: dict[str, Any] = {"foreign_origin": {"status": status, "body": data[:300]}}
     if status < 400:
         wrong.append(f"a request from a foreign origin is answered with {status}")
+    else:  # an attacker's name that now means 127.0.0.1: Origin and Host agree, and are still not ours
+        rebound = {"Origin": EVIL.replace("https", "http"), "Host": EVIL.partition("//")[2]}
+        status, _, data = context.http(session, "POST", headers={**JSON, **headers, **rebound}, body=body)
+        evidence["rebound_name"] = {"status": status, "body": data[:300]}
+        if status < 400:
+            wrong.append(f"a page behind a rebound name, whose Origin equals Host, is answered with {status}")
     if session.era == "modern":
         lying = {**headers, "Mcp-Method": "tools/call"}
         status, _, data = context.http(session, "POST", headers={**JSON, **lying}, body=body)
@@ -39,7 +45,7 @@ def closed_to_others(context: TestContext, session: TestSession) -> CheckResult:
     if wrong:
         return CheckResult("C10", "fail", sentence(wrong), evidence=evidence,
                            input={"headers": {**headers, "Origin": EVIL}, "body": request},
-                           next_step="Tell the server's author: answer 403 to a foreign Origin.")
+                           next_step="Tell the server's author: answer 403 to an Origin that is not on its own list.")
     return CheckResult("C10", "pass", "Foreign origins are refused; the port is on 127.0.0.1 only.", evidence=evidence)
 
 

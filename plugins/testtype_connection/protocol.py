@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Failure, Frame, RpcError, TestContext, TestSession
+from mcpweb.plugin import CheckResult, Failure, Frame, RpcError, TestContext, TestError, TestSession
 
 META = "io.modelcontextprotocol/"
 BOGUS = "2099-01-01"
@@ -117,11 +117,21 @@ def _reused_id(session: TestSession, meta: Mapping[str, Any]) -> str:
 
 def _malformed_http(context: TestContext, session: TestSession) -> CheckResult:
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-    status, _, body = context.http(session, "POST", headers=headers, body=b'{"jsonrpc":"2.0","id":')
-    evidence = {"status": status, "body": body[:500]}
+    sent = b'{"jsonrpc":"2.0","id":'
+    evidence: dict[str, Any] = {}
+    status = None
+    try:
+        status, _, body = context.http(session, "POST", headers=headers, body=sent)
+        evidence |= {"status": status, "body": body[:500]}
+    except TestError as failure:
+        evidence["no_answer"] = failure.detail
     fault = _alive(session)
     if fault:
-        return CheckResult("C07", "fail", f"After a body that is not JSON: {fault}", evidence=evidence)
+        return CheckResult("C07", "fail", f"After a body that is not JSON: {fault}", evidence=evidence, input={"bytes": sent},
+                           next_step="Tell the server's author: one bad message must not end the server.")
+    if status is None:
+        return CheckResult("C07", "fail", "A body that is not JSON got no answer.", evidence=evidence, input={"bytes": sent},
+                           next_step="Tell the server's author: answer 400.")
     if status < 400:
         return CheckResult("C07", "fail", f"A body that is not JSON was answered with {status}.", evidence=evidence,
                            next_step="Tell the server's author: answer 400.")

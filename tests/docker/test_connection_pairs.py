@@ -66,6 +66,7 @@ BROKEN = [
     Case("hidden", ("C09",), "served but not announced"),
     Case("nameless", ("C09",), "no name"),
     Case("open --http 8000", ("C10",), "foreign origin", HTTP),
+    Case("rebound --http 8000", ("C10",), "rebound name", HTTP),
     Case("mismatch --http 8000", ("C10",), "disagree", HTTP),
     Case("sessions --http 8000", ("C10",), "session id", HTTP),
 ]
