@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po, write_po
 from mcpweb import errors, paths
 
 LANGUAGES = ("ja",)
-KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "plural": (1, 2)}
+KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2), "plural": (1, 2)}
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import gettext
-from functools import cache
+from functools import cache, lru_cache
 
 from flask import Flask, g, has_request_context, request
 
@@ -27,9 +27,14 @@ def _catalogue(language: str) -> gettext.NullTranslations:
     return gettext.translation("mcpweb", paths.LOCALE, [language], fallback=True)
 
 
+@lru_cache(maxsize=4096)
+def _in(language: str, text: str) -> str:
+    return _catalogue(language).gettext(text)
+
+
 def _(text: str) -> str:
     """Return the text in the language of this request."""
-    return _catalogue(chosen()).gettext(text) if text else ""
+    return _in(chosen(), text) if text else ""
 
 
 def plural(one: str, many: str, count: int) -> str:

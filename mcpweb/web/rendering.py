@@ -11,7 +11,7 @@ from flask_htmx import HTMX
 from mcpweb import __version__
 from mcpweb.contracts import Actor
 from mcpweb.services import access
-from mcpweb.web import assets, csrf, formats, headers, language
+from mcpweb.web import assets, csrf, formats, headers, language, words
 from mcpweb.web.hxnonce import HxNonce
 
 THEMES = ("system", "light", "dark")
@@ -27,6 +27,7 @@ def install(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     language.install(app)
     formats.install(app)
+    words.install(app)
     assets.install(app)
     app.jinja_env.globals.update(
         nonce=headers.nonce, version=__version__, actor=_actor, may=may, theme=theme, THEMES=THEMES,

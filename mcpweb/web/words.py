@@ -1,0 +1,51 @@
+"""The words of statuses, states, verdicts and jobs, in the language of the page. Unknown ones are shown as they are."""
+from __future__ import annotations
+
+from flask import Flask
+
+from mcpweb.web.language import _
+
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translated later"
+    return text
+
+
+WORDS = {
+    # servers, jobs and runs, the engine, plugins, findings
+    "running": N_("running"), "stopped": N_("stopped"), "error": N_("error"), "unknown": N_("unknown"),
+    "queued": N_("waiting"), "succeeded": N_("succeeded"), "failed": N_("failed"), "cancelled": N_("cancelled"),
+    "reachable": N_("reachable"), "away": N_("away"),
+    "loaded": N_("loaded"), "off": N_("off"), "broken": N_("broken"), "quarantined": N_("quarantined"),
+    "ok": N_("fine"), "warning": N_("warning"), "problem": N_("problem"),
+    # verdicts and severities
+    "pass": N_("pass"), "fail": N_("fail"), "undecided": N_("undecided"), "not_applicable": N_("not applicable"),
+    "info": N_("info"), "low": N_("low"), "medium": N_("medium"), "high": N_("high"), "critical": N_("critical"),
+}
+DOING = {
+    "start": N_("Starting"), "stop": N_("Stopping"), "restart": N_("Restarting"), "pull": N_("Pulling the image"),
+    "tools": N_("Reading the tools"), "remove": N_("Removing"), "call": N_("Calling a tool"), "test_run": N_("Testing"),
+}
+KINDS = {
+    "start": N_("Start"), "stop": N_("Stop"), "restart": N_("Restart"), "pull": N_("Pull"), "tools": N_("Read tools"),
+    "remove": N_("Remove"), "call": N_("Call"), "test_run": N_("Test run"),
+}
+
+
+def word(name: str) -> str:
+    """Return the word of a status, state, verdict or severity."""
+    return _(WORDS[name]) if name in WORDS else name
+
+
+def doing(kind: str) -> str:
+    """Return what a job of this kind is doing."""
+    return _(DOING[kind]) if kind in DOING else kind
+
+
+def kind(name: str) -> str:
+    """Return what a job of this kind is called."""
+    return _(KINDS[name]) if name in KINDS else name
+
+
+def install(app: Flask) -> None:
+    """Give templates the three."""
+    app.jinja_env.globals.update(word=word, doing=doing, kind=kind)
