@@ -56,7 +56,7 @@ def parse(line: bytes) -> tuple[Any, Any]:
     if not isinstance(parsed, dict):
         return None, parsed
     number = parsed.get("id")
-    if isinstance(number, bool):
+    if isinstance(number, bool) or ("result" in parsed and "error" in parsed):
         return None, parsed
     result = parsed.get("result")
     if (
