@@ -171,7 +171,7 @@ def test_fields_and_json_turn_into_each_other(hx: Htmx, make_server: MakeServer)
     assert hx.post(url, {"mode": "json", "json": "[" * 5000}).status_code in (400, 422)
 
 
-HOSTILE = '"><script>alert(1)</script><button hx-get="/sign-out" hx-trigger="load" onclick="x()">x</button>{{ 7*7 }}'
+HOSTILE = '"><script>alert(1)</script><button hx-get="/sign-out" hx-trigger="load" onclick="x()">x</button>{{ 7919*7907 }}'
 
 
 def test_what_a_stranger_wrote_stays_text_on_every_page(
@@ -219,7 +219,7 @@ def _inert(visitor: Visitor, text: str) -> None:
         assert tag != "script" or attributes.get("src", "").startswith("/static/")
         assert "onclick" not in attributes and attributes.get("hx-get") != "/sign-out"
         assert not attributes.get("src", "").startswith("data:image/svg")
-    assert not re.search(r"\b49\b", text)
+    assert "62615533" not in text
 
 
 def test_log_lines_are_followed_from_where_one_was(core: Core, hx: Htmx, visitor: Visitor, make_server: MakeServer) -> None:
