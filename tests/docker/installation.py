@@ -49,8 +49,11 @@ class Installation:
     def call(self, server: Server, tool: str, **arguments: Any) -> Job:
         return self.wait(servers.call(self.core, ACTOR, server.id, tool, arguments))
 
-    def test(self, server: Server, timeout_s: float = 90.0, types: tuple[str, ...] = ("connection",)) -> Report:
-        run, job = test_runs.request(self.core, ACTOR, server.id, types=types)
+    def test(
+        self, server: Server, *types: str, timeout_s: float = 90.0, parameters: dict[str, Any] | None = None
+    ) -> Report:
+        """Run test types (the connection test) and return what came of it."""
+        run, job = test_runs.request(self.core, ACTOR, server.id, types=types or ("connection",), parameters=parameters)
         return self.report(run, self.wait(job, timeout_s))
 
     def report(self, run: TestRun, job: Job) -> Report:
