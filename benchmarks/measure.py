@@ -46,8 +46,13 @@ class Client:
         self._headers = headers or {}
 
     def get(self, path: str) -> bytes:
-        self._connection.request("GET", path, headers=self._headers)
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request("GET", path, headers=self._headers)
+            answer = self._connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):  # an idle connection was closed meanwhile
+            self._connection.close()
+            self._connection.request("GET", path, headers=self._headers)
+            answer = self._connection.getresponse()
         body = answer.read()
         assert answer.status == 200, (answer.status, body[:300])
         return body

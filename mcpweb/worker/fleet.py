@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S = 30.0
+ENGINE_AWAY = "The engine does not answer; it was last seen running."
 
 
 @dataclass
@@ -219,7 +220,10 @@ class Fleet:
                 member.session.close()
                 if member.config.transport == "stdio" or not (state and state.running):
                     self._discard(member.container_id)
-                self.seen(member.server_id, "system:worker", "error", sentence, None)
+                word = "error"
+                if member.container_id in self.orphans:  # the engine went away, and with it what we could know
+                    word, sentence = "unknown", ENGINE_AWAY
+                self.seen(member.server_id, "system:worker", word, sentence, None)
                 self._book.event(member.server_id, sentence)
             except Failure as failure:
                 log.warning("after the end of %s: %s", member.name, failure.detail)

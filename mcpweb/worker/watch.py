@@ -23,7 +23,7 @@ from mcpweb.errors import Failure, NotFound, ServerTimeout
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.services import storage
 from mcpweb.services.configurations import config_hash
-from mcpweb.worker.fleet import exit_sentence
+from mcpweb.worker.fleet import ENGINE_AWAY, exit_sentence
 
 if TYPE_CHECKING:
     from mcpweb.worker import Worker
@@ -97,7 +97,7 @@ class Watch:
             running = servers.with_status(conn, "running")
         for server in running:
             self._worker.fleet.seen(
-                server.id, "system:worker", "unknown", "The engine does not answer; it was last seen running.",
+                server.id, "system:worker", "unknown", ENGINE_AWAY,
                 server.container_id,
             )
 
