@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
+import os
 import resource
+import signal
 import socket
 import threading
 import traceback
 from typing import Any
 
 from mcpweb import wire
-from mcpweb.bench.rows import CheckResultRow, to_wire
+from mcpweb.bench.rows import CheckResultRow, readable, to_wire
 from mcpweb.contracts import CheckResult, TestType
 from mcpweb.errors import Failure
 from mcpweb.line import rebuild
@@ -46,6 +49,8 @@ class Parent:
 
 def main(sock: socket.socket, request: dict[str, Any]) -> None:
     """Run all test types of a request and tell their verdicts."""
+    with contextlib.suppress(OSError):  # what a test type starts ends with us
+        os.setsid()
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     with contextlib.suppress(ValueError, OSError):
@@ -62,7 +67,7 @@ def main(sock: socket.socket, request: dict[str, Any]) -> None:
         error = {"code": "memory", "detail": "The run's process used more memory than its limit."}
     except BaseException as fault:
         log.warning("the run failed", exc_info=fault)
-        error = {"code": "test_error", "detail": f"{type(fault).__name__}: {str(fault)[:300]}"}
+        error = {"code": "test_error", "detail": readable(f"{type(fault).__name__}: {str(fault)[:300]}")}
     finally:
         stop.set()
     with contextlib.suppress(OSError):
@@ -71,8 +76,10 @@ def main(sock: socket.socket, request: dict[str, Any]) -> None:
 
 def _beat(parent: Parent, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
-        with contextlib.suppress(OSError):
+        try:
             parent.tell("beat")
+        except OSError:  # the worker is gone: nobody else would end a test that hangs
+            os.killpg(0, signal.SIGKILL)
 
 
 def _run_all(parent: Parent, request: dict[str, Any]) -> None:
@@ -87,21 +94,28 @@ def _run_all(parent: Parent, request: dict[str, Any]) -> None:
         if test_type is None:
             raise Failure(f"The test type {name} is not loaded in the run's process.", code="test_type_missing")
         context = Context(parent, request, at / len(request["types"]), 1 / len(request["types"]), test_type)
-        severities = {check.id: check.severity for check in test_type.checks}
+        severities: dict[str, str] = {check.id: check.severity for check in test_type.checks}
+        open_checks = list(severities) or [name]
 
-        def keep(result: CheckResult, name: str = name, severities: dict[str, Any] = severities) -> None:
+        def keep(
+            result: CheckResult, name: str = name, severities: dict[str, str] = severities,
+            open_checks: list[str] = open_checks,
+        ) -> None:
+            if result.check_id in open_checks[:-1]:
+                open_checks.remove(result.check_id)
             row = CheckResultRow(name, severities.get(result.check_id, "info"), result)
             parent.tell("results", rows=[to_wire(row)])
 
         try:
             host.wrapped("mcpweb_run_test", test_type=_told(test_type, keep), context=context)
         except Failure as failure:
-            keep(_undecided(test_type, failure.sentence, failure.code))
-        except Exception as fault:
+            keep(_undecided(open_checks[0], failure.sentence, failure.code))
+        except (Exception, SystemExit) as fault:
             trace = traceback.format_exc(limit=-5)
-            keep(_undecided(test_type, f"The test type failed: {type(fault).__name__}: {str(fault)[:300]}", trace))
+            keep(_undecided(open_checks[0], f"The test type failed: {type(fault).__name__}: {str(fault)[:300]}", trace))
         finally:
             context.close_all()
+            gc.collect()  # what a failed type held must not be missing for the next one
         if context.protocol:
             parent.tell("protocol", protocol=context.protocol)
 
@@ -120,6 +134,5 @@ def _told(test_type: TestType, keep: Any) -> TestType:
     return replace(test_type, run=telling)
 
 
-def _undecided(test_type: TestType, sentence: str, evidence: str) -> CheckResult:
-    check_id = test_type.checks[0].id if test_type.checks else test_type.name
+def _undecided(check_id: str, sentence: str, evidence: str) -> CheckResult:
     return CheckResult(check_id=check_id, verdict="undecided", summary=sentence, evidence={"error": evidence})

@@ -4,11 +4,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mcpweb.bench.rows import readable
 from mcpweb.contracts import ConfigData, ContainerState, Frame, ImageFacts, TestContext, TestSession, TestType
 from mcpweb.errors import Cancelled, Failure, ServerExited, TestError
 from mcpweb.mcp import session as sessions
@@ -154,22 +156,28 @@ class Context(TestContext):
             raise TestError("The server does not speak HTTP.")
         parts = urlsplit(endpoint)
         connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=deadline_s)
+        slow = threading.Timer(deadline_s, _hang_up, (connection,))  # a timeout of http.client is one for each read
+        slow.daemon = True
+        slow.start()
         try:
             connection.request(method, parts.path or "/", body=body or None, headers=dict(headers))
             response = connection.getresponse()
             kind = response.getheader("Content-Type", "")
             data = response.read1(HTTP_BYTES) if "event-stream" in kind else response.read(HTTP_BYTES)
+            if not slow.is_alive():
+                raise TestError(f"The HTTP answer did not end within {deadline_s:g} s.")
             return response.status, {name.lower(): value for name, value in response.getheaders()}, data
         except (OSError, http.client.HTTPException) as error:
             raise TestError(f"The HTTP request failed: {type(error).__name__}.") from error
         finally:
+            slow.cancel()
             connection.close()
 
     def progress(self, fraction: float | None, message: str) -> None:
         if self.remaining_s() <= 0:
             raise Cancelled(f"The test type {self._type.name} used up its time.")
         total = None if fraction is None else self._offset + self._share * fraction
-        self._parent.tell("progress", fraction=total, message=f"{self._type.title}: {message}")
+        self._parent.tell("progress", fraction=total, message=readable(f"{self._type.title}: {message}"))
 
     def remaining_s(self) -> float:
         return self._until - time.monotonic()
@@ -177,3 +185,9 @@ class Context(TestContext):
     def close_all(self) -> None:
         for session in self._open:
             session.close()
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)

@@ -18,11 +18,12 @@ from typing import Any
 from mcpweb import wire
 from mcpweb.bench import child
 from mcpweb.bench.rows import CheckResultRow, RunOutcome, RunRequest, from_wire
-from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, Progress, Runtime
+from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, Progress, Runtime
 from mcpweb.core import Core
-from mcpweb.errors import Cancelled, Failure, NotFound
+from mcpweb.errors import Cancelled, Failure, NotFound, TestError, Unavailable
 from mcpweb.ids import new_id
 from mcpweb.line import describe
+from mcpweb.schemas.configurations import load_config_data
 from mcpweb.services.configurations import config_hash
 
 __all__ = ["CheckResultRow", "RunOutcome", "RunRequest", "execute"]
@@ -32,11 +33,14 @@ log = logging.getLogger(__name__)
 SILENCE_S = 15.0
 IDLE_FORKSERVER_S = 600.0
 MOST_CONTAINERS = 64
+MOST_RESULTS = 20_000
+MOST_GRACE_S = 30.0
 _CHANGEABLE = frozenset(ConfigData.__dataclass_fields__) - {"mounts", "capabilities", "network", "user", "active_probes"}
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["mcpweb.bench.child", "mcpweb.bench.preload"])
 _idle: threading.Timer | None = None
+_runs = 0
 _idle_guard = threading.Lock()
 
 
@@ -49,28 +53,39 @@ def execute(
     progress: Progress,
     cancelled: Callable[[], bool],
     on_orphan: Callable[[str], None],
+    silence_s: float = SILENCE_S,
 ) -> RunOutcome:
     """Carry out a run in a child of its own and return how it ended.
 
     No container of the run is left, also when the child dies, hangs, or the budget is used up; one that cannot be
     removed now is told to ``on_orphan``. Raises what ``on_results`` raises.
     """
-    _keep_forkserver()
+    image = runtime.image(request.server["image"])
     ours, theirs = socket.socketpair()
+    run = _Run(core, runtime, request, image, ours, on_results, progress)
     process = _context.Process(
-        target=child.main, args=(theirs, _described(core, runtime, request)), name=f"run {request.run_id}", daemon=True
+        target=child.main, args=(theirs, _described(core, request, image)), name=f"run {request.run_id}", daemon=True
     )
-    with _no_main_module():
-        process.start()
-    theirs.close()
-    run = _Run(core, runtime, request, ours, on_results, progress)
+    with _forkserver_wanted(), ours:
+        with theirs, _no_main_module():
+            _start(process)
+        outcome = None
+        try:
+            outcome = run.serve(process, cancelled, silence_s)
+            return outcome
+        finally:
+            _end(process, patient=outcome is not None and outcome.error is None)
+            run.clean_up(on_orphan)
+
+
+def _start(process: Any) -> None:
     try:
-        return run.serve(process, cancelled)
-    finally:
-        _kill(process)
-        ours.close()
-        run.clean_up(on_orphan)
-        _let_forkserver_go()
+        process.start()
+    except (OSError, EOFError) as error:
+        raise Unavailable(
+            f"The run's process could not be started: {type(error).__name__}.", code="run_child_failed",
+            next_step="Look at the worker's log and the machine's memory, then try again.",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -85,12 +100,11 @@ def _no_main_module() -> Iterator[None]:
             sys.modules["__main__"] = main
 
 
-def _described(core: Core, runtime: Runtime, request: RunRequest) -> dict[str, Any]:
-    image = replace(runtime.image(request.server["image"]), raw={})
+def _described(core: Core, request: RunRequest, image: ImageFacts) -> dict[str, Any]:
     return {
         "server": request.server, "config": request.config.to_json(), "types": list(request.types),
         "profile": request.profile, "parameters": request.parameters, "seed": request.seed,
-        "approved_image_id": request.approved_image_id, "image": asdict(image),
+        "approved_image_id": request.approved_image_id, "image": asdict(replace(image, raw={})),
         "plugins": core.plugins.to_child(),
     }
 
@@ -103,6 +117,7 @@ class _Run:
         core: Core,
         runtime: Runtime,
         request: RunRequest,
+        image: ImageFacts,
         sock: socket.socket,
         on_results: Callable[[Sequence[CheckResultRow]], None],
         progress: Progress,
@@ -110,15 +125,17 @@ class _Run:
         self._core = core
         self._runtime = runtime
         self._request = request
+        self._image = image
         self._sock = sock
         self._on_results = on_results
         self._progress = progress
         self._containers: set[str] = set()
         self._launched = 0
+        self._told = 0
         types = [core.test_types[name] for name in request.types]
         self.budget_s = sum(t.budget_s.get(request.profile, 60.0) for t in types) + 5.0
 
-    def serve(self, process: Any, cancelled: Callable[[], bool]) -> RunOutcome:
+    def serve(self, process: Any, cancelled: Callable[[], bool], silence_s: float) -> RunOutcome:
         """Answer the child until it ends, dies, falls silent or runs out of budget."""
         until = time.monotonic() + self.budget_s
         heard = time.monotonic()
@@ -137,25 +154,36 @@ class _Run:
             if now > until:
                 error = {"code": "budget", "detail": f"The run used up its budget of {self.budget_s:.0f} s."}
                 break
-            if now - heard > SILENCE_S:
-                error = {"code": "run_child_silent", "detail": f"The run's process said nothing for {SILENCE_S:.0f} s."}
+            if now - heard > silence_s:
+                error = {"code": "run_child_silent", "detail": f"The run's process said nothing for {silence_s:.0f} s."}
                 break
             self._sock.settimeout(0.05 if pending else 0.25)
             try:
                 message = self._receive()
             except TimeoutError:
                 continue
-            except (OSError, ValueError):
+            except OSError:
                 process.join(2.0)
                 error = {"code": "run_child_died", "detail": _death(process.exitcode)}
+                break
+            except ValueError as fault:
+                error = _unreadable(fault)
                 break
             heard = time.monotonic()
             kind = message.get("tell")
             if kind == "results":
-                pending += [from_wire(row) for row in message["rows"]]
+                try:
+                    pending += [from_wire(row) for row in message["rows"]]
+                except (KeyError, TypeError, ValueError) as fault:
+                    error = _unreadable(fault)
+                    break
+                self._told += len(message["rows"])
+                if self._told > MOST_RESULTS:
+                    error = {"code": "too_many_results", "detail": f"A run tells at most {MOST_RESULTS} results."}
+                    break
             elif kind == "progress":
                 with contextlib.suppress(Cancelled):
-                    self._progress(message.get("fraction"), str(message.get("message", ""))[:300])
+                    self._progress(_fraction(message.get("fraction")), str(message.get("message", ""))[:300])
             elif kind == "protocol":
                 protocol = str(message["protocol"])
             elif kind == "end":
@@ -169,14 +197,20 @@ class _Run:
         return RunOutcome(protocol, error)
 
     def _receive(self) -> dict[str, Any]:
-        """Receive one message; once its first byte is there the rest may take a while."""
+        """Receive one message; once its first byte is there the rest may take a while.
+
+        Raises TimeoutError when nothing came, OSError when the child is gone, ValueError for half a message.
+        """
         self._sock.recv(1, socket.MSG_PEEK)
         self._sock.settimeout(5.0)
-        message, fds = wire.recv(self._sock)
+        try:
+            message, fds = wire.recv(self._sock)
+        except TimeoutError:
+            raise ValueError("half a message") from None
         for fd in fds:
             os.close(fd)
         if not isinstance(message, dict):
-            raise ValueError("the run child sent something unreadable")
+            raise ValueError("not an object")
         return message
 
     def _answer(self, message: dict[str, Any]) -> None:
@@ -185,9 +219,12 @@ class _Run:
             answer = {"result": self._do(message["ask"], message, fds)}
         except Failure as failure:
             answer = {"failure": describe(failure)}
+        except (KeyError, TypeError, ValueError) as fault:
+            answer = {"failure": describe(TestError(f"The test asked in a wrong way: {type(fault).__name__}."))}
         try:
             self._sock.settimeout(5.0)
-            wire.send(self._sock, answer, fds)
+            with contextlib.suppress(OSError):  # a dead child is noticed at the next message
+                wire.send(self._sock, answer, fds)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -201,7 +238,7 @@ class _Run:
         if verb == "inspect":
             return _state(self._runtime.inspect(container_id))
         if verb == "stop":
-            return _state(self._runtime.stop(container_id, float(message.get("grace_s", 5.0))))
+            return _state(self._runtime.stop(container_id, min(max(float(message.get("grace_s", 5.0)), 0.0), MOST_GRACE_S)))
         if verb == "remove":
             self._runtime.remove(container_id)
             return None
@@ -214,7 +251,7 @@ class _Run:
         foreign = set(changes) - _CHANGEABLE
         if foreign:
             raise Failure(f"A test may not change {', '.join(sorted(foreign))}.", code="not_changeable")
-        config = ConfigData.from_json(self._request.config.to_json() | changes)
+        config = load_config_data(self._request.config.to_json() | changes)
         launched = self._runtime.launch(self._intent(config))
         self._containers.add(launched.container_id)
         fds.append(launched.socket.detach())
@@ -231,7 +268,7 @@ class _Run:
         return ContainerIntent(
             name=f"mcpweb-{server['name']}-{self._core.instance.short}-{new_id('t')[-8:]}",
             instance=self._core.instance.id, server_id=server["id"], server=server["name"], role="test",
-            image=server["image"], config=safe, config_hash=config_hash(server["image"], config),
+            image=self._image.id, config=safe, config_hash=config_hash(server["image"], config),
         )
 
     def clean_up(self, on_orphan: Callable[[str], None]) -> None:
@@ -256,29 +293,48 @@ def _death(code: int | None) -> str:
     return f"The run's process ended with exit code {code}."
 
 
-def _kill(process: Any) -> None:
-    process.join(1.0)
+def _unreadable(fault: Exception) -> dict[str, str]:
+    return {"code": "run_child_unreadable", "detail": f"The run's process told something unreadable: {fault}."}
+
+
+def _fraction(given: Any) -> float | None:
+    return min(max(float(given), 0.0), 1.0) if isinstance(given, int | float) else None
+
+
+def _end(process: Any, *, patient: bool) -> None:
+    """End the child and what it started; one that told its end gets a moment to go by itself."""
+    if patient:
+        process.join(1.0)
     if process.is_alive():
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.join(5.0)
 
 
-def _keep_forkserver() -> None:
-    global _idle
+@contextlib.contextmanager
+def _forkserver_wanted() -> Iterator[None]:
+    """Keep the forkserver while a run goes on, and for ten idle minutes after the last; the next run starts it again."""
+    global _idle, _runs
     with _idle_guard:
+        _runs += 1
         if _idle is not None:
             _idle.cancel()
             _idle = None
+    try:
+        yield
+    finally:
+        with _idle_guard:
+            _runs -= 1
+            if _runs == 0:
+                _idle = threading.Timer(IDLE_FORKSERVER_S, _let_forkserver_go)
+                _idle.daemon = True
+                _idle.start()
 
 
 def _let_forkserver_go() -> None:
-    """Stop the forkserver after ten idle minutes; the next run starts it again."""
-    global _idle
     from multiprocessing import forkserver
 
     with _idle_guard:
-        if _idle is not None:
-            _idle.cancel()
-        _idle = threading.Timer(IDLE_FORKSERVER_S, forkserver._forkserver._stop)  # type: ignore[attr-defined]
-        _idle.daemon = True
-        _idle.start()
+        if _runs == 0:
+            forkserver._forkserver._stop()  # type: ignore[attr-defined]

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from mcpweb.contracts import CheckResult, ConfigData
+from mcpweb.contracts import SEVERITIES, CheckResult, ConfigData, Verdict
 
 EVIDENCE_BYTES = 64 * 1024
 _TEXT_CHARS = 8 * 1024
@@ -44,8 +45,9 @@ class RunOutcome:
 
 
 def to_wire(row: CheckResultRow) -> dict[str, Any]:
-    """Return the row as JSON; evidence that is too large is cut and says so."""
+    """Return the row as JSON; evidence that is too large is cut and says so. Raises ValueError for no verdict."""
     result = row.result
+    _checked(result)
     evidence = jsonable(result.evidence)
     if len(json.dumps(evidence)) > EVIDENCE_BYTES:
         evidence = {"cut": json.dumps(evidence)[:EVIDENCE_BYTES // 2]}
@@ -54,31 +56,48 @@ def to_wire(row: CheckResultRow) -> dict[str, Any]:
         given = {"cut": json.dumps(given)[:EVIDENCE_BYTES // 2]}
     return {
         "test_type": row.test_type, "declared": row.severity, "check_id": result.check_id, "verdict": result.verdict,
-        "summary": result.summary[:2000], "tool": result.tool[:256], "severity": result.severity, "evidence": evidence,
-        "input": given, "duration_ms": result.duration_ms, "timed_out": result.timed_out,
-        "next_step": result.next_step[:2000],
+        "summary": readable(result.summary)[:2000], "tool": readable(result.tool)[:256], "severity": result.severity,
+        "evidence": evidence, "input": given, "duration_ms": jsonable(result.duration_ms),
+        "timed_out": result.timed_out, "next_step": readable(result.next_step)[:2000],
     }
 
 
 def from_wire(data: Mapping[str, Any]) -> CheckResultRow:
-    """Return the row again. Raises KeyError or TypeError for anything else."""
+    """Return the row again. Raises KeyError, TypeError or ValueError for anything else."""
     fields = dict(data)
     test_type, declared = str(fields.pop("test_type")), str(fields.pop("declared"))
-    return CheckResultRow(test_type, declared, CheckResult(**fields))
+    result = CheckResult(**fields)
+    _checked(result)
+    return CheckResultRow(test_type, declared, result)
+
+
+def _checked(result: CheckResult) -> None:
+    if result.verdict not in get_args(Verdict):
+        raise ValueError(f"{str(result.verdict)[:40]!r} is no verdict")
+    if result.severity is not None and result.severity not in SEVERITIES:
+        raise ValueError(f"{str(result.severity)[:40]!r} is no severity")
+
+
+def readable(text: str) -> str:
+    """Return text that any database and any JSON reader takes: half characters become visible escapes."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def jsonable(value: Any, depth: int = 0) -> Any:
     """Return a value as JSON can hold it: bytes as text, long texts cut, deep things named."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if isinstance(value, str):
+        value = readable(value)
         return value if len(value) <= _TEXT_CHARS else value[:_TEXT_CHARS] + f"… ({len(value)} characters)"
     if depth > 12:
         return "…"
     if isinstance(value, Mapping):
-        return {str(key)[:200]: jsonable(inner, depth + 1) for key, inner in list(value.items())[:200]}
+        return {readable(key)[:200]: jsonable(inner, depth + 1) for key, inner in list(value.items())[:200]}
     if isinstance(value, Sequence | set | frozenset):
         return [jsonable(inner, depth + 1) for inner in list(value)[:200]]
-    return str(value)[:_TEXT_CHARS]
+    return readable(value)[:_TEXT_CHARS]

@@ -18,7 +18,7 @@ MAY = {
     "mcp": set(),
     "core": {"db", "dao", "pluginhost", "instance", "line"},
     "services": {"core", "db", "dao", "schemas", "instance", "line", "pluginhost", "demo"},
-    "bench": {"core", "mcp", "pluginhost", "line", "services"},
+    "bench": {"core", "mcp", "pluginhost", "line", "schemas", "services"},
     "worker": {"core", "db", "dao", "schemas", "services", "bench", "mcp", "instance", "line"},
     "web": {"core", "dao", "schemas", "services", "db", "rest"},
     "rest": {"core", "dao", "schemas", "services", "web"},
