@@ -26,7 +26,8 @@ async def wait_ready(url: str, deadline_s: float, alive: Callable[[], bool]) -> 
     request = f"GET {parts.path or '/'} HTTP/1.1\r\n{headers}\r\n"
     pause = 0.02
     while True:
-        if await _speaks(str(parts.hostname), int(parts.port or 80), request.encode()):
+        left = until - asyncio.get_running_loop().time()
+        if await _speaks(str(parts.hostname), int(parts.port or 80), request.encode(), min(2.0, max(0.05, left))):
             return
         if not alive():
             raise ServerExited("The server ended before it answered on its port.")
@@ -39,9 +40,9 @@ async def wait_ready(url: str, deadline_s: float, alive: Callable[[], bool]) -> 
         pause = min(pause * 1.5, 0.5)
 
 
-async def _speaks(host: str, port: int, request: bytes) -> bool:
+async def _speaks(host: str, port: int, request: bytes, wait_s: float) -> bool:
     try:
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(wait_s):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(request)
@@ -112,14 +113,13 @@ class TappedReader(_Tapped):
     end: SessionEnd | None = None
 
     async def __anext__(self) -> Any:
-        while True:
-            self.end = self._traffic.end
-            if self.end is not None:
-                raise StopAsyncIteration
+        while self._traffic.end is None:
             item = await self._inner.__anext__()
-            if not self._refused(item):
+            if self._traffic.end is None and not self._refused(item):
                 return item
             await asyncio.sleep(PAUSE_S)
+        self.end = self._traffic.end
+        raise StopAsyncIteration
 
     def _refused(self, item: Any) -> bool:
         if isinstance(item, Exception):
