@@ -14,7 +14,7 @@ _COMMON = frozenset(
     """123456789012 1234567890123 password1234 passwordpassword qwertyuiop12 qwertyuiopas administrator
     administrator1 letmeinletmein iloveyou1234 welcome12345 changeme1234 adminadminadmin aaaaaaaaaaaa 000000000000
     111111111111 abcdefghijkl abcd1234abcd password12345 qwerty123456 p@ssw0rd1234
-    correcthorsebatterystaple""".split()  # noqa: SIM905 - easier to read and to extend
+    correcthorsebatterystaple""".split()
 )
 # what an unknown user's password is checked against, so that both take the same time
 _DUMMY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$8hXo9h3TtSfFzq5sOzhvIZ5q3s5i0bYfQq3zvcb0uVQ"

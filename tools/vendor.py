@@ -23,7 +23,11 @@ FILES = {  # target: (package, file in it, licence)
     f"vendor/htmx-{HTMX}/htmx.min.js": (f"htmx.org@{HTMX}", "dist/htmx.min.js", "0BSD"),
     f"vendor/htmx-{HTMX}/hx-csp.min.js": (f"htmx.org@{HTMX}", "dist/ext/hx-csp.min.js", "0BSD"),
 }
-ICONS = ["server", "flask-conical", "list", "activity", "settings", "plug", "play", "square", "rotate-cw", "trash-2", "plus", "search", "check", "x", "circle-alert", "triangle-alert", "circle-question-mark", "clock", "wrench", "file-text", "gauge", "log-out", "sun", "moon", "languages", "chevron-right", "download", "shield-check", "package", "history", "circle-check", "circle-x", "circle-minus", "circle-dot", "ban", "terminal", "scroll-text"]
+ICONS = (
+    "server flask-conical list activity settings plug play square rotate-cw trash-2 plus search check x circle-alert "
+    "triangle-alert circle-question-mark clock wrench file-text gauge log-out sun moon languages chevron-right download "
+    "shield-check package history circle-check circle-x circle-minus circle-dot ban terminal scroll-text"
+).split()
 
 
 def main() -> int:
