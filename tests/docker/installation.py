@@ -69,6 +69,8 @@ class Report:
 
     def __init__(self, installation: Installation, run: TestRun, job: Job) -> None:
         self.run, self.job = run, job
+        self.error = dict(run.error or {})
+        self.server = servers.get(installation.core, ACTOR, run.server_id).name
         self.results = test_runs.results(installation.core, ACTOR, run.id)
         self.data = {str(result.check_id): dict(result.output_data or {}) for result in self.results}
         for one in run.detail.get("not_applicable", []):

@@ -1,16 +1,19 @@
 """Each connection check catches the server that is broken in its way, and leaves the sound one alone."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from mcpweb.contracts import Limits
+from mcpweb.dao.jobs import Job
+from mcpweb.dao.test_runs import TestRun
+from mcpweb.services import test_runs
 from tests.docker.engine import DockerSession, api
 from tests.docker.images import build_image
-from tests.docker.installation import Installation, Report, installation
+from tests.docker.installation import ACTOR, Installation, Report, installation
 
 pytestmark = pytest.mark.docker
 ALL = {f"C{number:02}" for number in range(1, 11)}
@@ -72,35 +75,60 @@ BROKEN = [
 ]
 
 
-def run_of(here: Installation, image: str, case: Case, prefix: str) -> Report:
-    server = here.add(f"{prefix}-{case.name}", image, *case.command.split(), **case.config)
-    return here.test(server)
+SLOW = [Case("silent"), Case("legacy"), *(case for case in BROKEN if case.command in ("deaf", "stubborn"))]
+
+
+@pytest.fixture(scope="module")
+def slow(here: Installation, image: str) -> dict[str, tuple[TestRun, Job]]:
+    """Runs that mostly wait: asked for before anything else."""
+    asked = {}
+    for case in SLOW:
+        server = here.add(f"slow-{case.name}", image, *case.command.split())
+        asked[case.command] = test_runs.request(here.core, ACTOR, server.id, types=["connection"])
+    return asked
+
+
+@pytest.fixture
+def run_of(here: Installation, image: str, slow: dict[str, tuple[TestRun, Job]]) -> Iterator[Callable[[Case], Report]]:
+    """Return ``run_of(case) -> Report``; no container of it is left."""
+    reports: list[Report] = []
+
+    def run_of(case: Case) -> Report:
+        if case in SLOW:
+            run, job = slow[case.command]
+            reports.append(here.report(run, here.wait(job)))
+        else:
+            server = here.add(f"{'bad' if case.wrong else 'good'}-{case.name}", image, *case.command.split(), **case.config)
+            reports.append(here.test(server))
+        return reports[-1]
+
+    yield run_of
+    for report in reports:
+        assert not [name for name in here.containers() if name.startswith(f"mcpweb-{report.server}-")]
 
 
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
-def test_a_sound_server_passes_every_check(here: Installation, image: str, case: Case) -> None:
-    report = run_of(here, image, case, "good")
+def test_a_sound_server_passes_every_check(run_of: Callable[[Case], Report], case: Case) -> None:
+    report = run_of(case)
     assert report.wrong() == {}
     assert set(report.data) == ALL and report.run.verdict == "pass" and report.job.state == "succeeded"
     not_applicable = {check for check, one in report.data.items() if one["verdict"] == "not_applicable"}
     assert not_applicable == ({"C06"} if case.config else {"C10"})
-    assert here.containers() == []
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
-def test_a_broken_server_is_caught_by_its_check_alone(here: Installation, image: str, case: Case) -> None:
-    report = run_of(here, image, case, "bad")
+def test_a_broken_server_is_caught_by_its_check_alone(run_of: Callable[[Case], Report], case: Case) -> None:
+    report = run_of(case)
     assert tuple(report.wrong()) == case.wrong, report.wrong()
     assert any(case.said in report.said(check) for check in case.wrong), report.wrong()
     assert set(report.data) == ALL and report.run.verdict == "fail" and report.job.state == "succeeded"
-    assert here.containers() == []
 
 
-def test_a_server_that_ignores_unknown_methods_passes_and_the_wait_is_noted(here: Installation, image: str) -> None:
-    report = run_of(here, image, Case("silent"), "good")
+def test_a_server_that_ignores_unknown_methods_passes_and_the_wait_is_noted(run_of: Callable[[Case], Report]) -> None:
+    report = run_of(Case("silent"))
     assert report.wrong() == {} and report.run.verdict == "pass"
     assert report.data["C05"]["evidence"]["silent_probe"] is True and "costs seconds" in report.said("C05")
-    assert run_of(here, image, Case("legacy"), "loud").data["C05"]["evidence"]["silent_probe"] is False
+    assert run_of(Case("legacy")).data["C05"]["evidence"]["silent_probe"] is False
 
 
 def test_a_tag_that_means_another_image_than_at_the_first_start_is_caught(here: Installation, image: str) -> None:

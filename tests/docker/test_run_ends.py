@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -86,6 +87,25 @@ def server(here: Installation) -> Server:
     return here.add("subject", build_image("fixture"))
 
 
+@dataclass(frozen=True)
+class Timed:
+    """A run and how many seconds it took."""
+
+    report: Report
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def slow(here: Installation, server: Server) -> dict[str, Timed]:
+    """The runs that take long, all at once."""
+    started = time.monotonic()
+    asked = {
+        way: test_runs.request(here.core, ACTOR, server.id, types=[kind], parameters={"way": way})
+        for way, kind in (("loop", "wild"), ("wait", "wild"), ("freeze", "wild_long"))
+    }
+    return {way: Timed(here.report(run, here.wait(job)), time.monotonic() - started) for way, (run, job) in asked.items()}
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(here: Installation) -> Iterator[None]:
     yield
@@ -104,8 +124,8 @@ def run_children() -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
-def wild(here: Installation, server: Server, way: str, kind: str = "wild_long", **parameters: str) -> Report:
-    return here.test(server, kind, parameters={"way": way, **parameters})
+def wild(here: Installation, server: Server, way: str, **parameters: str) -> Report:
+    return here.test(server, "wild_long", parameters={"way": way, **parameters})
 
 
 def test_a_killed_run_child_ends_the_run_as_failed_and_says_so(here: Installation, server: Server) -> None:
@@ -118,7 +138,7 @@ def test_a_killed_run_child_ends_the_run_as_failed_and_says_so(here: Installatio
     report = here.report(run, here.wait(job, 15))
     assert time.monotonic() - started < 5
     assert (report.run.state, report.run.verdict, report.job.state) == ("failed", "undecided", "failed")
-    assert report.job.error["code"] == "run_child_died" and "SIGKILL" in report.run.error["detail"]
+    assert report.error["code"] == "run_child_died" and "SIGKILL" in report.error["detail"]
     assert report.verdict("W01") == "pass", "what was found before stays"
 
 
@@ -128,7 +148,7 @@ def test_a_connection_test_whose_child_is_killed_leaves_no_container(here: Insta
     in_a_container(here)
     os.kill(run_children()[0], signal.SIGKILL)
     report = here.report(run, here.wait(job, 15))
-    assert report.run.state == "failed" and report.run.error["code"] == "run_child_died"
+    assert report.run.state == "failed" and report.error["code"] == "run_child_died"
     assert set(report.data) == {"C01", "C02"}
     assert here.test(server).run.verdict == "pass", "the next run is not concerned"
 
@@ -144,31 +164,30 @@ def test_a_cancelled_run_ends_at_once_as_cancelled(here: Installation, server: S
     eventually(lambda: run_children() == [])
 
 
-def test_a_run_that_outstays_its_budget_is_ended(here: Installation, server: Server) -> None:
-    started = time.monotonic()
-    report = wild(here, server, "wait", "wild")
-    assert 7 < time.monotonic() - started < 13, "3 s, and 5 s to end by itself"
-    assert report.run.state == "failed" and report.run.error["code"] == "budget" and "8 s" in report.run.error["detail"]
+def test_a_run_that_outstays_its_budget_is_ended(slow: dict[str, Timed]) -> None:
+    report = slow["wait"].report
+    assert 7 < slow["wait"].seconds < 15, "3 s, and 5 s to end by itself"
+    assert report.run.state == "failed" and report.error["code"] == "budget" and "8 s" in report.error["detail"]
     assert report.verdict("W01") == "pass" and report.run.verdict == "undecided"
 
 
-def test_a_test_type_that_asks_how_much_time_is_left_ends_by_itself(here: Installation, server: Server) -> None:
-    report = wild(here, server, "loop", "wild")
+def test_a_test_type_that_tells_progress_ends_by_itself_when_its_time_is_up(slow: dict[str, Timed]) -> None:
+    report = slow["loop"].report
+    assert 3 < slow["loop"].seconds < 10
     assert report.run.state == "succeeded" and report.run.verdict == "undecided"
     assert any("used up its time" in str(result.error_message) for result in report.results)
 
 
-def test_a_frozen_run_child_is_ended_when_it_falls_silent(here: Installation, server: Server) -> None:
-    started = time.monotonic()
-    report = wild(here, server, "freeze")
-    assert 14 < time.monotonic() - started < 25
-    assert report.run.state == "failed" and report.run.error["code"] == "run_child_silent"
+def test_a_frozen_run_child_is_ended_when_it_falls_silent(slow: dict[str, Timed]) -> None:
+    report = slow["freeze"].report
+    assert 14 < slow["freeze"].seconds < 25
+    assert report.run.state == "failed" and report.error["code"] == "run_child_silent"
     eventually(lambda: run_children() == [])
 
 
 def test_a_run_child_that_leaves_says_its_exit_code(here: Installation, server: Server) -> None:
     report = wild(here, server, "exit")
-    assert report.run.error["code"] == "run_child_died" and "exit code 3" in report.run.error["detail"]
+    assert report.error["code"] == "run_child_died" and "exit code 3" in report.error["detail"]
 
 
 @pytest.mark.parametrize(
