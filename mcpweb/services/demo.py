@@ -1,6 +1,7 @@
 """Build and register the demo server."""
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from mcpweb.core import Core
 from mcpweb.dao import servers as server_rows
 from mcpweb.dao.servers import Server
 from mcpweb.demo import build_demo_image
-from mcpweb.errors import Failure, ImageMissing
+from mcpweb.errors import Cancelled, Failure, ImageMissing
 from mcpweb.services import servers
 
 NAME = "demo"
@@ -35,8 +36,14 @@ class RuntimeEngine:
         self._runtime.save_image(reference, archive)
 
     def pull(self, reference: str, timeout_s: float) -> bool:
+        until = time.monotonic() + timeout_s
+
+        def progress(fraction: float | None, message: str) -> None:
+            if time.monotonic() > until:
+                raise Cancelled(f"The pull was not done after {timeout_s:g} s.")
+
         try:
-            self._runtime.pull(reference, lambda fraction, message: None)
+            self._runtime.pull(reference, progress)
         except Failure:
             return False
         return True

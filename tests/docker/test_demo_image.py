@@ -14,6 +14,7 @@ from mcpweb.demo import base, imagebuild
 from mcpweb.services.demo import RuntimeEngine
 from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, api
 from tests.docker.images import LABEL, RECIPES, Recipe, build_image, parts
+from tests.docker.small_registry import SmallRegistry
 
 HARDENED = ["--rm", "-i", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges", "--memory", "128m", "--pids-limit", "32", "--init"]
@@ -62,6 +63,22 @@ def test_the_demo_answers_in_a_hardened_container_as_nobody(engine: RuntimeEngin
     image = client.inspect_image(reference)
     client.close()
     assert image["Config"]["User"] == "65534:65534" and not image["Config"].get("Volumes")
+
+
+def test_a_base_that_comes_too_slowly_is_given_up_in_time(engine: RuntimeEngine) -> None:
+    registry = SmallRegistry()
+    client = api()
+    try:
+        registry.drip_s = 0.5
+        started = time.monotonic()
+        assert not engine.pull(registry.reference, 1.0)
+        assert time.monotonic() - started < 6 and not engine.has_image(registry.reference)
+        registry.drip_s = 0.0
+        assert engine.pull(registry.reference, 60.0) and engine.has_image(registry.reference)
+        client.remove_image(registry.reference)
+    finally:
+        client.close()
+        registry.close()
 
 
 def test_a_test_image_is_built_once_and_says_that_it_is_one(docker_session: DockerSession) -> None:

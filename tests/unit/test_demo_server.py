@@ -339,3 +339,9 @@ def test_an_unknown_tool_is_a_protocol_error_for_the_official_client(notes: Path
         return raised.value.error.code
 
     assert visit(stdio(demo.SERVER_FILE), "auto", use) == -32602
+
+
+def test_every_mode_the_fixture_promises_is_in_its_code() -> None:
+    _, promised, code = FIXTURE.read_text().split('"""', 2)
+    modes = [line.split()[0] for line in promised.split("one fault:")[1].split("MOMENT")[0].splitlines() if line.strip()]
+    assert len(modes) > 25 and [mode for mode in modes if f'"{mode}"' not in code] == []
