@@ -20,6 +20,8 @@ MOST_VALUES = 200_000
 _LARGE = 256 * 1024
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
+_FIELDS = ("jsonrpc", "id", "method", "params", "result", "error")
+
 MALFORMED = object()
 """The data of an error made here for a reply that is no reply, so that who asked need not wait."""
 
@@ -83,7 +85,7 @@ def broken_reply(parsed: Any) -> JSONRPCError | None:
 
 def encode(message: Any) -> bytes:
     """Return a message as one line. Raises InvalidInput for what JSON cannot say."""
-    fields = {name: getattr(message, name) for name in message.model_fields_set}
+    fields = {name: getattr(message, name) for name in _FIELDS if name in message.model_fields_set}
     if isinstance(fields.get("error"), ErrorData):
         fields["error"] = fields["error"].model_dump(exclude_unset=True)
     try:

@@ -54,7 +54,10 @@ def tiny_server(*, tools: Sequence[dict[str, Any]] = TOOLS, modern: bool = True)
             return []
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
         try:
-            answer["result"] = _answer(str(message.get("method")), message.get("params") or {}, tools, modern)
+            params = message.get("params", {})
+            if not isinstance(params, dict) or not isinstance(params.get("_meta", {}), dict):
+                raise _Refusal(-32602, "Invalid params")
+            answer["result"] = _answer(str(message.get("method")), params, tools, modern)
         except _Refusal as refusal:
             answer["error"] = refusal.args[0]
         return [_line(answer)]
@@ -90,7 +93,9 @@ def _answer(method: str, params: dict[str, Any], tools: Sequence[dict[str, Any]]
 
 
 def _call(params: dict[str, Any], tools: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    name, arguments = params.get("name"), params.get("arguments") or {}
+    name, arguments = params.get("name"), params.get("arguments", {})
+    if not isinstance(arguments, dict):
+        raise _Refusal(-32602, "arguments must be an object")
     tool = next((tool for tool in tools if tool["name"] == name), None)
     if tool is None:
         raise _Refusal(-32602, f"Unknown tool: {name}")

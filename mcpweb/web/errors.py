@@ -4,11 +4,13 @@ from __future__ import annotations
 import logging
 import secrets
 
-from flask import Flask, Response, g, jsonify, make_response, render_template, request
+from flask import Flask, Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from mcpweb.contracts import Actor
 from mcpweb.errors import Failure
 from mcpweb.schemas.objects import problem_object
+from mcpweb.web.identity import optional_actor
 from mcpweb.web.rendering import is_partial, notice
 
 log = logging.getLogger(__name__)
@@ -34,13 +36,21 @@ def answer(failure: Failure) -> Response:
     elif is_partial():
         response = notice(failure.detail, failure.status, next_step=failure.next_step)
     else:
-        page = "errors/signed_out.html" if g.get("actor") is None else "errors/failure.html"
+        page = "errors/signed_out.html" if _who_looks() is None else "errors/failure.html"
         response = make_response(render_template(page, failure=failure), failure.status)
     if failure.retry_after is not None:
         response.headers["Retry-After"] = str(failure.retry_after)
     if failure.status == 401 and request.path.startswith("/api/"):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _who_looks() -> Actor | None:
+    """Return who is signed in; nobody while that cannot be found out, for the page must come all the same."""
+    try:
+        return optional_actor()
+    except Failure:
+        return None
 
 
 def _http(error: HTTPException) -> Response:

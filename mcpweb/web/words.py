@@ -6,7 +6,8 @@ from flask import Flask
 from mcpweb.web.language import _
 
 
-def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translated later"
+def N_(text: str) -> str:
+    """Mark a text for the catalogues; it is translated where it is shown."""
     return text
 
 

@@ -100,8 +100,18 @@ def test_what_a_viewer_may_not_do_is_refused_and_audited(new_visitor: NewVisitor
 
 def test_an_unknown_address_is_a_page_with_a_way_on(visitor: Visitor) -> None:
     answer = visitor.get("/nowhere")
-    assert answer.status_code == 404 and "There is no such page" in answer.text
+    assert answer.status_code == 404 and "There is no such page" in answer.text and 'href="/servers"' in answer.text
     assert visitor.get("/servers/none").status_code == 404
+
+
+def test_a_database_that_is_gone_is_said_on_a_page(core: Core, visitor: Visitor) -> None:
+    visitor.get("/servers")
+    core.close()
+    core.settings.db_path.rename(core.settings.data_dir / "elsewhere.db")
+    answer = visitor.get("/servers")
+    assert answer.status_code == 503 and "restore a backup" in answer.text
+    assert visitor.get("/nowhere").status_code == 404
+    assert visitor.get("/healthz").status_code == 200 and visitor.get("/readyz").status_code == 503
 
 
 def test_fragments_report_errors_as_a_notice_and_leave_the_page_alone(hx: Htmx) -> None:

@@ -1,0 +1,154 @@
+"""The connection test comes to ten verdicts about any server, however oddly it answers; the engine is a fake."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mcpweb.bench.parent import execute
+from mcpweb.bench.rows import CheckResultRow, RunRequest
+from mcpweb.contracts import CheckResult, ConfigData
+from mcpweb.core import Core
+from mcpweb.testing.fakes import FakeRuntime
+from mcpweb.testing.tinyserver import Behaviour, tiny_server
+
+ALL = [f"C{number:02}" for number in range(1, 11)]
+HTTP = ConfigData(transport="http", port=8000, network="published")
+Verdicts = dict[str, CheckResult]
+Test = Callable[..., Verdicts]
+
+
+@pytest.fixture
+def connection(core: Core, runtime: FakeRuntime) -> Iterator[Test]:
+    """Run the connection test of a fake server and return its verdicts by check; each check has exactly one."""
+
+    def test(behaviour: Behaviour | None = None, config: ConfigData | None = None, **more: Any) -> Verdicts:
+        approved = more.pop("approved_image_id", None)
+        runtime.add_image("odd:1", (lambda intent: behaviour) if behaviour else None, **more)
+        request = RunRequest(
+            run_id="run_x", server={"id": "srv_x", "name": "odd", "image": "odd:1"}, config=config or ConfigData(), types=("connection",),
+            profile="quick", parameters={}, seed=1, approved_image_id=approved,
+        )
+        told: list[CheckResult] = []
+
+        def keep(rows: Sequence[CheckResultRow]) -> None:
+            told.extend(row.result for row in rows)
+
+        outcome = execute(
+            core, runtime, request, on_results=keep, progress=lambda fraction, message: None, cancelled=lambda: False,
+            on_orphan=lambda container_id: None,
+        )
+        assert outcome.error is None
+        assert sorted(one.check_id for one in told) == ALL, [(one.check_id, one.summary) for one in told]
+        return {one.check_id: one for one in told}
+
+    yield test
+    assert runtime.containers(core.instance.id) == []
+
+
+def wrong(verdicts: Verdicts) -> dict[str, str]:
+    return {
+        check: f"{one.verdict}: {one.summary}" for check, one in verdicts.items()
+        if one.verdict not in ("pass", "not_applicable")
+    }
+
+
+def altered(change: Callable[[dict[str, Any], dict[str, Any]], Any], *, modern: bool = True) -> Behaviour:
+    """Return the tiny server whose every answer goes through ``change(request, answer)``."""
+    sound = tiny_server(modern=modern)
+
+    def behave(line: bytes) -> Iterable[bytes]:
+        for answer in sound(line):
+            try:
+                request = json.loads(line)
+            except ValueError:
+                request = {}
+            yield json.dumps(change(request if isinstance(request, dict) else {}, json.loads(answer))).encode()
+
+    return behave
+
+
+def test_a_sound_server_of_either_era_passes(connection: Test) -> None:
+    assert wrong(connection()) == {"C06": "fail: A request without its _meta fields was accepted."}  # the tiny one is lax
+    assert wrong(connection(tiny_server(modern=False))) == {}
+
+
+ODD: list[Any] = ["text", 7, None, [], [1], True, {"resultType": 5}]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("modern", [True, False], ids=["modern", "handshake"])
+def test_odd_results_after_the_handshake_take_no_check_away(connection: Test, odd: Any, modern: bool) -> None:
+    def change(request: dict[str, Any], answer: dict[str, Any]) -> Any:
+        if request.get("method") in ("server/discover", "initialize"):
+            return answer
+        return {"jsonrpc": "2.0", "id": answer.get("id"), "result": odd}
+
+    verdicts = connection(altered(change, modern=modern))
+    assert wrong(verdicts) and "undecided" not in {one.verdict for one in verdicts.values()}, wrong(verdicts)
+
+
+@pytest.mark.parametrize("odd", [*ODD, {"code": "x"}, {"code": -32022, "data": ["supported"]}], ids=repr)
+def test_odd_errors_take_no_check_away(connection: Test, odd: Any) -> None:
+    def change(request: dict[str, Any], answer: dict[str, Any]) -> Any:
+        return {**answer, "error": odd} if "error" in answer else answer
+
+    verdicts = connection(altered(change))
+    assert "undecided" not in {one.verdict for one in verdicts.values()}, wrong(verdicts)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("field", ["serverInfo", "capabilities", "protocolVersion", "instructions"])
+def test_an_odd_handshake_is_told_and_takes_no_check_away(connection: Test, field: str, odd: Any) -> None:
+    def change(request: dict[str, Any], answer: dict[str, Any]) -> Any:
+        if request.get("method") == "initialize":
+            answer["result"][field] = odd
+        return answer
+
+    verdicts = connection(altered(change, modern=False))
+    assert "undecided" not in {one.verdict for one in verdicts.values()}, wrong(verdicts)
+
+
+def test_text_that_is_half_a_character_reaches_the_verdict(connection: Test) -> None:
+    def change(request: dict[str, Any], answer: dict[str, Any]) -> Any:
+        if request.get("method") == "tools/list":
+            return {"jsonrpc": "2.0", "id": answer["id"], "error": {"code": -1, "message": "half \ud800"}}
+        return answer
+
+    verdicts = connection(altered(change, modern=False))
+    assert set(wrong(verdicts)) == {"C09"} and "half" in verdicts["C09"].summary
+    json.dumps([verdicts["C09"].summary, dict(verdicts["C09"].evidence)], ensure_ascii=False).encode()
+
+
+def test_another_image_than_the_approved_one_is_caught_and_the_approved_one_is_not(
+    connection: Test, runtime: FakeRuntime
+) -> None:
+    assert connection(approved_image_id="sha256:" + "0" * 64)["C01"].verdict == "fail"
+    assert connection(approved_image_id=None)["C01"].verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"read_only_root": False}, "writable"), ({"capabilities": ("KILL",)}, "KILL"), ({"network": "outbound"}, "outside")],
+)
+def test_each_loosening_is_listed(connection: Test, change: dict[str, Any], said: str) -> None:
+    verdict = connection(tiny_server(modern=False), replace(ConfigData(), **change))["C02"]
+    assert verdict.verdict == "fail" and said in verdict.summary
+
+
+def test_a_server_that_cannot_start_is_told_with_the_reason_and_a_next_step(connection: Test) -> None:
+    verdicts = connection(start_failure="exec /nothing: no such file")
+    assert set(wrong(verdicts)) == {"C03", "C05"} and "no such file" in verdicts["C03"].summary
+    assert verdicts["C05"].next_step
+    verdicts = connection(exit_code=3, greeting=b"bad luck\n")
+    assert set(wrong(verdicts)) == {"C03", "C05"} and "exit code 3" in verdicts["C03"].summary
+    assert "bad luck" in verdicts["C03"].evidence["stderr"]
+
+
+def test_verdicts_carry_times_and_what_can_be_sent_again(connection: Test) -> None:
+    verdicts = connection()
+    assert {"create", "start", "handshake"} <= set(verdicts["C05"].evidence["timings_ms"])
+    assert verdicts["C06"].input["method"] == "tools/list" and verdicts["C06"].next_step
