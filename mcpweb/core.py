@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mcpweb import files, paths
 from mcpweb import instance as instances
-from mcpweb import paths
 from mcpweb import settings as settings_module
 from mcpweb.contracts import Runtime, TestType
-from mcpweb.dao import plugin_events, test_types
+from mcpweb.dao import audit, keys, plugin_events, test_types
 from mcpweb.db import Database, driver, migrate
-from mcpweb.errors import Failure, PluginBroken, RuntimeUnavailable, StorageUnusable
+from mcpweb.errors import Failure, PluginBroken, RuntimeUnavailable, StorageUnusable, VaultLocked
 from mcpweb.events import Event
 from mcpweb.instance import FileLock, Instance
 from mcpweb.line import Line
 from mcpweb.pluginhost import CoreHooks, PluginHost
 from mcpweb.settings import Settings
+from mcpweb.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Core:
     _in_use: FileLock | None = None
     _runtimes: dict[str, Runtime] | None = None
     _runtimes_lock: threading.Lock = field(default_factory=threading.Lock)
+    _vault: Vault | None = None
 
     @property
     def runtimes(self) -> dict[str, Runtime]:
@@ -60,6 +62,13 @@ class Core:
         """Run servers on this runtime instead (tests, embedding)."""
         self._runtimes = {runtime.name: runtime}
 
+    @property
+    def vault(self) -> Vault:
+        """The vault over this process's ciphers and key sources; made at the first use."""
+        if self._vault is None:
+            self._vault = make_vault(self.settings, self.plugins)
+        return self._vault
+
     def announce(self, event: Event) -> None:
         """Tell plugins what happened; call it after the commit."""
         self.plugins.notify("mcpweb_track_event", event=event)
@@ -77,8 +86,8 @@ def open_core(settings: Settings | None = None, role: RoleOfProcess = "cli", *, 
     Raises SettingsInvalid, MigrationRefused, StorageUnusable, PluginBroken.
     """
     settings = settings or settings_module.load()
-    instances.private_folder(settings.data_dir)
-    instances.private_folder(settings.run_dir)
+    files.private_folder(settings.data_dir)
+    files.private_folder(settings.run_dir)
     plugins = load_plugins(settings)
     with instances.start_lock(settings):
         instance = _prepare(settings, plugins, init=init)
@@ -99,6 +108,15 @@ def load_plugins(settings: Settings) -> PluginHost:
     host.register(CoreHooks(), "core", source="core")  # type: ignore[arg-type]
     host.load(paths.PLUGINS)
     return host
+
+
+def make_vault(settings: Settings, plugins: PluginHost) -> Vault:
+    """Return a vault over the plugins' ciphers and key sources; reads no key material."""
+    return Vault(
+        ciphers=_unique(plugins, "mcpweb_add_ciphers", settings=settings),
+        sources=_unique(plugins, "mcpweb_add_key_sources", settings=settings),
+        default_source=settings.key_source,
+    )
 
 
 def registered_test_types(plugins: PluginHost) -> dict[str, TestType]:
@@ -126,7 +144,28 @@ def _prepare(settings: Settings, plugins: PluginHost, *, init: bool) -> Instance
         alone=lambda: instances.alone(settings),
     )
     _register_test_types(settings, plugins)
+    _first_key(settings, plugins)
     return known or instances.create(settings)
+
+
+def _first_key(settings: Settings, plugins: PluginHost) -> None:
+    """Make the first key; when the key source cannot, the vault is locked and everything else works."""
+    db = Database(settings.db_path)
+    try:
+        with db.reading() as conn:
+            if keys.any_exists(conn):
+                return
+        with db.writing() as conn:
+            key = make_vault(settings, plugins).first_key(conn, "system:start")
+            if key is not None:
+                audit.append(
+                    conn, actor="system:start", actor_kind="system", action="key.add", target=key.id,
+                    detail={"name": key.key_name, "source": settings.key_source},
+                )
+    except VaultLocked as failure:
+        log.warning("the vault is locked: %s", failure.sentence)
+    finally:
+        db.close()
 
 
 def _register_test_types(settings: Settings, plugins: PluginHost) -> None:

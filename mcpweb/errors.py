@@ -138,8 +138,37 @@ class SettingsInvalid(Failure):
     status, code, title = 500, "settings_invalid", "A setting is wrong"
 
 
+class FileNotPrivate(Unavailable):
+    """A file that holds keys can be read by others, or is not what it should be."""
+
+    code, title = "file_not_private", "A file with keys is not private"
+
+
 class VaultLocked(Unavailable):
-    code, title = "vault_locked", "The vault is locked"
+    """Keys cannot be had now. ``code`` is KEY_MISSING, KEY_WRONG, KEY_PASSPHRASE_NEEDED, KEY_PERMISSIONS, CIPHER_MISSING."""
+
+    code, title = "KEY_MISSING", "The vault is locked"
+    next_step = "Give the key back, then run `mcpweb keys unlock`."
+
+
+class Tampered(Failure):
+    """A value does not open under its own key: it was changed, moved, renamed or cut."""
+
+    status, code, title = 409, "integrity", "An encrypted value was changed or moved"
+    next_step = "Run `mcpweb keys verify`; replace the value, or restore a backup."
+
+
+class KeyExhausted(Conflict):
+    """A key version encrypted as often as is safe."""
+
+    code, title = "key_exhausted", "The key was used as often as is safe"
+    next_step = "Run `mcpweb keys rotate NAME`."
+
+
+class SecretMissing(Conflict):
+    """A required secret is missing, inactive or expired."""
+
+    code, title = "secret_missing", "A required secret is missing"
 
 
 class NoWorker(Unavailable):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from mcpweb.contracts import Actor, Runtime, Setting, TestContext, TestOutcome, TestType
+from mcpweb.contracts import Actor, Cipher, KeySource, Runtime, Setting, TestContext, TestOutcome, TestType
 from mcpweb.events import Event
 
 if TYPE_CHECKING:
@@ -52,6 +52,24 @@ class Specs:
         Called once at start of the worker and of commands that need a runtime. The first runtime of a name wins;
         a second one of the same name is an error of its plugin.
         ``settings`` are the settings in force. Must not talk to the engine yet.
+        """
+
+    @hookspec
+    def mcpweb_add_ciphers(self, settings: Settings) -> list[Cipher]:  # type: ignore[empty-body]
+        """Contribute ciphers: ways to encrypt secrets.
+
+        Called once per process, when a secret is first written or opened. A name that exists already is an error of
+        the later plugin. A key keeps the cipher it was made with; new keys take AES-256-GCM unless told otherwise.
+        ``settings`` are the settings in force.
+        """
+
+    @hookspec
+    def mcpweb_add_key_sources(self, settings: Settings) -> list[KeySource]:  # type: ignore[empty-body]
+        """Contribute key sources: places outside the database that wrap the keys, such as a team's KMS.
+
+        Called once per process, when keys are first needed. A name that exists already is an error of the later
+        plugin. ``MCPWEB_KEY_SOURCE`` names the one that new keys use.
+        ``settings`` are the settings in force. Must not read key material yet.
         """
 
     @hookspec

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mcpweb import clock
 from mcpweb.errors import Conflict, StorageUnusable
+from mcpweb.files import private_folder, write_private
 from mcpweb.ids import new_id
 from mcpweb.settings import Settings
 
@@ -59,32 +60,6 @@ def create(settings: Settings) -> Instance:
     instance = Instance(id=new_id("ins"), data_dir=str(settings.data_dir), created_at=clock.now())
     write_private(record_path(settings), json.dumps(asdict(instance), indent=1) + "\n")
     return instance
-
-
-def private_folder(path: Path) -> None:
-    """Make a folder only we can enter. Raises StorageUnusable."""
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StorageUnusable(
-            f"The folder {path} cannot be made: {error.strerror}.", next_step="Set MCPWEB_DATA_DIR to a writable place."
-        ) from None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file of ours atomically, mode 0600, on disk before the call returns."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class FileLock:

@@ -9,11 +9,14 @@ from mcpweb.contracts import (
     Actor,
     Check,
     CheckResult,
+    Cipher,
     ConfigData,
     ContainerIntent,
     ContainerState,
     Frame,
     ImageFacts,
+    KeySource,
+    KeySourceHealth,
     Launched,
     Limits,
     Link,
@@ -23,6 +26,7 @@ from mcpweb.contracts import (
     Runtime,
     RuntimeEvent,
     RuntimeHealth,
+    SecretDelivery,
     Sensitive,
     Setting,
     Stats,
@@ -30,11 +34,13 @@ from mcpweb.contracts import (
     TestOutcome,
     TestSession,
     TestType,
+    Wrapped,
 )
 from mcpweb.errors import (
     Cancelled,
     Conflict,
     Failure,
+    FileNotPrivate,
     ImageMissing,
     InvalidInput,
     NotFound,
@@ -50,8 +56,10 @@ from mcpweb.errors import (
     ServerTimeout,
     SessionFailed,
     StartFailed,
+    Tampered,
     TestError,
     Unauthenticated,
+    VaultLocked,
 )
 from mcpweb.events import (
     ConfigurationChanged,
@@ -63,6 +71,7 @@ from mcpweb.events import (
     TestRunRequested,
     UserChanged,
 )
+from mcpweb.files import private_folder, read_private, write_private
 from mcpweb.hookspecs import API_VERSION, hookimpl
 
 if TYPE_CHECKING:
@@ -74,6 +83,7 @@ __all__ = [
     "Cancelled",
     "Check",
     "CheckResult",
+    "Cipher",
     "ConfigData",
     "ConfigurationChanged",
     "Conflict",
@@ -81,11 +91,14 @@ __all__ = [
     "ContainerState",
     "Event",
     "Failure",
+    "FileNotPrivate",
     "Frame",
     "ImageFacts",
     "ImageMissing",
     "InvalidInput",
     "JobFinished",
+    "KeySource",
+    "KeySourceHealth",
     "Launched",
     "Limits",
     "Link",
@@ -104,6 +117,7 @@ __all__ = [
     "RuntimeProtocolError",
     "RuntimeTimeout",
     "RuntimeUnavailable",
+    "SecretDelivery",
     "Sensitive",
     "ServerChanged",
     "ServerExited",
@@ -113,6 +127,7 @@ __all__ = [
     "Setting",
     "StartFailed",
     "Stats",
+    "Tampered",
     "TestContext",
     "TestError",
     "TestOutcome",
@@ -122,10 +137,15 @@ __all__ = [
     "TestType",
     "Unauthenticated",
     "UserChanged",
+    "VaultLocked",
+    "Wrapped",
     "accounts_authenticate",
     "clock",
     "hookimpl",
+    "private_folder",
+    "read_private",
     "role_allows",
+    "write_private",
 ]
 
 

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from mcpweb.contracts import Setting
+from mcpweb.contracts import Sensitive, Setting
 from mcpweb.errors import SettingsInvalid
+from mcpweb.keyinput import DESCRIPTOR, KeyInput
 
 PREFIX = "MCPWEB_"
 
@@ -29,7 +30,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TRUSTED_PROXIES", "0", "How many reverse proxies in front of us set X-Forwarded-*."),
     Setting("WEB_WORKERS", "2", "Number of web processes."),
     Setting("KEY_FILE", "", "The key ring. Default: <data dir>.keys/ring.json."),
-    Setting("KEY_SOURCE", "file", "Which key source wraps the keys."),
+    Setting("KEY_SOURCE", "file", "Key source of new keys: file, credential, environment, passphrase or a plugin's."),
     Setting("KEY_ENV", "", "Key for the key source `environment`.", secret=True),
     Setting("PASSPHRASE_FILE", "", "File with the passphrase for the key source `passphrase`."),
     Setting("BIND_ROOTS", "", "Folders that may be mounted into containers, separated by colons."),
@@ -63,6 +64,8 @@ class Settings:
     allow_old_sqlite: bool = False
     failpoint: str = ""
     docker_host: str = ""
+    credentials_dir: Path | None = None
+    key_input: KeyInput = field(default_factory=KeyInput, repr=False, compare=False)
     plugin_values: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -125,8 +128,17 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         allow_old_sqlite=_flag("ALLOW_OLD_SQLITE", value("ALLOW_OLD_SQLITE")),
         failpoint=value("FAILPOINT"),
         docker_host=environ.get("DOCKER_HOST", ""),
+        credentials_dir=Path(environ["CREDENTIALS_DIRECTORY"]) if environ.get("CREDENTIALS_DIRECTORY") else None,
+        key_input=_key_input(value("KEY_ENV"), value("PASSPHRASE_FILE"), environ.get(DESCRIPTOR, "")),
         plugin_values={name: text for name, text in values.items() if name.startswith("PLUGIN_")},
         warnings=tuple(warnings),
+    )
+
+
+def _key_input(given: str, passphrase_file: str, descriptor: str) -> KeyInput:
+    return KeyInput(
+        {"environment": Sensitive(given)} if given else {}, _folder(passphrase_file) if passphrase_file else None,
+        int(descriptor) if descriptor else None,
     )
 
 

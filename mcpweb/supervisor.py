@@ -14,6 +14,7 @@ import sys
 import time
 
 LIFELINE = "_MCPWEB_LIFELINE"
+KEY_INPUT = "_MCPWEB_KEY_INPUT"  # as in keyinput.py, which this small process does not import
 STABLE_S = 30.0
 SLOWEST_S = 30.0
 STOP_S = 30.0
@@ -47,7 +48,7 @@ class Child:
             self._started = now
             environment = {**os.environ, LIFELINE: str(self._lifeline)}
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter, arguments as a list
-                self._command, env=environment, pass_fds=[self._lifeline], stdin=subprocess.DEVNULL,
+                self._command, env=environment, pass_fds=[self._lifeline, *_key_input()], stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
 
@@ -97,6 +98,12 @@ def main() -> int:
     for child in children:
         child.wait(until)
     return 0
+
+
+def _key_input() -> list[int]:
+    """Return the descriptor of the memory file with key material, if ``serve`` handed one over."""
+    given = os.environ.get(KEY_INPUT)
+    return [int(given)] if given else []
 
 
 def _answers(bind: str) -> bool:

@@ -12,6 +12,7 @@ import click
 from mcpweb.cli.common import json_option, opened, print_json
 from mcpweb.core import Core, open_core
 from mcpweb.errors import Conflict
+from mcpweb.keyinput import DESCRIPTOR
 from mcpweb.schemas.objects import server_object
 from mcpweb.supervisor import LIFELINE
 
@@ -37,10 +38,15 @@ def _serve(*, reload: bool) -> None:
     core.close()
     for warning in core.settings.warnings:
         click.echo(f"Warning: {warning}", err=True)
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MCPWEB_KEY_ENV")}
+    handed = core.settings.key_input.hand_over()
+    if handed is not None:
+        os.set_inheritable(handed, True)
+        environment[DESCRIPTOR] = str(handed)
     arguments = [core.settings.bind, core.settings.public_url, setup, "1" if reload else "0"]
     sys.stdout.flush()
     # a process of its own size: the supervisor needs nothing of what was imported here
-    os.execv(sys.executable, [sys.executable, "-m", "mcpweb.supervisor", *arguments])  # noqa: S606
+    os.execve(sys.executable, [sys.executable, "-m", "mcpweb.supervisor", *arguments], environment)  # noqa: S606
 
 
 def _check_port(core: Core) -> None:

@@ -100,11 +100,10 @@ class KeySource(ABC):
 
     @abstractmethod
     def kek_ids(self) -> tuple[str, ...]:
-        """Return the KEKs that can unwrap; the first one wraps."""
+        """Return the KEKs that can unwrap; the first one wraps.
 
-    @abstractmethod
-    def check_value(self, kek_id: str) -> str:
-        """Return a public value that tells one KEK from another of the same name; it says nothing about the key."""
+        An id is public and stands in the database; two different KEKs never have the same one.
+        """
 
     @abstractmethod
     def wrap(self, key: bytes, associated: bytes) -> Wrapped:
@@ -112,7 +111,7 @@ class KeySource(ABC):
 
     @abstractmethod
     def unwrap(self, kek_id: str, blob: bytes, associated: bytes) -> bytes:
-        """Decrypt a data key. Raises VaultLocked(KEY_MISSING) for an unknown KEK, Tampered for a damaged blob."""
+        """Decrypt a data key. Raises VaultLocked(KEY_WRONG) for an unknown KEK, Tampered for a damaged blob."""
 
     @abstractmethod
     def health(self) -> KeySourceHealth:

@@ -23,7 +23,12 @@ PERMISSIONS: dict[str, Role] = {
     "server.edit": "operator",
     "test.run": "operator",
     "job.cancel": "operator",
+    "secret.edit": "operator",
+    "key.view": "operator",
+    "secret.reveal": "admin",
+    "key.manage": "admin",
     "audit.view": "admin",
+    "audit.manage": "admin",
     "user.manage": "admin",
     "plugin.manage": "admin",
 }

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mcpweb import __version__, clock
+from mcpweb import __version__, clock, files
 from mcpweb import instance as instances
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
@@ -34,7 +34,7 @@ def backup(core: Core, actor: Actor, target: Path) -> dict[str, Any]:
                 "mcpweb": __version__, "instance": core.instance.id, **facts,
             }
             _sync(part)
-            instances.write_private(_manifest_path(target), json.dumps(manifest, indent=1) + "\n")
+            files.write_private(_manifest_path(target), json.dumps(manifest, indent=1) + "\n")
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
@@ -50,8 +50,8 @@ def restore(settings: Settings, series: migrate.Series, source: Path, *, actor: 
     """
     if not source.is_file():
         raise InvalidInput(f"{source} is not a file.")
-    instances.private_folder(settings.data_dir)
-    instances.private_folder(settings.run_dir)
+    files.private_folder(settings.data_dir)
+    files.private_folder(settings.run_dir)
     with instances.start_lock(settings), instances.alone(settings), _disk_faults(settings.data_dir):
         fresh = settings.db_path.with_name(settings.db_path.name + ".restoring")
         try:

@@ -43,6 +43,11 @@ def settings_for(folder: Path, **values: str) -> Settings:
     return settings.load({"MCPWEB_DATA_DIR": str(folder / "data"), **{f"MCPWEB_{k.upper()}": v for k, v in values.items()}})
 
 
+def settings_of(database: Path) -> Settings:
+    """Return the settings of the installation a database file belongs to."""
+    return settings.load({"MCPWEB_DATA_DIR": str(database.parent)})
+
+
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database file with every migration applied, to be copied."""
@@ -69,6 +74,8 @@ def core(tmp_path: Path, migrated_file: Path, runtime: FakeRuntime) -> Iterator[
     wanted = settings_for(tmp_path)
     wanted.data_dir.mkdir(mode=0o700)
     shutil.copy(migrated_file, wanted.db_path)
+    wanted.key_dir.mkdir(mode=0o700)
+    shutil.copy(settings_of(migrated_file).key_file, wanted.key_file)
     made = open_core(wanted, role="web")
     made.use_runtime(runtime)
     yield made

@@ -223,6 +223,7 @@ class Worker:
             try:
                 if not self.brief:
                     self._observe("running")
+                    self._observe_vault()
                 if self._running:
                     with self.core.db.writing() as conn:
                         jobs.renew(conn, list(self._running), self.id, LEASE_S)
@@ -237,4 +238,15 @@ class Worker:
         with self.core.db.writing() as conn:
             observations.put(
                 conn, "worker", {"state": state, "worker": self.id, "pid": os.getpid(), "beat": clock.now()}
+            )
+
+    def _observe_vault(self) -> None:
+        """Note whether keys can be had; pages read it there, so that none of them waits for a key source."""
+        with self.core.db.reading() as conn:
+            state = self.core.vault.state(conn)
+        with self.core.db.writing() as conn:
+            observations.put(
+                conn, "vault",
+                {"state": "locked" if state.locked else "open", "code": state.code, "detail": state.detail,
+                 "next_step": state.next_step},
             )

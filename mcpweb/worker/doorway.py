@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcpweb import wire
 from mcpweb.errors import Failure
-from mcpweb.instance import private_folder
+from mcpweb.files import private_folder
 from mcpweb.line import describe, socket_path
 
 if TYPE_CHECKING:

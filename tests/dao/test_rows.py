@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 import pytest
 
 import mcpweb.dao
-from mcpweb.dao import accounts, audit, configurations, jobs, observations, plugin_events, servers, tools
+from mcpweb.dao import accounts, audit, bindings, configurations, jobs, keys, observations, plugin_events, secrets, servers, tools
 from mcpweb.dao import test_results as results
 from mcpweb.dao import test_runs as runs
 from mcpweb.dao import test_types as types
@@ -30,6 +30,10 @@ ROWS = {
     accounts.Session: "sessions",
     accounts.Token: "tokens",
     plugin_events.PluginEvent: "plugin_events",
+    secrets.Secret: "secrets",
+    bindings.Binding: "configuration_secrets",
+    keys.Key: "encryption_keys",
+    keys.KeyVersion: "encryption_key_versions",
 }
 NOT_ROWS = {"Cursor", "Listing", "Verification"}
 FIELD_LISTS = {
@@ -37,6 +41,8 @@ FIELD_LISTS = {
     results.FIELDS: "test_results", runs.FIELDS: "test_runs", tools.FIELDS: "tools", jobs.FIELDS: "jobs",
     audit.FIELDS: "audit_log", plugin_events.FIELDS: "plugin_events", accounts.USER_FIELDS: "users",
     accounts.SESSION_FIELDS: "sessions", accounts.TOKEN_FIELDS: "tokens",
+    secrets.FIELDS: "secrets", bindings.FIELDS: "configuration_secrets", keys.FIELDS: "encryption_keys",
+    keys.VERSION_FIELDS: "encryption_key_versions",
 }
 
 

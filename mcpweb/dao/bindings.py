@@ -1,0 +1,62 @@
+"""Table ``configuration_secrets``: which configuration uses which secret, under which variable, delivered how."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mcpweb.contracts import Delivery
+from mcpweb.dao import columns, dumps, loads, parameters
+from mcpweb.db import Connection
+from mcpweb.errors import NotFound
+
+FIELDS = "id, configuration_id, secret_id, scope, usage_context, created_at, created_by, variable, delivery, condition"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """``scope`` is required, optional or conditional; ``condition`` is {variable: value} of the configuration's environment."""
+
+    id: str
+    configuration_id: str
+    secret_id: str
+    scope: Literal["required", "optional", "conditional"]
+    usage_context: str
+    created_at: str
+    created_by: str | None
+    variable: str
+    delivery: Delivery
+    condition: dict[str, str] | None
+
+
+def _read(row: Mapping[str, Any]) -> Binding:
+    return Binding(**(dict(row) | {"condition": loads(row["condition"]), "usage_context": row["usage_context"] or ""}))
+
+
+def insert(conn: Connection, binding: Binding) -> None:
+    """Add a binding. Raises IntegrityError when the configuration has the secret or the variable already."""
+    fields = asdict(binding) | {"condition": None if binding.condition is None else dumps(binding.condition)}
+    conn.execute(f"INSERT INTO configuration_secrets ({columns(fields)}) VALUES ({parameters(fields)})", fields)
+
+
+def get(conn: Connection, binding_id: str) -> Binding:
+    row = conn.execute(f"SELECT {FIELDS} FROM configuration_secrets WHERE id = :id", {"id": binding_id}).fetchone()
+    if row is None:
+        raise NotFound(f"There is no binding {binding_id}.")
+    return _read(row)
+
+
+def of_configuration(conn: Connection, configuration_id: str) -> list[Binding]:
+    """Return the bindings of a configuration by variable."""
+    sql = f"SELECT {FIELDS} FROM configuration_secrets WHERE configuration_id = :id ORDER BY variable"
+    return [_read(row) for row in conn.execute(sql, {"id": configuration_id})]
+
+
+def of_secret(conn: Connection, secret_id: str) -> list[Binding]:
+    """Return the bindings of a secret, oldest first."""
+    sql = f"SELECT {FIELDS} FROM configuration_secrets WHERE secret_id = :id ORDER BY created_at, id"
+    return [_read(row) for row in conn.execute(sql, {"id": secret_id})]
+
+
+def delete(conn: Connection, binding_id: str) -> None:
+    conn.execute("DELETE FROM configuration_secrets WHERE id = :id", {"id": binding_id})

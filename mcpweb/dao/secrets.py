@@ -1,0 +1,141 @@
+"""Table ``secrets``: named values, encrypted. Nothing here opens one."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mcpweb import clock
+from mcpweb.dao import columns, paging, parameters
+from mcpweb.dao.paging import Cursor, Listing
+from mcpweb.db import Connection
+from mcpweb.errors import NotFound
+
+Scope = Literal["global", "server", "configuration"]
+FIELDS = (
+    "id, name, description, encrypted_value, encryption_key_id, scope, created_at, updated_at, created_by, expires_at, "
+    "is_active, owner_id, key_version, value_version"
+)
+
+
+@dataclass(frozen=True)
+class Secret:
+    """One secret; ``owner_id`` is the server or configuration it belongs to, empty for a global one."""
+
+    id: str
+    name: str
+    description: str
+    encrypted_value: str
+    encryption_key_id: str
+    scope: Scope
+    created_at: str
+    updated_at: str
+    created_by: str | None
+    expires_at: str | None
+    is_active: bool
+    owner_id: str
+    key_version: int
+    value_version: int
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over now."""
+        return self.expires_at is not None and self.expires_at <= clock.now()
+
+
+def _read(row: Mapping[str, Any]) -> Secret:
+    return Secret(**(dict(row) | {"is_active": bool(row["is_active"]), "description": row["description"] or ""}))
+
+
+def insert(conn: Connection, secret: Secret) -> None:
+    fields = asdict(secret)
+    conn.execute(f"INSERT INTO secrets ({columns(fields)}) VALUES ({parameters(fields)})", fields)
+
+
+def get(conn: Connection, secret_id: str) -> Secret:
+    row = conn.execute(f"SELECT {FIELDS} FROM secrets WHERE id = :id", {"id": secret_id}).fetchone()
+    if row is None:
+        raise NotFound(f"There is no secret {secret_id}.")
+    return _read(row)
+
+
+def find_active(conn: Connection, name: str, scope: str, owner_id: str = "") -> Secret | None:
+    """Return the active secret of this name, scope and owner."""
+    sql = f"SELECT {FIELDS} FROM secrets WHERE name = :name AND scope = :scope AND owner_id = :owner_id AND is_active = TRUE"
+    row = conn.execute(sql, {"name": name, "scope": scope, "owner_id": owner_id}).fetchone()
+    return _read(row) if row is not None else None
+
+
+def listing(
+    conn: Connection,
+    *,
+    after: Cursor | None = None,
+    limit: int = 50,
+    scope: str | None = None,
+    owner_id: str | None = None,
+    name: str | None = None,
+    is_active: bool | None = None,
+) -> Listing[Secret]:
+    equals = {"scope": scope, "owner_id": owner_id, "name": name, "is_active": is_active}
+    return paging.select(conn, "secrets", FIELDS, _read, after=after, limit=limit, equals=equals)
+
+
+def replace_value(
+    conn: Connection, secret_id: str, *, encrypted_value: str, encryption_key_id: str, key_version: int, value_version: int
+) -> None:
+    """Store a new value."""
+    conn.execute(
+        "UPDATE secrets SET encrypted_value = :encrypted_value, encryption_key_id = :encryption_key_id, "
+        "key_version = :key_version, value_version = :value_version, updated_at = :now WHERE id = :id",
+        {
+            "id": secret_id, "encrypted_value": encrypted_value, "encryption_key_id": encryption_key_id,
+            "key_version": key_version, "value_version": value_version, "now": clock.now(),
+        },
+    )
+
+
+def reseal(conn: Connection, secret_id: str, *, expect: str, encrypted_value: str, key_version: int) -> bool:
+    """Keep the same value under another key version; False when somebody wrote a new value meanwhile."""
+    done = conn.execute(
+        "UPDATE secrets SET encrypted_value = :encrypted_value, key_version = :key_version "
+        "WHERE id = :id AND encrypted_value = :expect",
+        {"id": secret_id, "expect": expect, "encrypted_value": encrypted_value, "key_version": key_version},
+    )
+    return done.rowcount == 1
+
+
+def under_version(conn: Connection, key_id: str, version: int, *, after: int = 0, limit: int = 1000) -> list[tuple[int, Secret]]:
+    """Return secrets under a key version with their row numbers, in the order of the rows."""
+    sql = (
+        f"SELECT rowid, {FIELDS} FROM secrets INDEXED BY idx_secrets_key "
+        "WHERE encryption_key_id = :key_id AND key_version = :version AND rowid > :after ORDER BY rowid LIMIT :limit"
+    )
+    rows = conn.execute(sql, {"key_id": key_id, "version": version, "after": after, "limit": limit}).fetchall()
+    return [(row["rowid"], _read({name: row[name] for name in row.keys() if name != "rowid"})) for row in rows]  # noqa: SIM118
+
+
+def count_under(conn: Connection, key_id: str, version: int) -> int:
+    """Count the secrets under a key version."""
+    sql = "SELECT count(*) FROM secrets WHERE encryption_key_id = :key_id AND key_version = :version"
+    return int(conn.execute(sql, {"key_id": key_id, "version": version}).fetchone()[0])
+
+
+def set_active(conn: Connection, secret_id: str, active: bool) -> None:
+    """Activate or deactivate a secret."""
+    conn.execute(
+        "UPDATE secrets SET is_active = :active, updated_at = :now WHERE id = :id",
+        {"id": secret_id, "active": active, "now": clock.now()},
+    )
+
+
+def set_facts(conn: Connection, secret_id: str, *, description: str, expires_at: str | None) -> None:
+    """Change what people read about a secret."""
+    conn.execute(
+        "UPDATE secrets SET description = :description, expires_at = :expires_at, updated_at = :now WHERE id = :id",
+        {"id": secret_id, "description": description, "expires_at": expires_at, "now": clock.now()},
+    )
+
+
+def delete(conn: Connection, secret_id: str) -> None:
+    """Delete a secret and, by cascade, its bindings."""
+    conn.execute("DELETE FROM secrets WHERE id = :id", {"id": secret_id})
