@@ -7,6 +7,7 @@ import signal
 import threading
 from typing import Any
 
+from mcpweb.processes import keep_memory_private
 from mcpweb.settings import load
 from mcpweb.supervisor import LIFELINE
 
@@ -31,6 +32,7 @@ proc_name = "mcpweb"
 
 def when_ready(server: Any) -> None:
     """Freeze what is loaded, so that forks share it, and leave when the supervisor is gone."""
+    keep_memory_private()
     gc.collect()
     gc.freeze()
     given = os.environ.get(LIFELINE)

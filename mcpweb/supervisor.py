@@ -78,6 +78,10 @@ def main() -> int:
         Child("worker", [*python, "mcpweb", "worker", "--wait"], reading),
         Child("web server", [*web, "--reload"] if reload == "1" else web, reading),
     ]
+    if _key_input():
+        from mcpweb.processes import keep_memory_private
+
+        keep_memory_private()
     stopping = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.append(True))

@@ -13,6 +13,7 @@ from mcpweb.cli.common import json_option, opened, print_json
 from mcpweb.core import Core, open_core
 from mcpweb.errors import Conflict
 from mcpweb.keyinput import DESCRIPTOR
+from mcpweb.processes import keep_memory_private
 from mcpweb.schemas.objects import server_object
 from mcpweb.supervisor import LIFELINE
 
@@ -72,6 +73,7 @@ def worker(wait: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    keep_memory_private()
     core = open_core(role="worker")
     core.plugins.ready(core)
     elected = Worker(core)

@@ -9,6 +9,7 @@ from mcpweb.core import Core
 from mcpweb.dao import observations
 from mcpweb.db import driver
 from mcpweb.errors import Failure
+from mcpweb.vault import VaultState
 
 BEAT_S = 20.0
 
@@ -29,17 +30,20 @@ def worker_alive(observation: observations.Observation | None) -> bool:
 
 
 def readiness(core: Core) -> dict[str, Any]:
-    """Return {ready, worker, engine, schema}; only a missing worker or a broken schema is not ready."""
+    """Return {ready, worker, engine, schema, vault}; only a missing worker or a broken schema is not ready."""
     try:
         with core.db.reading() as conn:
             worker = observations.get(conn, "worker")
             engine = observations.get(conn, "engine")
+            vault = observations.get(conn, "vault")
     except Failure as failure:
-        return {"ready": False, "schema": failure.detail, "worker": "unknown", "engine": "unknown"}
+        return {"ready": False, "schema": failure.detail, "worker": "unknown", "engine": "unknown",
+                "vault": "unknown"}
     alive = worker_alive(worker)
     return {
         "ready": alive, "schema": "ok", "worker": "ok" if alive else "missing",
         "engine": engine.state if engine else "unknown",
+        "vault": vault.state if vault else "unknown",
     }
 
 
@@ -60,6 +64,7 @@ def findings(core: Core) -> list[Finding]:
     else:
         found.append(Finding("engine", "problem", f"The engine does not answer since {engine.since} UTC: "
                              f"{engine.value.get('detail')}", "Start the engine, or set DOCKER_HOST."))
+    found.append(_vault_finding(core))
     found.append(sqlite_finding())
     broken = [record.name for record in core.plugins.records.values() if record.state == "broken"]
     found.append(
@@ -67,6 +72,30 @@ def findings(core: Core) -> list[Finding]:
         if broken else Finding("plugins", "ok", f"{len(core.plugins.records)} plugins are loaded.")
     )
     return found
+
+
+def vault_state(core: Core) -> VaultState | None:
+    """Return whether secrets can be opened, as the worker last saw it; None before it looked.
+
+    The command line asks the key source itself; a page must not wait for one.
+    """
+    with core.db.reading() as conn:
+        if core.role != "web":
+            return core.vault.state(conn)
+        seen = observations.get(conn, "vault")
+    if seen is None:
+        return None
+    told = seen.value
+    return VaultState(seen.state == "locked", told["code"], told["detail"], told["next_step"])
+
+
+def _vault_finding(core: Core) -> Finding:
+    state = vault_state(core)
+    if state is None:
+        return Finding("vault", "warning", "The vault was not looked at yet.", "Start the worker.")
+    if state.locked:
+        return Finding("vault", "problem", f"The vault is locked ({state.code}): {state.detail}", state.next_step)
+    return Finding("vault", "ok", "The keys can be had.")
 
 
 def sqlite_finding() -> Finding:

@@ -60,6 +60,12 @@ class Served:
     def log(self) -> str:
         return (self.folder / "serve.log").read_text()[-4000:]
 
+    @property
+    def pid(self) -> int:
+        """The process that supervises the others."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> int:
         """Stop as Ctrl+C does and return the exit code."""
         if self._process is None:
