@@ -11,14 +11,19 @@ from mcpweb.contracts import Actor
 from mcpweb.errors import Failure
 from mcpweb.schemas.objects import problem_object
 from mcpweb.web.identity import optional_actor
+from mcpweb.web.language import _
 from mcpweb.web.rendering import is_partial, notice
+from mcpweb.web.words import N_
 
 log = logging.getLogger(__name__)
-_SENTENCES = {
-    404: "There is no such page.", 405: "This address does not take that method.", 413: "The body is too large.",
-    415: "The body must be application/json.", 400: "The request cannot be read.",
+# status: code, title and sentence, as people see them
+_KNOWN = {
+    400: ("bad_request", N_("The request cannot be read"), N_("The request cannot be read.")),
+    404: ("not_found", N_("Not found"), N_("There is no such page.")),
+    405: ("method_not_allowed", N_("Not possible here"), N_("This address does not take that method.")),
+    413: ("body_too_large", N_("The body is too large"), N_("The body is too large.")),
+    415: ("not_json", N_("Not JSON"), N_("The body must be application/json.")),
 }
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "not_json"}
 
 
 def install(app: Flask) -> None:
@@ -57,8 +62,9 @@ def _http(error: HTTPException) -> Response:
     if error.response is not None and error.code is None:
         return error.response  # type: ignore[return-value]
     status = error.code or 500
-    failure = Failure(_SENTENCES.get(status, error.name), code=_CODES.get(status, "http_error"))
-    failure.status, failure.title = status, error.name
+    code, title, sentence = _KNOWN.get(status, ("http_error", error.name, error.name))
+    failure = Failure(sentence if request.path.startswith("/api/") else _(sentence), code=code)
+    failure.status, failure.title = status, title
     response = answer(failure)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):

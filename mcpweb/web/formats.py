@@ -82,6 +82,15 @@ def unquoted(text: str) -> str:
     return str(json.loads(text)) if text.startswith('"') else text
 
 
+def prose(text: str | None) -> Markup:
+    """Return a sentence in which what stands between backticks is shown as code."""
+    parts = (text or "").split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format(text)
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
 def who(name: str | None) -> str:
     """Return who an actor's name means: a person's or token's name, or the part of ours that acted."""
     if not name:
@@ -97,6 +106,6 @@ def who(name: str | None) -> str:
 def install(app: Flask) -> None:
     """Give templates the filters and ``between``."""
     app.jinja_env.filters.update(
-        ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, unquoted=unquoted
+        ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, unquoted=unquoted, prose=prose
     )
     app.jinja_env.globals["between"] = between

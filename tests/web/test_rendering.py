@@ -153,3 +153,10 @@ def test_charts_stay_inside_their_frame() -> None:
             for point in chart.line[1:].split(" L"):
                 x, y = map(float, point.split())
                 assert 0 <= x <= 120 and 0 <= y <= 40
+
+
+def test_a_sentence_shows_its_commands_as_code_and_nothing_of_it_becomes_markup() -> None:
+    assert str(formats.prose("Run `mcpweb keys <b>`, then `x`.")) == (
+        "Run <code>mcpweb keys &lt;b&gt;</code>, then <code>x</code>."
+    )
+    assert str(formats.prose("half `a <i>")) == "half `a &lt;i&gt;" and formats.prose(None) == ""
