@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pytest
 
-from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, Launched, Mount, Runtime, RuntimeEvent
+from mcpweb.contracts import ConfigData, ContainerIntent, Mount, Runtime, RuntimeEvent
 from mcpweb.errors import (
     Cancelled,
     ImageMissing,
@@ -27,10 +27,11 @@ from mcpweb.errors import (
     StartFailed,
 )
 from mcpweb.testing.attached import INITIALIZE, Stream, post
+from mcpweb.testing.deliverycontract import VALUES, WAYS, DeliveryContract, asking, deliveries, eventually
 
 Mode = Literal["stdio", "http", "exits", "cannot start"]
 
-class RuntimeContract(ABC):
+class RuntimeContract(DeliveryContract, ABC):
     """The promises of ``Runtime``. A subclass gives the fixtures ``runtime``, ``absent_runtime`` and ``intent_for``."""
 
     @pytest.fixture
@@ -143,12 +144,12 @@ class RuntimeContract(ABC):
         stream.line()
         stream.close_stdin()
         stream.wait_end()
-        assert _eventually(runtime, launched, lambda state: not state.running).exit_code == 0
+        assert eventually(runtime, launched, lambda state: not state.running).exit_code == 0
 
     def test_a_server_that_exits_at_once_leaves_its_exit_code(self, runtime: Runtime, make: Any) -> None:
         launched = runtime.launch(make("exits"))
         Stream(launched.socket).wait_end()
-        state = _eventually(runtime, launched, lambda state: not state.running)
+        state = eventually(runtime, launched, lambda state: not state.running)
         assert (state.status, state.exit_code, state.oom_killed) == ("exited", 7, False)
 
     # Running over http
@@ -343,13 +344,4 @@ class RuntimeContract(ABC):
         assert all(abs(event.at - time.time()) < 60 for event in seen)
 
 
-def _eventually(runtime: Runtime, launched: Launched, wanted: Any, deadline_s: float = 10.0) -> ContainerState:
-    end = time.monotonic() + deadline_s
-    while True:
-        state = runtime.inspect(launched.container_id)
-        if wanted(state) or time.monotonic() > end:
-            return state
-        time.sleep(0.05)
-
-
-__all__ = ["INITIALIZE", "Mode", "RuntimeContract", "Stream"]
+__all__ = ["INITIALIZE", "VALUES", "WAYS", "Mode", "RuntimeContract", "Stream", "asking", "deliveries"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from mcpweb import clock
-from mcpweb.contracts import ContainerIntent, ContainerState, ImageFacts
+from mcpweb.contracts import ContainerIntent, ContainerState, ImageFacts, Json
 from mcpweb.testing.tinyserver import Behaviour, ServerEnds
 
 STDOUT, STDERR = 1, 2
@@ -20,6 +20,27 @@ STDOUT, STDERR = 1, 2
 def frame(stream: int, data: bytes) -> bytes:
     """Return one frame of the engine's multiplexed stream."""
     return struct.pack(">BxxxI", stream, len(data)) + data
+
+
+def given(intent: ContainerIntent) -> dict[str, tuple[str, str]]:
+    """Return what a server is given: a variable's place ("environment" or "file") and value."""
+    found = {name: ("environment", value) for name, value in intent.config.environment.items()}
+    for secret in intent.secrets:
+        place = "file" if secret.way == "file" else "environment"
+        found[secret.variable] = (place, secret.value.reveal())
+    return found
+
+
+def shown(intent: ContainerIntent) -> dict[str, Json]:
+    """Return what anybody who may look at the container sees of its environment."""
+    told: dict[str, str] = {**intent.config.environment}
+    for secret in intent.secrets:
+        told.pop(secret.variable, None)
+        if secret.way == "environment":
+            told[secret.variable] = secret.value.reveal()
+        elif secret.way == "file":
+            told[f"{secret.variable}_FILE"] = f"/run/secrets/{secret.variable}"
+    return {"Env": [f"{name}={value}" for name, value in told.items()]}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import secrets
 import socket
 import tarfile
@@ -41,10 +42,11 @@ from mcpweb.errors import (
     RuntimeUnavailable,
     StartFailed,
 )
-from mcpweb.testing.fakecontainer import FakeContainer, FakeImage, frame
+from mcpweb.testing.fakecontainer import FakeContainer, FakeImage, frame, given, shown
 from mcpweb.testing.tinyserver import Behaviour, ServerEnds, tiny_server
 
 _CAPABILITIES = {"CHOWN", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"}
+_VARIABLE = re.compile(r"(?!(LD_\w*|BASH\w*|PATH|IFS|ENV)\Z)[A-Za-z_][A-Za-z0-9_]{0,127}", re.IGNORECASE)
 
 
 class FakeRuntime(Runtime):
@@ -77,7 +79,7 @@ class FakeRuntime(Runtime):
             reference=reference, id=f"sha256:{secrets.token_hex(32)}", digest=f"sha256:{secrets.token_hex(32)}",
             architecture="amd64", os="linux", entrypoint=("serve",), size=1_000_000, raw={"Config": {}},
         )  # fmt: skip
-        image = FakeImage(facts, behaviour or (lambda intent: tiny_server()), **more)
+        image = FakeImage(facts, behaviour or (lambda intent: tiny_server(given=given(intent))), **more)
         (self._images if pulled else self.registry)[reference] = image
         return facts
 
@@ -117,6 +119,7 @@ class FakeRuntime(Runtime):
             real = Path(mount.source).resolve()
             if mount.type == "bind" and not any(real.is_relative_to(root.resolve()) for root in self._roots):
                 raise PolicyRefused(f"{mount.source} is not in an allowed folder.", next_step="Use a volume.")
+        _check_secrets(intent)
 
     def launch(self, intent: ContainerIntent, *, progress: Progress | None = None) -> Launched:
         self._ask("launch")
@@ -152,8 +155,9 @@ class FakeRuntime(Runtime):
 
     def inspect(self, container_id: str) -> ContainerState:
         self._ask("inspect")
-        state = self._container(container_id).state()
-        return replace(state, raw={"Id": state.id, "State": {"Status": state.status}, "HostConfig": {}})
+        container = self._container(container_id)
+        state, config = container.state(), shown(container.intent)
+        return replace(state, raw={"Id": state.id, "State": {"Status": state.status}, "HostConfig": {}, "Config": config})
 
     def containers(self, instance: str) -> list[ContainerState]:
         self._ask("containers")
@@ -249,6 +253,19 @@ class FakeRuntime(Runtime):
         with self._changed:
             self._events.append(RuntimeEvent(action, container.id, container.labels, time.time()))
             self._changed.notify_all()
+
+
+def _check_secrets(intent: ContainerIntent) -> None:
+    seen: set[str] = set()
+    for secret in intent.secrets:
+        if not _VARIABLE.fullmatch(secret.variable):
+            raise PolicyRefused(f"No secret is delivered under {secret.variable!r}.", next_step="Use another variable.")
+        for name in (secret.variable, f"{secret.variable}_FILE") if secret.way == "file" else (secret.variable,):
+            if name in seen:
+                raise PolicyRefused(f"Two secrets are delivered under {name}.", next_step="Use another variable.")
+            seen.add(name)
+        if secret.way != "file" and "\0" in secret.value.reveal():
+            raise PolicyRefused(f"The secret for {secret.variable} holds a zero byte.", next_step="Bind it by file.")
 
 
 __all__ = ["FakeImage", "FakeRuntime", "ServerEnds", "frame", "tiny_server"]

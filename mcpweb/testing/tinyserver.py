@@ -1,8 +1,9 @@
 """A tiny MCP server as a function from line to lines. Speaks both eras; FakeRuntime serves it by default."""
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Behaviour = Callable[[bytes], Iterable[bytes]]
@@ -33,6 +34,13 @@ TOOLS: tuple[dict[str, Any], ...] = (
     },
 )
 
+DIGEST: dict[str, Any] = {
+    "name": "digest",
+    "description": "Return the SHA-256 of a variable, or of the file its _FILE twin names.",
+    "inputSchema": {"type": "object", "properties": {"variable": {"type": "string"}}, "required": ["variable"]},
+    "annotations": {"readOnlyHint": True},
+}
+
 
 class ServerEnds(Exception):
     """Raised by a behaviour: the server's process ends now with this exit code."""
@@ -42,8 +50,16 @@ class ServerEnds(Exception):
         self.exit_code, self.oom, self.stderr = exit_code, oom, stderr
 
 
-def tiny_server(*, tools: Sequence[dict[str, Any]] = TOOLS, modern: bool = True) -> Behaviour:
-    """Return a server with these tools; unknown tools beside echo and add answer with their arguments as text."""
+def tiny_server(
+    *, tools: Sequence[dict[str, Any]] = TOOLS, modern: bool = True, given: Mapping[str, tuple[str, str]] | None = None
+) -> Behaviour:
+    """Return a server with these tools; unknown tools beside echo and add answer with their arguments as text.
+
+    ``given`` is what it was given: a variable's place ("environment" or "file") and value; the tool digest tells of it.
+    """
+    given = dict(given or {})
+    if given:
+        tools = [*tools, DIGEST]
 
     def behave(line: bytes) -> list[bytes]:
         try:
@@ -57,7 +73,7 @@ def tiny_server(*, tools: Sequence[dict[str, Any]] = TOOLS, modern: bool = True)
             params = message.get("params", {})
             if not isinstance(params, dict) or not isinstance(params.get("_meta", {}), dict):
                 raise _Refusal(-32602, "Invalid params")
-            answer["result"] = _answer(str(message.get("method")), params, tools, modern)
+            answer["result"] = _answer(str(message.get("method")), params, tools, modern, given)
         except _Refusal as refusal:
             answer["error"] = refusal.args[0]
         return [_line(answer)]
@@ -70,7 +86,9 @@ class _Refusal(Exception):
         super().__init__({"code": code, "message": text} | ({} if data is None else {"data": data}))
 
 
-def _answer(method: str, params: dict[str, Any], tools: Sequence[dict[str, Any]], modern: bool) -> dict[str, Any]:
+def _answer(
+    method: str, params: dict[str, Any], tools: Sequence[dict[str, Any]], modern: bool, given: Mapping[str, tuple[str, str]]
+) -> dict[str, Any]:
     version = (params.get("_meta") or {}).get(_VERSION_KEY)
     if modern and version not in (None, MODERN):
         raise _Refusal(-32022, "Unsupported protocol version", {"supported": [MODERN], "requested": version})
@@ -88,11 +106,13 @@ def _answer(method: str, params: dict[str, Any], tools: Sequence[dict[str, Any]]
     if method == "tools/list":
         return {"tools": list(tools), **extra, **cache}
     if method == "tools/call":
-        return {**_call(params, tools), **extra}
+        return {**_call(params, tools, given), **extra}
     raise _Refusal(-32601, f"Method not found: {method}")
 
 
-def _call(params: dict[str, Any], tools: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _call(
+    params: dict[str, Any], tools: Sequence[dict[str, Any]], given: Mapping[str, tuple[str, str]]
+) -> dict[str, Any]:
     name, arguments = params.get("name"), params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise _Refusal(-32602, "arguments must be an object")
@@ -102,6 +122,10 @@ def _call(params: dict[str, Any], tools: Sequence[dict[str, Any]]) -> dict[str, 
     missing = [key for key in tool["inputSchema"].get("required", ()) if key not in arguments]
     if missing:
         return {"content": [{"type": "text", "text": f"missing: {', '.join(missing)}"}], "isError": True}
+    if tool is DIGEST:
+        place, value = given.get(arguments["variable"], ("nowhere", ""))
+        told = {"from": place, "sha256": hashlib.sha256(value.encode()).hexdigest()}
+        return {"content": [{"type": "text", "text": json.dumps(told)}], "isError": False}
     if name == "add":
         numbers = [arguments["a"], arguments["b"]]
         if any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers):

@@ -4,7 +4,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcpweb.plugin import (
-    ConfigData,
     ContainerIntent,
     ContainerState,
     Failure,
@@ -25,8 +26,10 @@ from mcpweb.plugin import (
     StartFailed,
 )
 
-from . import faults, grounds, labels, policy, references
+from . import faults, grounds, handshake, labels, policy, references, states
 from .attach import attach
+from .secretfiles import SecretFiles
+from .shells import Shells, no_shell
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -35,16 +38,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
-_EXIT = re.compile(r"Exited \((\d+)\)")
-_NEVER = "0001-01-01T00:00:00Z"
+_ENDED = ("exited", "dead")
+_TO_END_S = 2.0  # how long a container whose stream ended may take to be seen as ended
+_BY_FILE = "If it happens again, bind the secrets with the delivery `file`."
 
 
 class Containers:
     """The containers of one engine."""
 
-    def __init__(self, engine: Engine, bind_roots: tuple[Path, ...]) -> None:
+    def __init__(self, engine: Engine, bind_roots: tuple[Path, ...], secrets_dir: str = "") -> None:
         self._engine = engine
         self._roots = bind_roots
+        self._shells = Shells(engine)
+        self._files = SecretFiles(secrets_dir)
+        self._folders: dict[str, tuple[str, str]] = {}  # container: instance and folder of its secrets
         self._doubtful: set[str] = set()  # names the engine may have made although it did not answer
         self._guard = threading.Lock()
         self._launching = 0
@@ -57,6 +64,8 @@ class Containers:
     def check(self, intent: ContainerIntent) -> None:
         """Raise PolicyRefused if the policy would not build it."""
         policy.plan(intent, self._roots, self._engine.address)
+        if any(secret.way == "file" for secret in intent.secrets):
+            self._files.place(self._engine.address)
 
     def launch(self, intent: ContainerIntent, progress: Progress | None) -> Launched:
         """Create, attach, start. See ``Runtime.launch``."""
@@ -72,25 +81,37 @@ class Containers:
         left = _countdown(self._engine.deadlines.launch)
         plan = policy.plan(intent, self._roots, self._engine.address)
         tell(None, "Creating the container")
-        plan = self._prepared(plan, intent, left)
+        plan, image = self._prepared(plan, intent, left)
         timings: dict[str, float] = {}
         sock = None
         made = None
+        folder = ""
+        by_stdin = policy.by_stdin(intent)
         with self._guard:
             self._doubtful.discard(intent.name)  # one that was made late is a leftover from here on
         try:
+            if any(secret.way == "file" for secret in intent.secrets):
+                written = self._files.write(intent, self._engine.address, self._owner(intent, image, left))
+                folder, plan = written.folder, policy.with_files(plan, written)
             with _timed(timings, "create"):
                 made = self._create(plan, intent, left)
+            if folder:
+                self._folders[made] = intent.instance, folder
+            if by_stdin:
+                self._shells.require(str(image["Id"]), intent.image, made, left)
             tell(None, "Starting the container")
             with _timed(timings, "attach"):
                 sock = attach(
-                    self._engine, made, stdin=intent.config.transport == "stdio", deadline_s=left()
+                    self._engine, made, stdin=by_stdin or intent.config.transport == "stdio", deadline_s=left()
                 )
             with _timed(timings, "start"):
                 self._start(made, plan, intent, left)
+            if by_stdin:
+                with _timed(timings, "secrets"):
+                    self._hand_over(made, sock, intent, left, tell)
             endpoint = None
             if intent.config.transport == "http":
-                endpoint = endpoint_of(self.inspect(made, deadline_s=left()), intent.config)
+                endpoint = states.endpoint_of(self.inspect(made, deadline_s=left()), intent.config)
                 if endpoint is None:
                     raise StartFailed(
                         "The container ended before its port was open.", next_step="Run the connection test."
@@ -100,18 +121,26 @@ class Containers:
             if sock is not None:
                 sock.close()
             self._undo(made, intent, error)
+            if folder and made is None:
+                self._files.remove(intent.instance, folder)
             raise
+        finally:
+            self._files.settled(folder)
 
     def inspect(self, container_id: str, *, deadline_s: float | None = None) -> ContainerState:
         """Return the state of one container. Raises NotFound."""
         one = checked(container_id)
         return self._engine.call(
-            "inspect a container", lambda client: _inspected(client.inspect_container(one)), deadline_s=deadline_s
+            "inspect a container", lambda client: states.inspected(client.inspect_container(one)), deadline_s=deadline_s
         )
 
     def listing(self, instance: str) -> list[ContainerState]:
         """List all containers of an instance; those that came to be behind our back are removed first."""
+        folders = self._files.standing(instance)  # before the engine is asked: a container may be made meanwhile
         states = self._list({"label": f"{labels.INSTANCE}={instance}"})
+        needed = {state.labels.get(labels.FILES) for state in states if state.status not in _ENDED}
+        for folder in folders - needed:
+            self._files.remove(instance, folder)
         with self._guard:
             doubtful = set(self._doubtful)
         for state in [s for s in states if s.name in doubtful]:
@@ -132,9 +161,12 @@ class Containers:
                 lambda client: client.stop(one, timeout=seconds),
                 deadline_s=seconds + self._engine.deadlines.stop,
             )
-            return self.inspect(one)
+            state = self.inspect(one)
         except NotFound:
             return None
+        if state.status in _ENDED:
+            self._forget_files(state.id, state)
+        return state
 
     def remove(self, container_id: str, *, deadline_s: float | None = None) -> None:
         """Remove by force, with its anonymous volumes; one that is gone is fine."""
@@ -147,16 +179,20 @@ class Containers:
                     lambda client: client.send_empty("DELETE", f"/containers/{one}", v="true", force="true"),
                     deadline_s=left(),
                 )
+                self._forget_files(one)
                 return
             except NotFound:
+                self._forget_files(one)
                 return
             except RuntimeConflict:  # the engine removes it already; wait for that to end
                 if left() < 0.2:
                     raise
                 time.sleep(0.1)
 
-    def _prepared(self, plan: policy.Plan, intent: ContainerIntent, left: Callable[[], float]) -> policy.Plan:
-        """Find the image and make the grounds the container stands on."""
+    def _prepared(
+        self, plan: policy.Plan, intent: ContainerIntent, left: Callable[[], float]
+    ) -> tuple[policy.Plan, dict[str, Any]]:
+        """Find the image and make the grounds the container stands on; return the image's facts too."""
         references.check(intent.image)
 
         def prepare(client: Any) -> Any:
@@ -165,10 +201,13 @@ class Containers:
                 grounds.ensure_network(client, plan.network, intent.instance)
             for name in plan.volumes:
                 grounds.ensure_volume(client, name, intent.instance)
-            return (image.get("Config") or {}).get("Volumes")
+            return image
 
         try:
-            return policy.with_image(plan, self._engine.call("prepare a container", prepare, deadline_s=left()))
+            image = self._engine.call("prepare a container", prepare, deadline_s=left())
+            facts = image.get("Config") or {}
+            plan = policy.with_image(plan, facts.get("Volumes"))
+            return policy.through_shell(plan, facts) if policy.by_stdin(intent) else plan, image
         except ImageMissing:
             raise references.missing(intent.image) from None
         except NotFound as failure:
@@ -219,6 +258,61 @@ class Containers:
         except (NotFound, RuntimeConflict) as failure:  # 404 is how a missing program is told, too
             raise faults.start_failure(faults.EngineRefused(404, failure.detail), intent.image) from failure
 
+    def _hand_over(
+        self, made: str, sock: socket.socket, intent: ContainerIntent, left: Callable[[], float], tell: Progress
+    ) -> None:
+        """Give the started container its secrets; for an http server that is all its input ever holds."""
+        try:
+            handshake.hand_over(sock, intent.secrets, left, tell)
+            if intent.config.transport == "http":
+                sock.shutdown(socket.SHUT_WR)
+        except RuntimeTimeout:
+            raise StartFailed(
+                f"{handshake.SHELL} in the image {intent.image} did not take the secrets in time.", next_step=_BY_FILE
+            ) from None
+        except OSError:
+            raise StartFailed("The container ended as soon as it had its secrets.", next_step=_BY_FILE) from None
+        except handshake.NotTaken as failure:
+            raise self._not_taken(made, intent, failure) from None
+
+    def _not_taken(self, made: str, intent: ContainerIntent, failure: handshake.NotTaken) -> Failure:
+        """Return why, by how the container ended. Nothing of what it said after it was given a secret is in it."""
+        until = time.monotonic() + _TO_END_S
+        state = self.inspect(made, deadline_s=self._engine.deadlines.call)
+        while state.running and time.monotonic() < until:
+            time.sleep(0.02)
+            state = self.inspect(made, deadline_s=self._engine.deadlines.call)
+        if state.running:
+            return StartFailed(
+                f"The container did not take its secrets from standard input: {failure.reason}.", next_step=_BY_FILE
+            )
+        if not failure.began and state.exit_code in (126, 127):
+            return no_shell(intent.image)
+        how = "was killed: it used more memory than its limit" if state.oom_killed else f"ended with exit code {state.exit_code}"
+        said = f": {' '.join(failure.said.split())[:200]}" if failure.said else ""
+        return StartFailed(
+            f"The container {how} before it had taken its secrets{said}." if not failure.began
+            else f"The container {how} while it took its secrets.",
+            next_step=_BY_FILE,
+        )
+
+    def _owner(self, intent: ContainerIntent, image: Mapping[str, Any], left: Callable[[], float]) -> int | None:
+        """Return which user of this machine the container's user is, None where that cannot be known or used."""
+        if os.geteuid() != 0:
+            return None  # we cannot give files away
+        options = self._engine.call("describe itself", lambda client: client.info(), deadline_s=left()).get("SecurityOptions")
+        if any(name in str(option) for option in options or () for name in ("name=userns", "name=rootless")):
+            return None  # its users have other numbers here
+        return policy.user_id(intent.config, image.get("Config") or {})
+
+    def _forget_files(self, container_id: str, state: ContainerState | None = None) -> None:
+        """Remove the files of a container that has ended."""
+        instance, folder = self._folders.pop(container_id, ("", ""))
+        if state is not None and not folder:
+            instance, folder = state.labels.get(labels.INSTANCE, ""), state.labels.get(labels.FILES, "")
+        if instance and folder:
+            self._files.remove(instance, folder)
+
     def _undo(self, made: str | None, intent: ContainerIntent, error: BaseException) -> None:
         """Remove what was made. When the engine does not answer, the next listing removes it."""
         if made is None and isinstance(error, Failure) and not faults.means_away(error):
@@ -246,7 +340,7 @@ class Containers:
     def _list(self, filters: Mapping[str, str]) -> list[ContainerState]:
         return self._engine.call(
             "list containers",
-            lambda client: [_listed(one) for one in client.containers(all=True, filters=dict(filters))],
+            lambda client: [states.listed(one) for one in client.containers(all=True, filters=dict(filters))],
         )
 
 
@@ -255,73 +349,6 @@ def checked(container_id: str) -> str:
     if not _ID.fullmatch(container_id):
         raise NotFound(f"{container_id[:80]!r} is not the id of a container.")
     return container_id
-
-
-def endpoint_of(state: ContainerState, config: ConfigData) -> str | None:
-    """Return the URL of an http server, None for stdio and while no port is published."""
-    if config.transport != "http":
-        return None
-    port = _host_port((state.raw.get("NetworkSettings") or {}).get("Ports"), config.port) or state.published_port
-    return None if port is None else f"http://127.0.0.1:{port}{config.path}"
-
-
-def _inspected(facts: Mapping[str, Any]) -> ContainerState:
-    state = facts["State"]
-    status = str(state["Status"])
-    ended = status in ("exited", "dead")
-    return ContainerState(
-        id=str(facts["Id"]),
-        name=str(facts["Name"]).removeprefix("/"),
-        status=status,
-        labels=dict(facts["Config"].get("Labels") or {}),
-        image_id=str(facts["Image"]),
-        exit_code=int(state["ExitCode"]) if ended else None,
-        oom_killed=bool(state.get("OOMKilled")),
-        error=str(state.get("Error") or "") or _not_run(facts, int(state["ExitCode"]) if ended else 0),
-        started_at=_time(state.get("StartedAt")),
-        finished_at=_time(state.get("FinishedAt")) if ended else None,
-        published_port=_host_port((facts.get("NetworkSettings") or {}).get("Ports"), None),
-        raw=facts,
-    )
-
-
-def _not_run(facts: Mapping[str, Any], exit_code: int) -> str:
-    """Return what an exit code of the init program means; the engine itself counts such a start as a success."""
-    meaning = {126: "cannot be executed", 127: "was not found in the image"}.get(exit_code)
-    return f"exit code {exit_code}, a program {meaning}; the command is `{facts.get('Path', '')}`" if meaning else ""
-
-
-def _listed(facts: Mapping[str, Any]) -> ContainerState:
-    exited = _EXIT.match(str(facts.get("Status", "")))
-    ports = [p["PublicPort"] for p in facts.get("Ports") or () if p.get("IP") == "127.0.0.1" and p.get("PublicPort")]
-    return ContainerState(
-        id=str(facts["Id"]),
-        name=str(next(iter(facts.get("Names") or ()), "")).removeprefix("/"),
-        status=str(facts["State"]),
-        labels=dict(facts.get("Labels") or {}),
-        image_id=str(facts.get("ImageID", "")),
-        exit_code=int(exited[1]) if exited else None,
-        published_port=int(ports[0]) if ports else None,
-    )
-
-
-def _host_port(ports: Mapping[str, Any] | None, wanted: int | None) -> int | None:
-    for name, hosts in (ports or {}).items():
-        if wanted is not None and name != f"{wanted}/tcp":
-            continue
-        for host in hosts or ():
-            if host.get("HostIp") == "127.0.0.1":
-                return int(host["HostPort"])
-    return None
-
-
-def _time(text: str | None) -> str | None:
-    """Return the engine's time as rows hold it."""
-    if not text or text == _NEVER:
-        return None
-    head, _, rest = text.partition(".")
-    digits = re.match(r"\d*", rest)
-    return f"{head.removesuffix('Z').replace('T', ' ')}.{((digits[0] if digits else '') + '000')[:3]}"
 
 
 def _countdown(seconds: float) -> Callable[[], float]:
@@ -348,4 +375,4 @@ class _timed:
         self._timings[self._name] = round((time.perf_counter() - self._began) * 1000, 2)
 
 
-__all__ = ["Containers", "checked", "endpoint_of"]
+__all__ = ["Containers", "checked"]

@@ -10,7 +10,8 @@ SERVER_ID = "mcpweb.server_id"
 SERVER = "mcpweb.server"
 ROLE = "mcpweb.role"
 CONFIG_HASH = "mcpweb.config_hash"
-RESERVED = frozenset({INSTANCE, SERVER_ID, SERVER, ROLE, CONFIG_HASH})
+FILES = "mcpweb.secret_files"  # the folder of the files a container is shown; says nothing about them
+RESERVED = frozenset({INSTANCE, SERVER_ID, SERVER, ROLE, CONFIG_HASH, FILES})
 
 
 def of(intent: ContainerIntent) -> dict[str, str]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mcpweb.plugin import ConfigData, ContainerIntent, Limits, Mount, PolicyRefused
+from mcpweb.plugin import ConfigData, ContainerIntent, Limits, Mount, PolicyRefused, StartFailed
 
-from . import labels, mounts
+from . import handshake, labels, mounts, secretfiles, variables
 
 CAPABILITIES = frozenset(
     {
@@ -51,7 +51,7 @@ class Plan:
     """A container as the engine shall make it, and what must stand before it can."""
 
     name: str
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)  # may hold a secret whose way is the environment
     network: Network | None
     volumes: tuple[str, ...]
     sources: tuple[tuple[Mount, mounts.Source], ...]
@@ -67,18 +67,20 @@ def plan(intent: ContainerIntent, roots: tuple[Path, ...], address: str) -> Plan
     mounted, volumes, sources = _mounts(intent, roots, address)
     targets = [m["Target"] for m in mounted]
     tmpfs = {mounts.check_target(target): _tmpfs(target, size) for target, size in config.tmpfs.items()}
-    taken = [*targets, *tmpfs]
+    variables.check(intent)
+    taken = [*targets, *tmpfs, *secretfiles.targets(intent.secrets)]
     if len(set(taken)) != len(taken):
         raise PolicyRefused("Two mounts have the same place in the container.")
     stdio = config.transport == "stdio"
+    stdin = stdio or by_stdin(intent)
     body: dict[str, Any] = {
         "Image": intent.image,
         "Labels": _labels(intent),
-        "Env": _environment(config.environment),
+        "Env": _environment(variables.environment(config.environment, intent.secrets)),
         "Tty": False,
-        "OpenStdin": stdio,
-        "StdinOnce": stdio,  # the end of our stream is the end of the server's input
-        "AttachStdin": stdio,
+        "OpenStdin": stdin,
+        "StdinOnce": stdin,  # the end of our stream is the end of the server's input
+        "AttachStdin": stdin,
         "AttachStdout": True,
         "AttachStderr": True,
         "Healthcheck": {"Test": ["NONE"]},  # we ask the server itself
@@ -122,7 +124,43 @@ def with_image(made: Plan, image_volumes: Mapping[str, Any] | None) -> Plan:
     extra = {mounts.check_target(path): _tmpfs(path, _IMAGE_VOLUME_SIZE) for path in image_volumes or ()}
     missing = {path: options for path, options in extra.items() if path not in made.taken}
     host = {**made.body["HostConfig"], "Tmpfs": {**made.body["HostConfig"]["Tmpfs"], **missing}}
-    return Plan(made.name, {**made.body, "HostConfig": host}, made.network, made.volumes, made.sources, made.taken)
+    return replace(made, body={**made.body, "HostConfig": host})
+
+
+def by_stdin(intent: ContainerIntent) -> bool:
+    """Tell whether the container takes a secret from its standard input before it becomes the server."""
+    return any(secret.way == "stdin" for secret in intent.secrets)
+
+
+def through_shell(made: Plan, image: Mapping[str, Any]) -> Plan:
+    """Return the plan with the shell before the server's own command, as the engine would put it together.
+
+    Raises StartFailed when neither the configuration nor the image names a command.
+    """
+    body = dict(made.body)
+    entrypoint, command = body.pop("Entrypoint", None), body.pop("Cmd", None)
+    if not entrypoint:
+        command = command or image.get("Cmd")
+        entrypoint = image.get("Entrypoint") if entrypoint is None else entrypoint
+    words = [*(entrypoint or ()), *(command or ())]
+    if not words:
+        raise StartFailed(
+            f"The image {body['Image']} names no command.", next_step="Set command or entrypoint in the configuration."
+        )
+    return replace(made, body={**body, "Entrypoint": handshake.wrapped(words), "Cmd": []})
+
+
+def with_files(made: Plan, written: secretfiles.Written) -> Plan:
+    """Return the plan with the files of secrets in their places."""
+    host = {**made.body["HostConfig"], "Mounts": [*made.body["HostConfig"]["Mounts"], *written.mounts]}
+    body = {**made.body, "HostConfig": host, "Labels": {**made.body["Labels"], labels.FILES: written.folder}}
+    return replace(made, body=body)
+
+
+def user_id(config: ConfigData, image: Mapping[str, Any]) -> int | None:
+    """Return the number of the user a container runs as, None when only the image knows it."""
+    user = str(config.user if config.user is not None else image.get("User") or "0").partition(":")[0]
+    return int(user) if user.isdigit() else 0 if user == "root" else None
 
 
 def check_again(made: Plan, roots: tuple[Path, ...], address: str) -> None:

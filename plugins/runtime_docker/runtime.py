@@ -20,9 +20,10 @@ from mcpweb.plugin import (
 
 from . import grounds, images
 from .attach import attach
-from .containers import Containers, checked, endpoint_of
+from .containers import Containers, checked
 from .engine import Deadlines, Engine
 from .events import Events
+from .states import endpoint_of
 from .stats import stats
 
 
@@ -32,10 +33,15 @@ class DockerRuntime(Runtime):
     name = "docker"
 
     def __init__(
-        self, docker_host: str = "", bind_roots: tuple[Path, ...] = (), *, deadlines: Deadlines | None = None
+        self,
+        docker_host: str = "",
+        bind_roots: tuple[Path, ...] = (),
+        *,
+        deadlines: Deadlines | None = None,
+        secrets_dir: str = "",
     ) -> None:
         self._engine = Engine(docker_host, deadlines)
-        self._containers = Containers(self._engine, bind_roots)
+        self._containers = Containers(self._engine, bind_roots, secrets_dir)
         self._events = Events(self._engine)
 
     def health(self) -> RuntimeHealth:

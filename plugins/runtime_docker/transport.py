@@ -110,6 +110,15 @@ class Client(docker.api.client.APIClient):
         if response.status_code != 204:
             raise ValueError(f"{method} was answered with status {response.status_code}")
 
+    def head_header(self, place: str, name: str, **params: Any) -> str:
+        """Ask for the head of a path of the Engine API and return one of its fields. Raises ValueError without it."""
+        api: Any = self
+        response = api.request("HEAD", api._url(place), params=params)
+        api._raise_for_status(response)
+        if name not in response.headers:
+            raise ValueError(f"HEAD was answered without {name}")
+        return str(response.headers[name])
+
     def send_json(self, method: str, path: str, body: Mapping[str, Any], **params: Any) -> Any:
         """Send a JSON body as it is to a path of the Engine API and return the decoded answer."""
         api: Any = self

@@ -365,7 +365,7 @@ def test_a_container_id_that_is_a_path_trick_is_not_sent(
 )
 def test_the_deadline_of_a_question_can_be_set(given: str, fine: bool, tmp_path: Path) -> None:
     plugin = import_folder("runtime_docker", paths.PLUGINS / "runtime_docker")
-    assert [setting.name for setting in plugin.mcpweb_add_settings()] == ["CALL_DEADLINE_S"]
+    assert [setting.name for setting in plugin.mcpweb_add_settings()] == ["CALL_DEADLINE_S", "SECRETS_DIR"]
     name = "MCPWEB_PLUGIN_RUNTIME_DOCKER_CALL_DEADLINE_S"
     knobs = settings.load({"MCPWEB_DATA_DIR": str(tmp_path), name: given})
     if fine:

@@ -1,6 +1,8 @@
 """The tiny MCP server as a program, for any image with python3: stdio by default, ``http``, or ``exit CODE``."""
 
+import hashlib
 import json
+import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -8,6 +10,15 @@ mode = sys.argv[1] if len(sys.argv) > 1 else "stdio"
 if mode == "exit":
     sys.exit(int(sys.argv[2]))
 print("ready", file=sys.stderr, flush=True)
+
+
+def digest(variable):
+    if variable in os.environ:
+        return {"from": "environment", "sha256": hashlib.sha256(os.environb[variable.encode()]).hexdigest()}
+    if variable + "_FILE" in os.environ:
+        with open(os.environ[variable + "_FILE"], "rb") as file:
+            return {"from": "file", "sha256": hashlib.sha256(file.read()).hexdigest()}
+    return {"from": "nowhere"}
 
 
 def answer(text):
@@ -20,6 +31,9 @@ def answer(text):
         reply["result"] = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
     elif message["method"] == "tools/list":
         reply["result"] = {"tools": []}
+    elif message["method"] == "tools/call" and message["params"]["name"] == "digest":
+        told = digest(message["params"]["arguments"]["variable"])
+        reply["result"] = {"content": [{"type": "text", "text": json.dumps(told)}], "isError": False}
     else:
         reply["error"] = {"code": -32601, "message": "Method not found"}
     return json.dumps(reply)
