@@ -68,4 +68,11 @@ def restore(file: Path, yes: bool, as_json: bool) -> None:
         raise InvalidInput("This replaces the database.", next_step="Say --yes.")
     settings = settings_module.load()
     series = cores.migration_series(cores.load_plugins(settings))
-    print_object(backups.restore(settings, series, file, actor=actor()), as_json=as_json)
+    told = backups.restore(settings, series, file, actor=actor())
+    with opened() as (core, _), core.db.reading() as conn:
+        state = core.vault.state(conn)
+    if state.locked:
+        click.echo(
+            f"Warning: the secrets of this backup cannot be opened ({state.code}). {state.detail} {state.next_step}", err=True
+        )
+    print_object({**told, "vault": "locked" if state.locked else "open"}, as_json=as_json)

@@ -39,7 +39,11 @@ def backup(core: Core, actor: Actor, target: Path) -> dict[str, Any]:
         finally:
             part.unlink(missing_ok=True)
     with core.db.writing() as conn:
-        access.note(conn, actor, "db.backup", target.name, {"sha256": manifest["sha256"]})
+        needed = [[one["key"], one["version"]] for one in manifest["keys"]]
+        access.note(
+            conn, actor, "db.backup", target.name,
+            {"file": str(target.absolute()), "sha256": manifest["sha256"], "keys": needed},
+        )
     return {"file": str(target), **manifest}
 
 

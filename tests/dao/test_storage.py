@@ -20,7 +20,7 @@ from mcpweb import clock, instance, paths
 from mcpweb import core as cores
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import accounts, audit, servers
+from mcpweb.dao import accounts, audit, keys, servers
 from mcpweb.db import driver, migrate
 from mcpweb.errors import Conflict, InvalidInput, MigrationRefused, StorageUnusable
 from mcpweb.services import backups, storage
@@ -173,13 +173,13 @@ def test_upkeep_does_not_keep_writers_waiting_for_a_reader(core: Core) -> None:
 
 def test_a_backup_is_one_private_file_with_a_manifest(core: Core, tmp_path: Path) -> None:
     with core.db.writing() as conn:
-        audit.append(conn, actor="cli:me", actor_kind="cli", action="x", target="y")
+        head = audit.append(conn, actor="cli:me", actor_kind="cli", action="x", target="y")
     target = tmp_path / "kept.db"
     said = backups.backup(core, ME, target)
     manifest = json.loads(target.with_name("kept.db.manifest.json").read_text())
     assert manifest == {key: said[key] for key in manifest}
     assert manifest["sha256"] == backups._sha256(target)
-    assert (manifest["schema"], manifest["audit_head"]["seq"]) == ({"core": len(list(paths.SQL.glob("*.sql")))}, 1)
+    assert (manifest["schema"], manifest["audit_head"]["seq"]) == ({"core": len(list(paths.SQL.glob("*.sql")))}, head.seq)
     assert {stat.S_IMODE(p.stat().st_mode) for p in (target, target.with_name("kept.db.manifest.json"))} == {0o600}
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["kept.db", "kept.db.manifest.json"]
     assert _names(target) == ["before"]
@@ -189,13 +189,14 @@ def test_a_backup_is_one_private_file_with_a_manifest(core: Core, tmp_path: Path
 
 def test_a_backup_names_the_keys_a_restore_will_need_and_holds_none_that_are_destroyed(core: Core, tmp_path: Path) -> None:
     with core.db.writing() as conn:
-        conn.execute("INSERT INTO encryption_keys (id, key_name) VALUES ('key_1', 'main')")
-        conn.execute(
-            "INSERT INTO encryption_key_versions (key_id, version, state, alg, wrapped_key, kek_id, kek_source, kcv) "
-            "VALUES ('key_1', 1, 'active', 'A256GCM', x'00', 'kek_1', 'file', 'abc')"
-        )
+        key = keys.by_name(conn, "main")
+        core.vault.add_version(conn, key)
+        core.vault.add_version(conn, key)
+        for state in ("retired", "destroyed"):
+            keys.set_state(conn, key.id, 1, state)
+        kept = [keys.version(conn, key.id, number) for number in (2, 3)]
     said = backups.backup(core, ME, tmp_path / "kept.db")
-    assert said["keys"] == [{"key": "main", "version": 1, "kek_id": "kek_1", "kcv": "abc"}]
+    assert said["keys"] == [{"key": "main", "version": v.version, "kek_id": v.kek_id, "kcv": v.kcv} for v in kept]
 
 
 def test_a_backup_while_others_write_is_whole(core: Core, tmp_path: Path) -> None:
