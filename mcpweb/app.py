@@ -8,8 +8,10 @@ from collections.abc import Callable
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from mcpweb import origin, paths
+from mcpweb import origin, paths, supervisor
 from mcpweb.core import Core, open_core
+from mcpweb.errors import SchemaChanged
+from mcpweb.fitness import Fitness
 from mcpweb.rest import register_api
 from mcpweb.web import BLUEPRINTS, csrf, errors, headers, identity, limits, rendering
 
@@ -34,6 +36,7 @@ def create_app(core: Core | None = None) -> Flask:
     app.after_request(headers.add)
     app.teardown_request(lambda _: origin.leave())
     app.before_request(_told_plugins(core))
+    app.before_request(_fit(core))
     core.close()
     return app
 
@@ -49,5 +52,19 @@ def _told_plugins(core: Core) -> Callable[[], None]:
             told.add(os.getpid())
         if new:
             core.plugins.ready(core)
+
+    return guard
+
+
+def _fit(core: Core) -> Callable[[], None]:
+    """Return a guard that answers 503 after an upgrade and lets the supervisor start the set again."""
+    fitness = Fitness(core.db)
+
+    def guard() -> None:
+        try:
+            fitness.check()
+        except SchemaChanged:
+            supervisor.restart_web()
+            raise
 
     return guard

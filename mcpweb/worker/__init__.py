@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from mcpweb.core import Core
 from mcpweb.dao import jobs, observations
 from mcpweb.dao.jobs import Job
 from mcpweb.db import driver
-from mcpweb.errors import Cancelled, Failure, Interrupted, StorageFull
+from mcpweb.errors import Cancelled, Failure, Interrupted, SchemaChanged, StorageFull
 from mcpweb.events import JobFinished
+from mcpweb.fitness import Fitness
 from mcpweb.ids import new_id
 from mcpweb.instance import worker_lock
 from mcpweb.worker.doorway import Doorway
@@ -219,9 +221,11 @@ class Worker:
     # Heartbeat
 
     def _heartbeat(self) -> None:
+        fitness = Fitness(self.core.db)
         while not self.stopping.is_set():
             try:
                 if not self.brief:
+                    fitness.check()
                     self._observe("running")
                     self._observe_vault()
                 if self._running:
@@ -230,6 +234,10 @@ class Worker:
                         asked = jobs.asked_to_stop(conn, self.id)
                     for job_id in asked:
                         self.request_cancel(job_id)
+            except SchemaChanged as failure:
+                log.warning("the worker leaves: %s", failure.detail)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             except (Failure, driver.DatabaseError):
                 log.exception("the heartbeat cannot be written")
             self.stopping.wait(HEARTBEAT_S)
