@@ -18,7 +18,7 @@ from typing import Any
 from mcpweb import wire
 from mcpweb.bench import child
 from mcpweb.bench.rows import CheckResultRow, RunOutcome, RunRequest, from_wire
-from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, Progress, Runtime
+from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, Progress, Runtime, SecretDelivery
 from mcpweb.core import Core
 from mcpweb.errors import Cancelled, Failure, NotFound, TestError, Unavailable
 from mcpweb.ids import new_id
@@ -53,16 +53,18 @@ def execute(
     progress: Progress,
     cancelled: Callable[[], bool],
     on_orphan: Callable[[str], None],
+    secrets: Sequence[SecretDelivery] = (),
     silence_s: float = SILENCE_S,
 ) -> RunOutcome:
     """Carry out a run in a child of its own and return how it ended.
 
+    ``secrets`` go from here into each container; the child gets the stream of one that has them, and never the values.
     No container of the run is left, also when the child dies, hangs, or the budget is used up; one that cannot be
     removed now is told to ``on_orphan``. Raises what ``on_results`` raises.
     """
     image = runtime.image(request.server["image"])
     ours, theirs = socket.socketpair()
-    run = _Run(core, runtime, request, image, ours, on_results, progress)
+    run = _Run(core, runtime, request, image, ours, on_results, progress, tuple(secrets))
     process = _context.Process(
         target=child.main, args=(theirs, _described(core, request, image)), name=f"run {request.run_id}", daemon=True
     )
@@ -121,7 +123,9 @@ class _Run:
         sock: socket.socket,
         on_results: Callable[[Sequence[CheckResultRow]], None],
         progress: Progress,
+        secrets: tuple[SecretDelivery, ...],
     ) -> None:
+        self._secrets = secrets
         self._core = core
         self._runtime = runtime
         self._request = request
@@ -236,9 +240,10 @@ class _Run:
         if container_id not in self._containers:
             raise NotFound("This container does not belong to the run.")
         if verb == "inspect":
-            return _state(self._runtime.inspect(container_id))
+            return self._masked(_state(self._runtime.inspect(container_id)))
         if verb == "stop":
-            return _state(self._runtime.stop(container_id, min(max(float(message.get("grace_s", 5.0)), 0.0), MOST_GRACE_S)))
+            grace_s = min(max(float(message.get("grace_s", 5.0)), 0.0), MOST_GRACE_S)
+            return self._masked(_state(self._runtime.stop(container_id, grace_s)))
         if verb == "remove":
             self._runtime.remove(container_id)
             return None
@@ -268,8 +273,17 @@ class _Run:
         return ContainerIntent(
             name=f"mcpweb-{server['name']}-{self._core.instance.short}-{new_id('t')[-8:]}",
             instance=self._core.instance.id, server_id=server["id"], server=server["name"], role="test",
-            image=self._image.id, config=safe, config_hash=config_hash(server["image"], config),
+            image=self._image.id, config=safe, config_hash=config_hash(server["image"], config), secrets=self._secrets,
         )
+
+    def _masked(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Take out what the engine shows of secrets that were given in the environment."""
+        shown = {secret.variable for secret in self._secrets if secret.way == "environment"}
+        config = (state or {}).get("raw", {}).get("Config") or {}
+        if state is None or not shown or not config.get("Env"):
+            return state
+        told = [f"{name}=<sensitive>" if (name := line.partition("=")[0]) in shown else line for line in config["Env"]]
+        return {**state, "raw": {**state["raw"], "Config": {**config, "Env": told}}}
 
     def clean_up(self, on_orphan: Callable[[str], None]) -> None:
         """Remove every container of the run; what cannot be removed now is told."""

@@ -23,10 +23,20 @@ from mcpweb.schemas.names import check_name
 from mcpweb.services import access, jobs
 
 
-def config_hash(image: str, config: ConfigData) -> str:
-    """Return what a container is known by: equal image and configuration, equal hash."""
+def config_hash(image: str, config: ConfigData, secrets: str = "") -> str:
+    """Return what a container is known by: equal image and configuration, equal hash.
+
+    ``secrets`` is the fingerprint of what is bound; it follows after a dot, so that a container with other secrets is
+    told from one with another configuration (``same_but_for_secrets``).
+    """
     text = json.dumps([image, config.to_json()], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    known = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return f"{known}.{secrets}" if secrets else known
+
+
+def same_but_for_secrets(one: str, other: str) -> bool:
+    """Tell whether two hashes stand for the same image and configuration."""
+    return one.partition(".")[0] == other.partition(".")[0]
 
 
 def add(

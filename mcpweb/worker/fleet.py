@@ -9,43 +9,34 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mcpweb import clock
-from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, Launched, Progress
+from mcpweb.contracts import ContainerState, ImageFacts, Launched, Progress
 from mcpweb.core import Core
 from mcpweb.dao import configurations, servers, tools
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.servers import Server
-from mcpweb.errors import Failure, ImageMissing, RuntimeUnavailable, ServerExited
+from mcpweb.errors import Failure, ImageMissing, NotFound, RuntimeUnavailable, SecretMissing, ServerExited, VaultLocked
 from mcpweb.events import ServerChanged
-from mcpweb.ids import new_id
 from mcpweb.schemas.configurations import load_config_data
-from mcpweb.services.configurations import config_hash
+from mcpweb.services import bindings
+from mcpweb.services.configurations import config_hash, same_but_for_secrets
 from mcpweb.worker.logs import LogBook
+from mcpweb.worker.member import Member, Wanted, delivered, exit_sentence, intent_for
 
 if TYPE_CHECKING:
+    from mcpweb.db import Connection
     from mcpweb.mcp.session import Session
 
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S = 30.0
 ENGINE_AWAY = "The engine does not answer; it was last seen running."
-
-
-@dataclass
-class Member:
-    """One running server: its container, its session and what it was started with."""
-
-    server_id: str
-    name: str
-    container_id: str
-    config: ConfigData
-    config_hash: str
-    image: ImageFacts
-    session: Session
-    started: float = field(default_factory=time.monotonic)
+OTHER_SECRETS = "Its secrets changed since it was started; restart it to give it the new ones."
+LOCKED_OUT = "It runs on, but the vault is locked; it is taken over again when the vault is unlocked."
+OTHER_CONFIGURATION = "Its configuration changed since it was started; restart it to apply the change."
 
 
 class Fleet:
@@ -59,6 +50,7 @@ class Fleet:
         self._guard = threading.Lock()
         self.closing = False
         self.orphans: set[str] = set()  # containers that could not be removed when their work was over
+        self.locked_out: set[str] = set()  # servers that did not start because the vault was locked
 
     def member(self, server_id: str) -> Member | None:
         """Return the running member, None when it is not running here."""
@@ -89,9 +81,12 @@ class Fleet:
             if running is not None:
                 return running
             server, configuration = self._read(server_id)
+            self.locked_out.discard(server.id)
             try:
                 member = self._open(server, configuration, progress)
             except Failure as failure:
+                if isinstance(failure, VaultLocked):
+                    self.locked_out.add(server.id)
                 # an engine that does not answer says nothing about the server
                 word = "unknown" if isinstance(failure, RuntimeUnavailable) else "error"
                 self.seen(server_id, actor, word, failure.sentence, None)
@@ -102,6 +97,8 @@ class Fleet:
             self._record(server, member)
             self.seen(server_id, actor, "running", "", member.container_id)
             self._book.event(server_id, f"started, MCP {member.session.protocol}, container {member.container_id[:12]}")
+            for secret in member.secrets:
+                self._book.event(server_id, delivered(secret))
             return member
 
     def stop(self, server_id: str, actor: str, progress: Progress, grace_s: float = 5.0) -> None:
@@ -155,17 +152,38 @@ class Fleet:
     # Adoption and loss
 
     def adopt(self, server: Server, configuration: Configuration, state: ContainerState) -> None:
-        """Take over a running http container of ours after a restart. Raises when it does not answer MCP."""
+        """Take over a running http container of ours after a restart. Raises when it does not answer MCP.
+
+        It may hold earlier secrets than it would be given now; then its row says so. Raises VaultLocked: without its
+        secrets nobody could keep them out of what it says.
+        """
         with self.changing(server.id):
-            config = load_config_data(configuration.config_data)
+            with self._core.db.reading() as conn:
+                try:
+                    wanted = self._wanted(conn, server, configuration)
+                except SecretMissing:  # it was started when it had what it required
+                    wanted = self._known(conn, server, configuration)
             image = self._core.runtime.image(state.image_id or server.image)
-            endpoint = self._core.runtime.endpoint(state, config)
+            endpoint = self._core.runtime.endpoint(state, wanted.config)
             launched = Launched(state.id, self._core.runtime.attach(state.id), endpoint)
-            member = self._member(server, config, image, launched)
+            wanted = replace(wanted, config_hash=state.labels.get("mcpweb.config_hash", ""))
+            member = self._member(wanted, image, launched)
             self._members[server.id] = member
             member.session.on_end(lambda: self._ended(member))
-            self.seen(server.id, "system:worker", "running", "", state.id)
+            self.seen(server.id, "system:worker", "running", self.drift(member), state.id)
             self._book.event(server.id, f"adopted container {state.id[:12]}")
+
+    def drift(self, member: Member) -> str:
+        """Return in what a running member differs from what would be started now; empty when in nothing."""
+        try:
+            with self._core.db.reading() as conn:
+                server = servers.get(conn, member.server_id)
+                now = self._known(conn, server, configurations.active(conn, server.id)).config_hash
+        except NotFound:
+            return ""
+        if now == member.config_hash:
+            return ""
+        return OTHER_SECRETS if same_but_for_secrets(now, member.config_hash) else OTHER_CONFIGURATION
 
     def close(self) -> None:
         """End all sessions: stdio containers go, http ones stay and are adopted by the next worker."""
@@ -246,20 +264,33 @@ class Fleet:
             server = servers.get(conn, server_id)
             return server, configurations.active(conn, server.id)
 
+    def _known(self, conn: Connection, server: Server, configuration: Configuration) -> Wanted:
+        """Return what is wanted without opening a secret."""
+        config = load_config_data(configuration.config_data)
+        fingerprint = bindings.fingerprint(conn, configuration)
+        return Wanted(server, config, config_hash(server.image, config, fingerprint))
+
+    def _wanted(self, conn: Connection, server: Server, configuration: Configuration) -> Wanted:
+        """Return what is wanted, secrets opened. Raises SecretMissing, VaultLocked, Tampered."""
+        return replace(
+            self._known(conn, server, configuration), secrets=bindings.deliveries(self._core, conn, configuration)
+        )
+
     def _open(self, server: Server, configuration: Configuration, progress: Progress, role: str = "server") -> Member:
         runtime = self._core.runtime
-        config = load_config_data(configuration.config_data)
+        with self._core.db.reading() as conn:
+            wanted = self._wanted(conn, server, configuration)
         progress(0.1, "Looking for the image")
         try:
             image = runtime.image(server.image)
         except ImageMissing as missing:
             raise ImageMissing(missing.detail, next_step=f"Run `mcpweb servers pull {server.name}`.") from None
-        intent = intent_for(self._core, server, config, role=role)
+        intent = intent_for(self._core, wanted, role=role)
         progress(0.3, "Starting the container")
         launched = runtime.launch(replace(intent, image=image.id))
         progress(0.6, "Waiting for the MCP handshake")
         try:
-            return self._member(server, config, image, launched)
+            return self._member(wanted, image, launched)
         except BaseException as error:
             state = self._last_state(launched.container_id)
             self._discard(launched.container_id)
@@ -271,8 +302,10 @@ class Fleet:
                 ) from error
             raise
 
-    def _member(self, server: Server, config: ConfigData, image: ImageFacts, launched: Launched) -> Member:
+    def _member(self, wanted: Wanted, image: ImageFacts, launched: Launched) -> Member:
         from mcpweb.mcp import session as sessions
+
+        server = wanted.server
 
         def on_stderr(data: bytes) -> None:
             self._book.feed(server.id, "stderr", data)
@@ -284,8 +317,8 @@ class Fleet:
                 launched.endpoint, launched.socket, era="auto", deadline_s=HANDSHAKE_S, on_stderr=on_stderr
             )
         return Member(
-            server_id=server.id, name=server.name, container_id=launched.container_id, config=config,
-            config_hash=config_hash(server.image, config), image=image, session=session,
+            server_id=server.id, name=server.name, container_id=launched.container_id, config=wanted.config,
+            config_hash=wanted.config_hash, image=image, session=session, secrets=wanted.secrets,
         )
 
     def _record(self, server: Server, member: Member) -> None:
@@ -302,30 +335,8 @@ class Fleet:
             self._book.event(server.id, f"the tools could not be listed: {failure.detail}")
 
 
-def intent_for(core: Core, server: Server, config: ConfigData, *, role: str) -> ContainerIntent:
-    """Return what to run for a server; helpers and tests get a name of their own."""
-    name = f"mcpweb-{server.name}-{core.instance.short}"
-    if role != "server":
-        name += f"-{new_id('x')[-8:]}"
-    return ContainerIntent(
-        name=name, instance=core.instance.id, server_id=server.id, server=server.name, role=role,  # type: ignore[arg-type]
-        image=server.image, config=config, config_hash=config_hash(server.image, config),
-    )
-
-
-def exit_sentence(state: ContainerState | None) -> str:
-    """Return how a container ended, empty when it still runs or is not known."""
-    if state is None or state.running or state.exit_code is None:
-        return ""
-    if state.oom_killed:
-        return "The server was killed: it used more memory than its limit."
-    if state.error:
-        return f"The container could not run: {state.error}"
-    return f"The server ended with exit code {state.exit_code}."
-
-
 def _belongs(state: ContainerState, server_id: str, role: str) -> bool:
     return state.labels.get("mcpweb.server_id") == server_id and state.labels.get("mcpweb.role") == role
 
 
-__all__ = ["Fleet", "Member", "exit_sentence", "intent_for"]
+__all__ = ["Fleet", "Member", "Wanted", "exit_sentence", "intent_for"]

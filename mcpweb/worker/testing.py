@@ -18,7 +18,7 @@ from mcpweb.errors import Cancelled, Failure, Interrupted
 from mcpweb.events import TestRunFinished
 from mcpweb.ids import new_id
 from mcpweb.schemas.configurations import load_config_data
-from mcpweb.services import access
+from mcpweb.services import access, bindings
 from mcpweb.worker.work import Work
 
 VERDICTS = ("pass", "fail", "not_applicable", "undecided")
@@ -36,6 +36,8 @@ def test_run(work: Work) -> dict[str, Any]:
     not_applicable: list[dict[str, str]] = []
     state, error, protocol = "failed", None, None
     try:
+        with core.db.reading() as conn:
+            secrets = bindings.deliveries(core, conn, configuration)
         image = core.runtime.image(server.image)
         with core.db.writing() as conn:
             test_runs.begin(conn, run.id, image_id=image.id, image_digest=image.digest, at=clock.now())
@@ -64,7 +66,7 @@ def test_run(work: Work) -> dict[str, Any]:
 
         outcome = parent.execute(
             core, core.runtime, wanted, on_results=store, progress=work.progress, cancelled=work.cancelled,
-            on_orphan=work.worker.fleet.orphans.add,
+            on_orphan=work.worker.fleet.orphans.add, secrets=secrets,
         )
         protocol, error = outcome.protocol, outcome.error
         state = "failed" if error else "succeeded"

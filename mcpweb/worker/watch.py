@@ -19,11 +19,11 @@ from mcpweb.dao import configurations, observations, servers
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.servers import Server
 from mcpweb.db import driver
-from mcpweb.errors import Failure, NotFound, ServerTimeout
+from mcpweb.errors import Failure, NotFound, ServerTimeout, VaultLocked
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.services import storage
-from mcpweb.services.configurations import config_hash
-from mcpweb.worker.fleet import ENGINE_AWAY, exit_sentence
+from mcpweb.services.configurations import config_hash, same_but_for_secrets
+from mcpweb.worker.fleet import ENGINE_AWAY, LOCKED_OUT, exit_sentence
 
 if TYPE_CHECKING:
     from mcpweb.worker import Worker
@@ -128,10 +128,16 @@ class Watch:
         if configuration is None:
             return False
         config = load_config_data(configuration.config_data)
-        if config.transport != "http" or state.labels.get("mcpweb.config_hash") != config_hash(server.image, config):
+        runs = state.labels.get("mcpweb.config_hash", "")
+        # other secrets are no reason to end what serves: its row says that it needs a restart
+        if config.transport != "http" or not same_but_for_secrets(runs, config_hash(server.image, config)):
             return False
         try:
             self._worker.fleet.adopt(server, configuration, state)
+        except VaultLocked as failure:
+            log.warning("the container of %s runs on but is not adopted: %s", server.name, failure.detail)
+            self._worker.fleet.seen(server.id, "system:worker", "error", LOCKED_OUT, state.id)
+            self._worker.fleet.locked_out.add(server.id)
         except Failure as failure:
             log.warning("the container of %s is not adopted: %s", server.name, failure.detail)
             return False
@@ -166,16 +172,45 @@ class Watch:
                 sentence = exit_sentence(state) or "Its container is gone; somebody removed it."
                 if self._worker.fleet.member(member.server_id) is member or returned:
                     self._worker.fleet.drop(member.server_id, sentence)
+        self._tell_drift()
+        self._retry_locked_out(containers)
         with self._core.db.reading() as conn:
             lost = [s for s in servers.with_status(conn, "unknown") if s.seen_at is not None]
         for server in lost:
             alive = self._worker.fleet.member(server.id)
             if alive is not None:
-                self._worker.fleet.seen(server.id, "system:worker", "running", "", alive.container_id)
+                sentence = self._worker.fleet.drift(alive)
+                self._worker.fleet.seen(server.id, "system:worker", "running", sentence, alive.container_id)
             elif server.wanted == "running":
                 self._start(server)
             else:
                 self._worker.fleet.seen(server.id, "system:worker", "stopped", "", None)
+
+    def _tell_drift(self) -> None:
+        """Write down which running servers would be started differently now."""
+        with self._core.db.reading() as conn:
+            running = {server.id: server for server in servers.with_status(conn, "running")}
+        for member in self._worker.fleet.members():
+            row = running.get(member.server_id)
+            sentence = self._worker.fleet.drift(member)
+            if row is not None and row.status_detail != sentence and self._worker.fleet.member(row.id) is member:
+                self._worker.fleet.seen(row.id, "system:worker", "running", sentence, member.container_id)
+
+    def _retry_locked_out(self, containers: list[ContainerState]) -> None:
+        """Take over or start what could not be while the vault was locked."""
+        fleet = self._worker.fleet
+        waiting = set(fleet.locked_out)
+        if not waiting:
+            return
+        with self._core.db.reading() as conn:
+            if self._core.vault.state(conn).locked:
+                return
+            wanted = [server for server in servers.wanted_running(conn) if server.id in waiting]
+        fleet.locked_out -= waiting
+        for server in wanted:
+            own = [state for state in containers if state.labels.get("mcpweb.server_id") == server.id]
+            if fleet.member(server.id) is None and not any(self._adopt(server, state) for state in own):
+                self._start(server)
 
     def _listening(self) -> None:
         while not self._worker.stopping.is_set():
@@ -206,7 +241,8 @@ class Watch:
             return
         with self._core.db.writing() as conn:
             servers.set_health_check(conn, server_id, clock.now())
-        self._worker.fleet.seen(server_id, "system:worker", "running", "", member.container_id)
+        sentence = self._worker.fleet.drift(member)
+        self._worker.fleet.seen(server_id, "system:worker", "running", sentence, member.container_id)
 
     # Upkeep
 
