@@ -21,7 +21,7 @@ class ServerChanged(Event):
 class ConfigurationChanged(Event):
     configuration_id: str
     server_id: str
-    change: str  # added, updated, activated, removed
+    change: str  # added, updated, restored, activated, removed
 
 
 @dataclass(frozen=True)

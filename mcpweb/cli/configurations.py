@@ -18,8 +18,10 @@ from mcpweb.cli.common import (
     print_object,
 )
 from mcpweb.dao import paging
-from mcpweb.errors import InvalidInput, NotFound
-from mcpweb.schemas.objects import configuration_object
+from mcpweb.dao.configurations import Configuration
+from mcpweb.errors import InvalidInput
+from mcpweb.schemas.documents import loosenings
+from mcpweb.schemas.objects import change_object, configuration_object
 from mcpweb.services import configurations as service
 from mcpweb.services import jobs
 
@@ -44,6 +46,7 @@ def add(server: str, name: str, file: IO[str], description: str, as_json: bool) 
     with opened() as (core, actor):
         row = service.add(core, actor, server, name=name, description=description, config_data=document)
         print_json(configuration_object(row)) if as_json else click.echo(f"Added {name} ({row.id}).")
+        warn(row)
 
 
 @configurations.command("list")
@@ -85,6 +88,13 @@ def activate(server: str, name: str, as_json: bool) -> None:
         if job is not None and core.line.alive():
             ended(jobs.wait(core, job.id, 600.0))
         print_json(configuration_object(row)) if as_json else click.echo(f"{name} is active.")
+        warn(row)
+
+
+def warn(row: Configuration) -> None:
+    """Say on stderr what a configuration loosens."""
+    for loosening in loosenings(row.config_data):
+        click.echo(f"Loosened: {loosening.detail}", err=True)
 
 
 @configurations.command()
@@ -92,16 +102,39 @@ def activate(server: str, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--from", "first", type=int, help="Revision on the left. Default: the one before the last.")
 @click.option("--to", "second", type=int, help="Revision on the right. Default: the last.")
-def diff(server: str, name: str, first: int | None, second: int | None) -> None:
+@json_option
+def diff(server: str, name: str, first: int | None, second: int | None, as_json: bool) -> None:
     """Show what changed between two revisions."""
     with opened() as (core, actor):
         row = service.by_name(core, actor, server, name)
-        known = {revision.revision: revision for revision in service.revisions(core, actor, row.id)}
-        right = second or row.revision
-        left = first or max(1, right - 1)
-        for wanted in (left, right):
-            if wanted not in known:
-                raise NotFound(f"{name} has no revision {wanted}.")
-        before, after = (json.dumps(known[at].config_data, indent=2, sort_keys=True).splitlines() for at in (left, right))
-        for line in difflib.unified_diff(before, after, f"revision {left}", f"revision {right}", lineterm=""):
-            click.echo(line)
+        left, right, found = service.differences(core, actor, row.id, first, second)
+    if as_json:
+        print_json({"first": left.revision, "second": right.revision, "changes": [change_object(change) for change in found]})
+        return
+    before, after = (json.dumps(side.config_data, indent=2, sort_keys=True).splitlines() for side in (left, right))
+    names = (f"revision {left.revision}", f"revision {right.revision}")
+    for line in difflib.unified_diff(before, after, *names, lineterm=""):
+        click.echo(line)
+
+
+@configurations.command()
+@click.argument("server")
+@click.argument("name")
+@click.option("--revision", type=int, required=True, help="The revision to take back.")
+@json_option
+def restore(server: str, name: str, revision: int, as_json: bool) -> None:
+    """Make an earlier revision the newest one; activate it to restart a running server with it."""
+    with opened() as (core, actor):
+        row = service.restore(core, actor, service.by_name(core, actor, server, name).id, revision)
+        said = f"{name} is as in revision {revision}, now revision {row.revision}."
+        print_json(configuration_object(row)) if as_json else click.echo(said)
+
+
+@configurations.command()
+@click.argument("server")
+@click.argument("name")
+def remove(server: str, name: str) -> None:
+    """Remove a configuration that is not active, with its revisions and bindings."""
+    with opened() as (core, actor):
+        service.remove(core, actor, service.by_name(core, actor, server, name).id)
+        click.echo(f"Removed {name}.")

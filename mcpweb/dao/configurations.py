@@ -150,3 +150,15 @@ def revisions(conn: Connection, configuration_id: str) -> list[Revision]:
         {"id": configuration_id},
     )
     return [Revision(**(dict(row) | {"config_data": loads(row["config_data"])})) for row in rows]
+
+
+def revision(conn: Connection, configuration_id: str, number: int) -> Revision:
+    """Return one revision. Raises NotFound."""
+    row = conn.execute(
+        "SELECT configuration_id, revision, config_data, created_at, created_by FROM configuration_revisions "
+        "WHERE configuration_id = :id AND revision = :number",
+        {"id": configuration_id, "number": number},
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"There is no revision {number}.")
+    return Revision(**(dict(row) | {"config_data": loads(row["config_data"])}))

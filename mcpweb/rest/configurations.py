@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from flask import Response
 from flask_smorest import Blueprint
-from marshmallow import fields, validate
+from marshmallow import RAISE, Schema, fields, validate
 
 from mcpweb.rest.common import Body, Query, body, expected_revision, many, one, page, query
-from mcpweb.schemas.objects import configuration_object, job_object, revision_object
+from mcpweb.schemas.objects import change_object, configuration_object, job_object, revision_object
 from mcpweb.services import configurations
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
@@ -29,6 +29,18 @@ class ConfigurationChange(Body):
     name = fields.String()
     description = fields.String(validate=validate.Length(max=500))
     config_data = fields.Dict()
+
+
+class DifferenceQuery(Schema):
+    class Meta:
+        unknown = RAISE
+
+    first = fields.Integer(load_default=None, validate=validate.Range(1))
+    second = fields.Integer(load_default=None, validate=validate.Range(1))
+
+
+class Restoration(Body):
+    revision = fields.Integer(required=True, strict=True, validate=validate.Range(1))
 
 
 @bp.get("/configurations")
@@ -88,3 +100,20 @@ def activate(configuration_id: str) -> Response:
 def revisions(configuration_id: str) -> Response:
     """List all revisions, newest first."""
     return many(revision_object(row) for row in configurations.revisions(core(), actor(), configuration_id))
+
+
+@bp.get("/configurations/<configuration_id>/revisions/diff")
+@permission("server.view")
+def differences(configuration_id: str) -> Response:
+    """Compare two revisions; by default the last with the one before it."""
+    given = query(DifferenceQuery)
+    left, right, found = configurations.differences(core(), actor(), configuration_id, given["first"], given["second"])
+    return one({"first": left.revision, "second": right.revision, "changes": [change_object(row) for row in found]})
+
+
+@bp.post("/configurations/<configuration_id>/restore")
+@permission("server.edit")
+def restore(configuration_id: str) -> Response:
+    """Make an earlier revision the newest one; a container gets it at its next start or activation."""
+    row = configurations.restore(core(), actor(), configuration_id, body(Restoration)["revision"])
+    return one(configuration_object(row), revision=row.revision)

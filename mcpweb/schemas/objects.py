@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mcpweb.clock import rfc3339
+from mcpweb.schemas.documents import loosenings
 
 if TYPE_CHECKING:
     from mcpweb.dao.accounts import Session, Token, User
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from mcpweb.dao.tools import Tool
     from mcpweb.errors import Failure
     from mcpweb.pluginhost import PluginRecord
+    from mcpweb.schemas.documents import Change
 
 Object = dict[str, Any]
 
@@ -50,7 +53,12 @@ def configuration_object(row: Configuration) -> Object:
         "id": row.id, "server_id": row.server_id, "name": row.name, "description": row.description,
         "config_data": row.config_data, "is_active": row.is_active, "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at), "created_by": row.created_by, "revision": row.revision,
+        "loosened": [asdict(found) for found in loosenings(row.config_data)],
     }
+
+
+def change_object(row: Change) -> Object:
+    return asdict(row)
 
 
 def revision_object(row: Revision) -> Object:

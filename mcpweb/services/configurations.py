@@ -15,10 +15,12 @@ from mcpweb.dao.configurations import Configuration, Revision
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.db import driver
-from mcpweb.errors import Conflict
+from mcpweb.errors import Conflict, NotFound
 from mcpweb.events import ConfigurationChanged
 from mcpweb.ids import new_id
+from mcpweb.schemas import documents
 from mcpweb.schemas.configurations import load_config_data
+from mcpweb.schemas.documents import Change
 from mcpweb.schemas.names import check_name
 from mcpweb.services import access, jobs
 
@@ -57,7 +59,10 @@ def add(
             configurations.insert(conn, configuration)
         except driver.IntegrityError:
             raise Conflict(f"{server.name} already has a configuration {name}.") from None
-        access.note(conn, actor, "configuration.add", configuration.id, {"server": server.name, "name": name})
+        access.note(
+            conn, actor, "configuration.add", configuration.id,
+            {"server": server.name, "name": name, **loosened(configuration.config_data)},
+        )
     core.announce(ConfigurationChanged(actor.name, configuration.id, server.id, "added"))
     return configuration
 
@@ -118,9 +123,52 @@ def update(
         except driver.IntegrityError:
             raise Conflict(f"The server already has a configuration {name}.") from None
         access.note(
-            conn, actor, "configuration.update", configuration_id, {"revision": configuration.revision}
+            conn, actor, "configuration.update", configuration_id,
+            {"revision": configuration.revision, **loosened(configuration.config_data)},
         )
     core.announce(ConfigurationChanged(actor.name, configuration.id, configuration.server_id, "updated"))
+    return configuration
+
+
+def differences(
+    core: Core, actor: Actor, configuration_id: str, first: int | None = None, second: int | None = None
+) -> tuple[Revision, Revision, tuple[Change, ...]]:
+    """Return two revisions and where they differ; by default the last and the one before it. Raises NotFound."""
+    known = {row.revision: row for row in revisions(core, actor, configuration_id)}
+    right = second if second is not None else max(known)
+    left = first if first is not None else max(1, right - 1)
+    for wanted in (left, right):
+        if wanted not in known:
+            raise NotFound(f"There is no revision {wanted}.", next_step=f"The last one is {max(known)}.")
+    return known[left], known[right], documents.changes(known[left].config_data, known[right].config_data)
+
+
+def loosened(document: Mapping[str, Any]) -> dict[str, object]:
+    """Return what the audit row of a change says about a document that loosens the defaults; empty for a hardened one."""
+    found = sorted({loosening.code for loosening in documents.loosenings(document)})
+    return {"loosened": found} if found else {}
+
+
+def restore(core: Core, actor: Actor, configuration_id: str, revision: int, *, expect: int | None = None) -> Configuration:
+    """Make the document of an earlier revision the newest revision. Raises NotFound, Conflict, PreconditionFailed.
+
+    What was valid once may be refused now (InvalidInput); the container gets it at its next start or activation.
+    """
+    access.require(core, actor, "server.edit", configuration_id=configuration_id)
+    with core.db.writing() as conn:
+        current = configurations.get(conn, configuration_id)
+        earlier = configurations.revision(conn, configuration_id, revision)
+        if earlier.config_data == current.config_data:
+            raise Conflict(f"Revision {revision} holds what {current.name} holds now.")
+        document = load_config_data(earlier.config_data).to_json()
+        configuration = configurations.update(
+            conn, configuration_id, expect=expect, config_data=document, updated_by=actor.name
+        )
+        access.note(
+            conn, actor, "configuration.restore", configuration_id,
+            {"from": revision, "revision": configuration.revision, **loosened(document)},
+        )
+    core.announce(ConfigurationChanged(actor.name, configuration.id, configuration.server_id, "restored"))
     return configuration
 
 
@@ -133,7 +181,7 @@ def activate(core: Core, actor: Actor, configuration_id: str) -> tuple[Configura
         server = servers.get(conn, configuration.server_id)
         access.note(
             conn, actor, "configuration.activate", configuration_id,
-            {"server": server.name, "name": configuration.name},
+            {"server": server.name, "name": configuration.name, **loosened(configuration.config_data)},
         )
         if server.wanted == "running":
             job = jobs.draft(actor, "restart", subject=f"server:{server.id}", payload={"server_id": server.id})

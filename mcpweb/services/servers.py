@@ -24,6 +24,7 @@ from mcpweb.ids import new_id
 from mcpweb.schemas.names import check_image, check_name
 from mcpweb.services import access, jobs
 from mcpweb.services import arguments as tool_arguments
+from mcpweb.services import configurations as configuration_service
 from mcpweb.services.health import worker_alive
 from mcpweb.services.jobs import Idempotency
 
@@ -83,7 +84,10 @@ def add(
         except driver.IntegrityError:
             raise Conflict(f"A server named {name} exists already.", next_step="Choose another name.") from None
         configurations.insert(conn, configuration)
-        access.note(conn, actor, "server.add", server.id, {"name": name, "image": image})
+        access.note(
+            conn, actor, "server.add", server.id,
+            {"name": name, "image": image, **configuration_service.loosened(configuration.config_data)},
+        )
     core.announce(ServerChanged(actor.name, server.id, "added"))
     return server
 

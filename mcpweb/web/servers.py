@@ -136,12 +136,18 @@ def _ask(server_id: str, kind: str) -> Response:
     return done(url_for("servers.show", server_id=server_id), event="server-changed")
 
 
-def tab(server_id: str, name: str, *, http_status: int = 200, partial: str = "", **context: Any) -> Response:
-    """Render one tab of a server as a page, or its fragment alone; the head stays live on its own."""
+def tab(
+    server_id: str, name: str, *, http_status: int = 200, partial: str = "", body: str = "", **context: Any
+) -> Response:
+    """Render one tab of a server as a page, or its fragment alone; the head stays live on its own.
+
+    ``body`` names another template than the tab's own for what stands under the tabs.
+    """
+    body = body or f"servers/_{name}.html"
     server = servers.get(core(), actor(), server_id)
     latest = jobs.listing(core(), actor(), limit=3, subject=f"server:{server.id}").rows
     return respond(
-        "servers/show.html", partial=partial or f"servers/_{name}.html", http_status=http_status, server=server, tab=name,
+        "servers/show.html", partial=partial or body, body=body, http_status=http_status, server=server, tab=name,
         overview=servers.overview(core(), actor()), working=[job for job in latest if not job.finished],
         last=latest[0] if latest else None, **context,
     )
