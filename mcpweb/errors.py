@@ -77,6 +77,13 @@ class Forbidden(Failure):
     next_step = "Ask an administrator for a role that may do this."
 
 
+class StepUpNeeded(Forbidden):
+    """Allowed, but only with the password given a short while ago."""
+
+    code, title = "step_up", "Confirm that it is you"
+    next_step = "Sign in again, or confirm your password, and repeat this within five minutes."
+
+
 class NotFound(Failure):
     status, code, title = 404, "not_found", "Not found"
 

@@ -5,7 +5,7 @@ from mcpweb.web import audit, configurations, health, jobs, overview, plugins, s
 
 BLUEPRINTS = (
     health.bp,  # /healthz /readyz
-    session.bp,  # /setup/<token> /sign-in /sign-out /preferences
+    session.bp,  # /setup/<token> /sign-in /sign-out /step-up /preferences
     overview.bp,  # / /settings
     servers.bp,  # /servers[/new|/<id>[/tests]] and start, stop, restart, pull, remove
     tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]

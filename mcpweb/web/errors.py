@@ -3,16 +3,17 @@ from __future__ import annotations
 
 import logging
 import secrets
+from urllib.parse import urlencode
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from mcpweb.contracts import Actor
-from mcpweb.errors import Failure
+from mcpweb.errors import Failure, StepUpNeeded
 from mcpweb.schemas.objects import problem_object
 from mcpweb.web.identity import optional_actor
 from mcpweb.web.language import _
-from mcpweb.web.rendering import is_partial, notice
+from mcpweb.web.rendering import came_from, go, is_partial, notice
 from mcpweb.web.words import N_
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ def install(app: Flask) -> None:
 
 def answer(failure: Failure) -> Response:
     """Show a failure the way it was asked for."""
+    if isinstance(failure, StepUpNeeded) and not request.path.startswith("/api/"):
+        return go(f"/step-up?{urlencode({'next': came_from()})}")
     if request.path.startswith("/api/"):
         response = jsonify(problem_object(failure))
         response.status_code = failure.status

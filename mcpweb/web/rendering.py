@@ -109,6 +109,15 @@ def current_path() -> str:
     return str(request.full_path).rstrip("?") if request.method == "GET" else "/"
 
 
+def came_from() -> str:
+    """Return the path of the page whose form or fragment asks."""
+    if request.method in ("GET", "HEAD") or is_partial():
+        return current_path()
+    parts = urlsplit(request.referrer or "")
+    own = parts.netloc == request.host
+    return (parts.path + (f"?{parts.query}" if parts.query else "")) if own and parts.path else "/"
+
+
 def theme() -> str:
     """Return the theme of this browser."""
     chosen = request.cookies.get(THEME_COOKIE, "")

@@ -1,4 +1,4 @@
-"""First run, sign-in, sign-out, language and theme."""
+"""First run, sign-in, sign-out, the password once more, language and theme."""
 from __future__ import annotations
 
 from urllib.parse import urlsplit
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
 from mcpweb.errors import Failure, NotFound
-from mcpweb.services import accounts
+from mcpweb.services import accounts, stepup
 from mcpweb.web import language
 from mcpweb.web.identity import actor, core, optional_actor
 from mcpweb.web.permissions import PUBLIC, permission
@@ -67,6 +67,31 @@ def sign_out() -> Response:
     return response  # type: ignore[return-value]
 
 
+@bp.get("/step-up")
+@permission("session.own")
+def step_up() -> Response:
+    return _step_up(None)
+
+
+@bp.post("/step-up")
+@permission("session.own")
+def confirm() -> Response:
+    try:
+        secret = stepup.confirm(core(), actor(), request.form.get("password", ""))
+    except Failure as failure:
+        response = _step_up(failure)
+        if failure.retry_after is not None:
+            response.headers["Retry-After"] = str(failure.retry_after)
+        return response
+    return _with_session(secret, own_path(request.args.get("next")))
+
+
+def _step_up(failure: Failure | None) -> Response:
+    status = 200 if failure is None else 422 if failure.status == 401 else failure.status
+    then = own_path(request.args.get("next"))
+    return make_response(render_template("session/step_up.html", failure=failure, then=then), status)
+
+
 @bp.post("/preferences")
 @permission(PUBLIC)
 def preferences() -> Response:
@@ -88,6 +113,10 @@ def _form(name: str, failure: Failure | None, status: int) -> Response:
 
 def _signed_in(name: str, password: str, then: str) -> Response:
     secret, _ = accounts.sign_in(core(), name, password, request.remote_addr or "", request.user_agent.string)
+    return _with_session(secret, then)
+
+
+def _with_session(secret: str, then: str) -> Response:
     response = redirect(then, 303)
     response.set_cookie(_cookie(), secret, secure=core().settings.secure_cookie, httponly=True, samesite="Lax", path="/")
     return response  # type: ignore[return-value]
