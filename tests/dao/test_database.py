@@ -161,6 +161,38 @@ def test_connections_of_threads_that_ended_are_closed_when_the_next_one_opens(db
     assert sum(name == str(db.path) for name in open_files) <= 2
 
 
+CROWD = """
+import sys, threading
+from pathlib import Path
+from mcpweb.db import Database
+
+db = Database(Path(sys.argv[1]))
+barrier = threading.Barrier(6)
+
+
+def read(together):
+    if together:
+        barrier.wait()
+    with db.reading() as conn:
+        conn.execute("SELECT 1").fetchone()
+    with db.writing() as conn:
+        conn.execute("SELECT 1").fetchone()
+
+
+for _ in range(60):
+    for together in (False, True):
+        threads = [threading.Thread(target=read, args=(together,)) for _ in range(6)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+assert len(db._opened) <= 12, db._opened
+"""
+
+
+def test_many_threads_that_come_at_once_close_what_the_dead_left_only_once(db: Database) -> None:
+    done = subprocess.run([sys.executable, "-c", CROWD, str(db.path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_closing_gives_the_file_back_and_the_next_use_opens_it_again(db: Database) -> None:
     with db.writing() as conn:
         make_server(conn)
