@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 30.0
 HEARTBEAT_S = 5.0
 LOOK_S = 0.5
+FIRST_LOOK_S = 15.0  # how long the first jobs wait until it is known which containers an earlier worker left
 JOB_THREADS = 8
 
 
@@ -87,6 +88,7 @@ class Worker:
                     work.cancel.set()
             time.sleep(0.05)
         self._watch.stop()
+        self._doorway.hang_up()
         self.fleet.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         for thread in self._threads:
@@ -171,6 +173,8 @@ class Worker:
     def _do(self, job: Job) -> Job:
         work = self._running.setdefault(job.id, Work(self.core, self, job))
         state, result, error = "failed", None, None
+        if not self.brief:
+            self._watch.listed.wait(FIRST_LOOK_S)
         try:
             handler = HANDLERS[job.kind]
             result = handler.run(work)

@@ -48,6 +48,7 @@ class Watch:
         self._starters = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="starter")
         self._booted = False
         self._reachable: bool | None = None
+        self.listed = threading.Event()  # what an earlier worker left is known; jobs may make new containers
 
     def start(self) -> None:
         self._worker.spawn(self._sweeping, "sweep")
@@ -57,6 +58,7 @@ class Watch:
 
     def stop(self) -> None:
         self._look.set()
+        self.listed.set()
         self._starters.shutdown(wait=False, cancel_futures=True)
 
     # Engine and containers
@@ -64,6 +66,7 @@ class Watch:
     def _sweeping(self) -> None:
         while not self._worker.stopping.is_set():
             self._guard(self.sweep)
+            self.listed.set()
             self._look.wait(SWEEP_S if self._reachable else AWAY_S)
             self._look.clear()
 
@@ -84,6 +87,7 @@ class Watch:
             return
         self._worker.fleet.bury_orphans()
         containers = self._core.runtime.containers(self._core.instance.id)
+        self.listed.set()
         if not self._booted:
             self._boot(containers)
             self._booted = True
@@ -106,7 +110,10 @@ class Watch:
         with self._core.db.reading() as conn:
             wanted = {server.id: server for server in servers.wanted_running(conn)}
         adopted: set[str] = set()
+        ours = {member.container_id for member in self._worker.fleet.members()}
         for state in containers:
+            if state.id in ours:
+                continue
             server = wanted.get(state.labels.get("mcpweb.server_id", ""))
             if server is not None and server.id not in adopted and self._adopt(server, state):
                 adopted.add(server.id)
