@@ -40,10 +40,12 @@ MOMENT says when the fault shows: ``start`` (before anything is read), ``handsha
 ``list`` (tools/list), ``call`` (tools/call) or ``any`` (each request). It is heeded by exit7, dies, oom, mute, slow,
 drip, garbage and hugeline.
 
-A path beside the purpose: every mode serves the tools echo, add, sleep, fail, big, env and write_stderr.
+A path beside the purpose: every mode serves the tools echo, add, sleep, fail, big, env, write_stderr, digest (what
+it was given under a variable, as SHA-256) and spill (the same, in full, to standard error).
 """
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -74,6 +76,7 @@ def tool(name, description, required=(), safe=True, output=None, /, **properties
 
 
 TEXT = {"type": "string", "maxLength": 20000000}
+NAME = {"type": "string", "maxLength": 200}
 NUMBER = {"type": "number", "minimum": -1e12, "maximum": 1e12}
 SUM = {"type": "object", "properties": {"sum": {"type": "number"}}, "required": ["sum"], "additionalProperties": False}
 TOOLS = [
@@ -85,6 +88,8 @@ TOOLS = [
          bytes={"type": "integer", "minimum": 0, "maximum": 200000000, "default": 1000}),
     tool("env", "Return an environment variable.", ["name"], name={"type": "string", "maxLength": 200, "default": "PATH"}),
     tool("write_stderr", "Write a line to standard error.", ["text"], False, text={"type": "string", "maxLength": 100000}),
+    tool("digest", "Return the SHA-256 of an environment variable, or of the file its _FILE twin names.", ["name"], name=NAME),
+    tool("spill", "Write an environment variable to standard error.", ["name"], False, name=NAME),
 ]
 RESOURCES = [{"uri": "fixture://hello", "name": "hello", "mimeType": "text/plain"}]
 PROMPTS = [{"name": "greet", "description": "Greet somebody.", "arguments": [{"name": "who", "required": True}]}]
@@ -143,9 +148,23 @@ def run_tool(name, arguments, cancelled):
     if name == "env":
         value = os.environ.get(arguments["name"])
         return result_of("not set", isError=True) if value is None else result_of(value)
-    sys.stderr.write(arguments["text"] + "\n")
+    if name == "digest":
+        place, value = given(arguments["name"])
+        return result_of(json.dumps({"from": place, "sha256": hashlib.sha256(value).hexdigest()}))
+    text = given(arguments["name"])[1].decode() if name == "spill" else arguments["text"]
+    sys.stderr.write(text + "\n")
     sys.stderr.flush()
     return result_of("written")
+
+
+def given(name):
+    """Return where a variable's value is, and its bytes."""
+    if name in os.environ:
+        return "environment", os.environb[name.encode()]
+    if name + "_FILE" in os.environ:
+        with open(os.environ[name + "_FILE"], "rb") as file:
+            return "file", file.read()
+    return "nowhere", b""
 
 
 # Protocol
