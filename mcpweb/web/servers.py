@@ -14,7 +14,7 @@ from mcpweb.services import configurations, jobs, servers, test_runs
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
-from mcpweb.web.rendering import done, may, respond
+from mcpweb.web.rendering import done, is_partial, may, respond
 
 bp = Blueprint("servers", __name__, url_prefix="/servers")
 
@@ -83,6 +83,8 @@ def show(server_id: str) -> Response:
 @bp.get("/<server_id>/head")
 @permission("server.view")
 def head(server_id: str) -> Response:
+    if not is_partial():  # somebody opened the address itself; the head is no page
+        return show(server_id)
     return tab(server_id, request.args.get("tab", "summary"), partial="servers/_head.html")
 
 
