@@ -81,7 +81,7 @@ class Launched:
     container_id: str
     socket: socket.socket
     endpoint: str | None = None
-    timings_ms: dict[str, float] = field(default_factory=dict)  # create, attach, start
+    timings_ms: dict[str, float] = field(default_factory=dict)  # create, attach, start, and secrets where it took some
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def launch(self, intent: ContainerIntent, *, progress: Progress | None = None) -> Launched:
-        """Create, attach, start. On any failure nothing of it remains.
+        """Create, attach, start, hand over the secrets. On any failure nothing of it remains.
 
+        Each secret goes its own way: ``stdin`` before the server is run, so that nobody sees it in the environment the
+        engine knows; ``file`` read-only from this machine's memory at /run/secrets/<variable>, whose path the server
+        finds under <variable>_FILE; ``environment`` for all to see. None of them shows in a failure.
         Raises ImageMissing, PolicyRefused, RuntimeConflict (foreign container has the name), StartFailed.
         A leftover of ours with the same name (same instance and server labels) is removed first.
         """

@@ -26,7 +26,7 @@ from mcpweb.plugin import (
     StartFailed,
 )
 
-from . import faults, grounds, handshake, labels, policy, references, states
+from . import faults, grounds, handshake, labels, policy, references, secretfiles, states
 from .attach import attach
 from .secretfiles import SecretFiles
 from .shells import Shells, no_shell
@@ -230,6 +230,9 @@ class Containers:
         except (ImageMissing, NotFound):
             raise references.missing(intent.image) from None
         except faults.EngineRefused as refusal:
+            folder = plan.body["Labels"].get(labels.FILES)
+            if folder and folder in refusal.message:
+                raise secretfiles.not_seen() from refusal
             raise faults.start_failure(refusal, intent.image) from refusal
 
     def _make_room(self, name: str, intent: ContainerIntent, conflict: RuntimeConflict) -> None:

@@ -130,6 +130,16 @@ class SecretFiles:
         return ours / folder
 
 
+def not_seen() -> StartFailed:
+    """Return the failure for an engine that sees other files than we do although its socket is here."""
+    return StartFailed(
+        "Secrets cannot be delivered by file: the engine does not see the tmpfs we write to, because one of us runs in a "
+        "container or behind a tunnel.",
+        next_step="Mount a tmpfs of the engine's machine into our container at the same path and set "
+        "MCPWEB_PLUGIN_RUNTIME_DOCKER_SECRETS_DIR to it, or bind with the delivery `stdin`.",
+    )
+
+
 def _ours(folder: Path) -> bool:
     """Tell whether this is a real folder of our user that nobody else can enter."""
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from mcpweb_plugins.runtime_docker.engine import Deadlines
 from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
-from mcpweb_plugins.runtime_docker.secretfiles import SecretFiles
+from mcpweb_plugins.runtime_docker.secretfiles import SecretFiles, Written
 
 from mcpweb.contracts import ConfigData, Delivery, Mount, SecretDelivery, Sensitive
 from mcpweb.errors import PolicyRefused, StartFailed
@@ -295,6 +295,26 @@ def test_files_are_refused_where_they_would_be_on_a_disk_or_at_another_machine(
         on_disk.launch(intent)
     assert list(tmp_path.iterdir()) == []
     DockerRuntime(ADDRESS).check(intent)
+
+
+def test_an_engine_that_sees_other_files_than_we_do_is_told_from_a_missing_mount(
+    docker_session: Any, python_image: str, runtime: DockerRuntime
+) -> None:
+    class Elsewhere(SecretFiles):
+        """Files the engine does not find, as when we run in a container with only its socket."""
+
+        def write(self, *arguments: Any) -> Written:
+            written = super().write(*arguments)
+            for mount in written.mounts:
+                Path(mount["Source"]).unlink()
+            return written
+
+    runtime._containers._files = Elsewhere()
+    intent = docker_session.intent(python_image, secrets=(secret(way="file"),))
+    with pytest.raises(StartFailed, match="does not see the tmpfs") as caught:
+        runtime.launch(intent)
+    assert "SECRETS_DIR" in caught.value.next_step
+    assert runtime.containers(intent.instance) == []
 
 
 @pytest.mark.parametrize("planted", ["link", "open"])
