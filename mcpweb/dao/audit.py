@@ -88,14 +88,20 @@ def listing(
     actor: str | None = None,
     action: str | None = None,
     target: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
 ) -> list[AuditRow]:
-    """Return rows, newest first."""
+    """Return rows, newest first; ``since`` and ``until`` are times, the first included, the last not."""
     clauses = ["seq < :before_seq"]
     bound: dict[str, Any] = {"limit": limit, "before_seq": _END if before_seq is None else before_seq}
     for column, value in (("actor", actor), ("action", action), ("target", target)):
         if value is not None:
             clauses.append(f"{column} = :{column}")
             bound[column] = value
+    for name, clause, time in (("since", "at >= :since", since), ("until", "at < :until", until)):
+        if time is not None:
+            clauses.append(clause)
+            bound[name] = time
     sql = f"SELECT {FIELDS} FROM audit_log WHERE {' AND '.join(clauses)} ORDER BY seq DESC LIMIT :limit"
     return [_read(row) for row in conn.execute(sql, bound)]
 

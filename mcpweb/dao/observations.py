@@ -35,3 +35,13 @@ def put(conn: Connection, name: str, value: dict[str, Any]) -> None:
 def get(conn: Connection, name: str) -> Observation | None:
     row = conn.execute("SELECT name, value, since, at FROM observations WHERE name = :name", {"name": name}).fetchone()
     return None if row is None else Observation(**(dict(row) | {"value": loads(row["value"])}))
+
+
+def several(conn: Connection, *names: str) -> list[Observation | None]:
+    """Return observations in the order of their names, None for what was not looked at yet."""
+    sql = "SELECT name, value, since, at FROM observations WHERE name IN (SELECT value FROM json_each(:names))"
+    found = {
+        row["name"]: Observation(**(dict(row) | {"value": loads(row["value"])}))
+        for row in conn.execute(sql, {"names": dumps(names)})
+    }
+    return [found.get(name) for name in names]

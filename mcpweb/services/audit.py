@@ -32,11 +32,15 @@ def listing(
     by: str | None = None,
     action: str | None = None,
     target: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
 ) -> AuditListing:
-    """Return rows, newest first."""
+    """Return rows, newest first; ``since`` and ``until`` are times as rows write them."""
     access.require(core, actor, "audit.view")
     with core.db.reading() as conn:
-        rows = audit.listing(conn, before_seq=before_seq, limit=limit + 1, actor=by, action=action, target=target)
+        rows = audit.listing(
+            conn, before_seq=before_seq, limit=limit + 1, actor=by, action=action, target=target, since=since, until=until
+        )
     more = len(rows) > limit
     kept = tuple(rows[:limit])
     return AuditListing(kept, kept[-1].seq if more else None)

@@ -120,11 +120,8 @@ def overview(core: Core, actor: Actor) -> Overview:
     """Return counts by status and what is known of engine and worker."""
     access.require(core, actor, "server.view")
     with core.db.reading() as conn:
-        return Overview(
-            counts=servers.counts(conn),
-            engine=observations.get(conn, "engine"),
-            worker=observations.get(conn, "worker"),
-        )
+        engine, worker = observations.several(conn, "engine", "worker")
+        return Overview(counts=servers.counts(conn), engine=engine, worker=worker)
 
 
 def last_verdicts(core: Core, server_ids: list[str]) -> dict[str, str]:

@@ -9,10 +9,10 @@ BLUEPRINTS = (
     overview.bp,  # / /settings
     servers.bp,  # /servers[/new|/<id>[/tests]] and start, stop, restart, pull, remove
     tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]
-    configurations.bp,  # /servers/<id>/configurations[/<id>/activate]
+    configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
     watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats
     test_runs.bp,  # /test-runs[/<id>], /servers/<id>/test-runs
     jobs.bp,  # /jobs, /jobs/<id>/cancel
-    audit.bp,  # /audit
+    audit.bp,  # /audit[/verify|/export]
     plugins.bp,  # /plugins
 )

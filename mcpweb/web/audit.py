@@ -1,29 +1,110 @@
-"""The audit log, for admins."""
+"""The audit log, for admins: who did what on what, from where; the chain verified, the rows taken along."""
 from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
-from mcpweb.errors import BadCursor
-from mcpweb.services import audit
+from mcpweb import clock
+from mcpweb.dao.audit import AuditRow
+from mcpweb.errors import BadCursor, InvalidInput, NotFound
+from mcpweb.schemas.objects import audit_object
+from mcpweb.services import accounts, audit, servers
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
 from mcpweb.web.rendering import respond
 
 bp = Blueprint("audit", __name__, url_prefix="/audit")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_FILTERS = ("who", "action", "target", "since", "until")
+# what the id of a row's target begins with, and the page that shows it
+_PLACES = {"srv": "/servers/", "run": "/test-runs/", "sec": "/secrets/"}
 
 
 @bp.get("")
 @permission("audit.view")
 def index() -> Response:
-    cursor = request.args.get("cursor", "")
-    if cursor and not cursor.isdigit():
-        raise BadCursor("The cursor is damaged.")
-    listing = audit.listing(core(), actor(), before_seq=int(cursor) if cursor else None)
-    return respond("audit/index.html", listing=listing, next=listing.next, cursor=cursor, verified=None)
+    return _page(None)
 
 
 @bp.post("/verify")
 @permission("audit.view")
 def verify() -> Response:
-    listing = audit.listing(core(), actor())
-    return respond("audit/index.html", listing=listing, next=listing.next, cursor="", verified=audit.verify(core(), actor()))
+    return _page(audit.verify(core(), actor()))
+
+
+@bp.get("/export")
+@permission("audit.view")
+def export() -> Response:
+    """Send all rows as JSON lines, oldest first."""
+    rows = audit.export(core(), actor())
+
+    def lines() -> Iterator[str]:
+        for row in rows:
+            yield json.dumps(audit_object(row), ensure_ascii=False) + "\n"
+
+    response = Response(lines(), content_type="application/x-ndjson; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="audit-{clock.now()[:10]}.jsonl"'
+    return response
+
+
+def _page(verified: dict[str, Any] | None) -> Response:
+    cursor = request.args.get("cursor", "")
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise BadCursor("The cursor is damaged.")
+    given = {name: request.args.get(name, "").strip()[:100] for name in _FILTERS}
+    labels = accounts.labels(core())
+    listing = audit.listing(
+        core(), actor(), before_seq=int(cursor) if cursor else None, by=_who(given["who"], labels),
+        action=given["action"] or None, target=_target(given["target"]), since=_day(given, "since"), until=_day(given, "until"),
+    )
+    used = {name: value for name, value in given.items() if value}
+    ids = (row.target for row in listing.rows if row.target.startswith("srv_"))
+    return respond(
+        "audit/index.html", listing=listing, next=listing.next, cursor=cursor, verified=verified, filters=given,
+        url="/audit" + (f"?{urlencode(used)}" if used else ""), filtered=bool(used), names=servers.names_of(core(), ids),
+        people=sorted(set(labels.values())), places=_PLACES, facts=facts, labels=labels,
+    )
+
+
+def facts(row: AuditRow) -> list[tuple[str, str]]:
+    """Return the detail of a row as short names and values; what the row says elsewhere is left out."""
+    found = []
+    for name, value in row.detail.items():
+        if value in (None, "", [], {}) or (name == "ip" and value == row.ip):
+            continue
+        if isinstance(value, list):
+            text = ", ".join(str(one) for one in value)
+        elif isinstance(value, dict):
+            text = ", ".join(f"{key} {inner}" for key, inner in value.items())
+        else:
+            text = {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+        found.append((name, text if len(text) <= 200 else text[:199] + "…"))
+    return found
+
+
+def _who(text: str, labels: dict[str, str]) -> str | None:
+    """Return the name rows hold of who was typed: a person's or token's name, or the name itself."""
+    if not text:
+        return None
+    return next((name for name, label in labels.items() if label == text), text)
+
+
+def _target(text: str) -> str | None:
+    """Return the id rows hold of what was typed: a server's name, or the id itself."""
+    if not text or "_" in text[:5]:
+        return text or None
+    try:
+        return servers.get(core(), actor(), text).id
+    except NotFound:
+        return text
+
+
+def _day(given: dict[str, str], name: str) -> str | None:
+    if given[name] and not _DAY.fullmatch(given[name]):
+        raise InvalidInput(f"{name} is a day such as 2026-11-24.")
+    return (given[name] + (" 00:00:00" if name == "since" else " 24")) if given[name] else None

@@ -10,7 +10,8 @@ from flask_htmx import HTMX
 
 from mcpweb import __version__
 from mcpweb.contracts import Actor
-from mcpweb.services import access
+from mcpweb.errors import Failure
+from mcpweb.services import access, health
 from mcpweb.web import assets, csrf, formats, headers, language, words
 from mcpweb.web.hxnonce import HxNonce
 
@@ -31,7 +32,7 @@ def install(app: Flask) -> None:
     assets.install(app)
     app.jinja_env.globals.update(
         nonce=headers.nonce, version=__version__, actor=_actor, may=may, theme=theme, THEMES=THEMES,
-        csrf_token=lambda: csrf.field_value(_actor()), here=current_path,
+        csrf_token=lambda: csrf.field_value(_actor()), here=current_path, vault_lock=_vault_lock,
     )
     app.after_request(_packed)
 
@@ -39,6 +40,17 @@ def install(app: Flask) -> None:
 def _actor() -> Actor | None:
     found: Actor | None = g.get("actor")
     return found
+
+
+def _vault_lock() -> object:
+    """Return what keeps the vault locked, None while it is open; a page about another fault comes without it."""
+    from mcpweb.web.identity import core
+
+    try:
+        state = health.vault_state(core())
+    except Failure:
+        return None
+    return state if state is not None and state.locked else None
 
 
 def may(permission: str) -> bool:

@@ -18,6 +18,11 @@ WORDS = {
     "reachable": N_("reachable"), "away": N_("away"),
     "loaded": N_("loaded"), "off": N_("off"), "broken": N_("broken"), "quarantined": N_("quarantined"),
     "ok": N_("fine"), "warning": N_("warning"), "problem": N_("problem"),
+    # keys and their versions, the vault, secrets
+    "active": N_("active"), "retiring": N_("retiring"), "retired": N_("retired"), "destroyed": N_("destroyed"),
+    "open": N_("open"), "locked": N_("locked"), "inactive": N_("inactive"), "expired": N_("expired"),
+    "required": N_("required"), "optional": N_("optional"), "conditional": N_("conditional"),
+    "global": N_("global"), "server": N_("server"), "configuration": N_("configuration"),
     # verdicts and severities
     "pass": N_("pass"), "fail": N_("fail"), "undecided": N_("undecided"), "not_applicable": N_("not applicable"),
     "info": N_("info"), "low": N_("low"), "medium": N_("medium"), "high": N_("high"), "critical": N_("critical"),
@@ -25,10 +30,12 @@ WORDS = {
 DOING = {
     "start": N_("Starting"), "stop": N_("Stopping"), "restart": N_("Restarting"), "pull": N_("Pulling the image"),
     "tools": N_("Reading the tools"), "remove": N_("Removing"), "call": N_("Calling a tool"), "test_run": N_("Testing"),
+    "rotate": N_("Rotating the key"),
 }
 KINDS = {
     "start": N_("Start"), "stop": N_("Stop"), "restart": N_("Restart"), "pull": N_("Pull"), "tools": N_("Read tools"),
     "remove": N_("Remove"), "call": N_("Call"), "test_run": N_("Test run"),
+    "rotate": N_("Key rotation"),
 }
 
 
