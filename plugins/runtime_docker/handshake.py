@@ -28,7 +28,6 @@ done
 [ "$__mcpweb_all" = 1 ] || exit 78
 printf 'mcpweb: taken\n'
 IFS= read -r __mcpweb_line || exit 78
-unset __mcpweb_line __mcpweb_all
 exec "$@"
 """.strip()
 

@@ -18,7 +18,7 @@ from mcpweb_plugins.runtime_docker.secretfiles import SecretFiles, Written
 from mcpweb.contracts import ConfigData, Delivery, Mount, SecretDelivery, Sensitive
 from mcpweb.errors import PolicyRefused, StartFailed
 from mcpweb.testing.contracts import INITIALIZE, Stream, asking
-from tests.docker.engine import ADDRESS, api, tiny
+from tests.docker.engine import ADDRESS, TINY, api, tiny
 from tests.docker.fault_proxy import FaultProxy
 from tests.docker.images import build_image
 
@@ -214,6 +214,14 @@ def test_an_http_server_with_secrets_lives_on_without_us(
     assert asking(launched)("OTHER")["from"] == "file"
     again.close()
     assert asking(launched)("API_KEY")["from"] == "environment"
+
+
+def test_an_http_servers_input_ends_after_its_secrets(docker_session: Any, python_image: str, launch: Any) -> None:
+    patient = ("python3", "-c", "import sys; sys.stdin.read()\n" + TINY)
+    config = tiny("http", transport="http", port=8000, network="published", entrypoint=patient)
+    launched = launch(docker_session.intent(python_image, config, secrets=(secret(),)))
+    assert asking(launched)("API_KEY")["from"] == "environment"
+    launched.socket.close()
 
 
 # Files in memory

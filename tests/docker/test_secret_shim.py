@@ -39,6 +39,7 @@ def test_an_input_that_ends_too_soon_is_a_configuration_error_and_the_server_is_
     done = run(shell, given)
     assert done.returncode == 78
     assert b"PATH" not in done.stdout
+    assert (b"taken" in done.stdout) is given.endswith(b"\n\n"), "half of the secrets is not all of them"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
