@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
 from mcpweb_plugins.runtime_docker.secretfiles import SecretFiles, Written
 
 from mcpweb.contracts import ConfigData, Delivery, Mount, SecretDelivery, Sensitive
-from mcpweb.errors import PolicyRefused, StartFailed
+from mcpweb.errors import Cancelled, PolicyRefused, StartFailed
 from mcpweb.testing.contracts import INITIALIZE, Stream, asking
 from tests.docker.engine import ADDRESS, TINY, api, tiny
 from tests.docker.fault_proxy import FaultProxy
@@ -136,6 +137,47 @@ def test_a_shell_that_does_not_do_its_part_ends_the_launch_in_time_and_nothing_r
     assert CANARY not in str(caught.value) + caught.value.sentence
     assert runtime.containers(intent.instance) == []
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_an_engine_connection_that_breaks_during_the_exchange_ends_the_launch_at_once(
+    docker_session: Any, python_image: str, tmp_path: Path, shelled: Any
+) -> None:
+    proxy = FaultProxy(tmp_path / "e.sock", ADDRESS.removeprefix("unix://"))
+    runtime = DockerRuntime(proxy.address, (tmp_path,))
+    intent = docker_session.intent(python_image, shelled("never reads"), secrets=(secret(), secret(way="file", variable="B")))
+
+    def break_it() -> None:
+        while not any(b"/start" in line for line in proxy.requests):
+            time.sleep(0.02)
+        time.sleep(0.7)
+        proxy.cut()
+
+    breaking = threading.Thread(target=break_it)
+    breaking.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(StartFailed, match=r"did not take its secrets|ended with exit code"):
+            runtime.launch(intent)
+        assert time.monotonic() - began < 6
+        assert runtime.containers(intent.instance) == []
+    finally:
+        breaking.join()
+        proxy.close()
+
+
+def test_an_exchange_can_be_cancelled(docker_session: Any, python_image: str, tmp_path: Path, shelled: Any) -> None:
+    runtime = DockerRuntime(ADDRESS, (tmp_path,))
+    intent = docker_session.intent(python_image, shelled("mute"), secrets=(secret(),))
+
+    def progress(fraction: float | None, sentence: str) -> None:
+        if sentence == "Handing over the secrets":
+            raise Cancelled("Somebody cancelled it.")
+
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        runtime.launch(intent, progress=progress)
+    assert time.monotonic() - began < 3
+    assert runtime.containers(intent.instance) == []
 
 
 def test_a_server_that_ends_right_after_it_had_its_secrets_is_a_launched_one(
