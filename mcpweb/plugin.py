@@ -35,6 +35,7 @@ from mcpweb.contracts import (
     TestSession,
     TestType,
     Wrapped,
+    variable_fault,
 )
 from mcpweb.errors import (
     Cancelled,
@@ -145,6 +146,7 @@ __all__ = [
     "private_folder",
     "read_private",
     "role_allows",
+    "variable_fault",
     "write_private",
 ]
 

@@ -49,6 +49,7 @@ from mcpweb.contracts.vault import (
     SecretDelivery,
     Sensitive,
     Wrapped,
+    variable_fault,
 )
 
 __all__ = [
@@ -88,4 +89,5 @@ __all__ = [
     "TestType",
     "Verdict",
     "Wrapped",
+    "variable_fault",
 ]

@@ -1,6 +1,7 @@
 """What keeps secrets: values that do not show, ciphers, key sources, and the way to a container."""
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal
@@ -44,6 +45,31 @@ class SecretDelivery:
     variable: str
     value: Sensitive
     way: Delivery = "stdin"
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# What a loader, a shell or an interpreter reads by itself: such a value would be code, or break the shell that takes it.
+_READ_BY_LOADERS = re.compile(
+    r"(LD|DYLD|GLIBC|GCONV|MALLOC|BASH|KSH|ZSH|OPT|PS[0-9]|DOTNET|COR(ECLR)?)(_.*|ENV|OPTS|IND|ARG|ERR|VERSION)?|__MCPWEB.*"
+    r"|PATH|IFS|ENV|CDPATH|PWD|OLDPWD|SHELL|SHELLOPTS|SHLVL|PPID|U?ID|EUID|GROUPS|LINENO|RANDOM|SECONDS|_+"
+    r"|PROMPT_COMMAND|GLOBIGNORE|HOSTALIASES|LOCPATH|NLSPATH|TERMCAP|TERMINFO|TMPDIR"
+    r"|PYTHON(PATH|HOME|STARTUP|INSPECT|USERBASE|BREAKPOINT|WARNINGS)|NODE_(OPTIONS|PATH|EXTRA_CA_CERTS)"
+    r"|PERL5?(LIB|OPT|DB|5DB|5LIB|5OPT)|RUBY(LIB|OPT)|GEM_(HOME|PATH)|LUA_(INIT|PATH|CPATH)|PHPRC|PHP_INI_SCAN_DIR"
+    r"|(_JAVA|JDK_JAVA|JAVA_TOOL)_OPTIONS|CLASSPATH|GIT_(SSH|SSH_COMMAND|EXEC_PATH|ASKPASS|EXTERNAL_DIFF)",
+    re.IGNORECASE,
+)
+
+
+def variable_fault(name: str) -> str:
+    """Return why no secret is delivered under a name, empty for one that will do."""
+    if not _NAME.fullmatch(name):
+        return (
+            f"{name[:128]!r} is not the name of a variable for a secret: letters, digits and underscores, at most 128, and no "
+            "digit first."
+        )
+    if _READ_BY_LOADERS.fullmatch(name):
+        return f"{name} is read by loaders, shells or interpreters; no secret is delivered under it."
+    return ""
 
 
 class Cipher(ABC):

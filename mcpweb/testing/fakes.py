@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import re
 import secrets
 import socket
 import tarfile
@@ -31,6 +30,7 @@ from mcpweb.contracts import (
     RuntimeEvent,
     RuntimeHealth,
     Stats,
+    variable_fault,
 )
 from mcpweb.errors import (
     ImageMissing,
@@ -46,7 +46,6 @@ from mcpweb.testing.fakecontainer import FakeContainer, FakeImage, frame, given,
 from mcpweb.testing.tinyserver import Behaviour, ServerEnds, tiny_server
 
 _CAPABILITIES = {"CHOWN", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"}
-_VARIABLE = re.compile(r"(?!(LD_\w*|BASH\w*|PATH|IFS|ENV)\Z)[A-Za-z_][A-Za-z0-9_]{0,127}", re.IGNORECASE)
 
 
 class FakeRuntime(Runtime):
@@ -258,8 +257,8 @@ class FakeRuntime(Runtime):
 def _check_secrets(intent: ContainerIntent) -> None:
     seen: set[str] = set()
     for secret in intent.secrets:
-        if not _VARIABLE.fullmatch(secret.variable):
-            raise PolicyRefused(f"No secret is delivered under {secret.variable!r}.", next_step="Use another variable.")
+        if fault := variable_fault(secret.variable):
+            raise PolicyRefused(fault, next_step="Use another variable.")
         for name in (secret.variable, f"{secret.variable}_FILE") if secret.way == "file" else (secret.variable,):
             if name in seen:
                 raise PolicyRefused(f"Two secrets are delivered under {name}.", next_step="Use another variable.")

@@ -231,6 +231,7 @@ class Worker:
                 if not self.brief:
                     fitness.check()
                     self._observe("running")
+                    self._watch.tell_drift()
                     self._observe_vault()
                 if self._running:
                     with self.core.db.writing() as conn:

@@ -179,7 +179,7 @@ class Watch:
                 sentence = exit_sentence(state) or "Its container is gone; somebody removed it."
                 if self._worker.fleet.member(member.server_id) is member or returned:
                     self._worker.fleet.drop(member.server_id, sentence)
-        self._tell_drift()
+        self.tell_drift()
         self._retry_locked_out(containers)
         with self._core.db.reading() as conn:
             lost = [s for s in servers.with_status(conn, "unknown") if s.seen_at is not None]
@@ -193,8 +193,10 @@ class Watch:
             else:
                 self._worker.fleet.seen(server.id, "system:worker", "stopped", "", None)
 
-    def _tell_drift(self) -> None:
+    def tell_drift(self) -> None:
         """Write down which running servers would be started differently now."""
+        if not self._worker.fleet.members():
+            return
         with self._core.db.reading() as conn:
             running = {server.id: server for server in servers.with_status(conn, "running")}
         for member in self._worker.fleet.members():

@@ -1,27 +1,14 @@
 """What a secret may be called and may hold on its way into a container; asked here whatever others have checked."""
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
-from mcpweb.plugin import ContainerIntent, PolicyRefused, SecretDelivery
+from mcpweb.plugin import ContainerIntent, PolicyRefused, SecretDelivery, variable_fault
 
 WAYS = ("stdin", "file", "environment")
 MOST_BYTES = 64 * 1024
 MOST_BYTES_IN_ALL = 1024 * 1024  # a program's environment and arguments have a limit of their own, about twice this
 FOLDER = "/run/secrets"
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-# What a loader, a shell or an interpreter reads by itself: such a value would be code, or break the shell that takes it.
-_READ_BY_LOADERS = re.compile(
-    r"(LD|DYLD|GLIBC|GCONV|MALLOC|BASH|KSH|ZSH|OPT|PS[0-9]|DOTNET|COR(ECLR)?)(_.*|ENV|OPTS|IND|ARG|ERR|VERSION)?|__MCPWEB.*"
-    r"|PATH|IFS|ENV|CDPATH|PWD|OLDPWD|SHELL|SHELLOPTS|SHLVL|PPID|U?ID|EUID|GROUPS|LINENO|RANDOM|SECONDS|_+"
-    r"|PROMPT_COMMAND|GLOBIGNORE|HOSTALIASES|LOCPATH|NLSPATH|TERMCAP|TERMINFO|TMPDIR"
-    r"|PYTHON(PATH|HOME|STARTUP|INSPECT|USERBASE|BREAKPOINT|WARNINGS)|NODE_(OPTIONS|PATH|EXTRA_CA_CERTS)"
-    r"|PERL5?(LIB|OPT|DB|5DB|5LIB|5OPT)|RUBY(LIB|OPT)|GEM_(HOME|PATH)|LUA_(INIT|PATH|CPATH)|PHPRC|PHP_INI_SCAN_DIR"
-    r"|(_JAVA|JDK_JAVA|JAVA_TOOL)_OPTIONS|CLASSPATH|GIT_(SSH|SSH_COMMAND|EXEC_PATH|ASKPASS|EXTERNAL_DIFF)",
-    re.IGNORECASE,
-)
 
 
 def check(intent: ContainerIntent) -> None:
@@ -45,16 +32,9 @@ def check(intent: ContainerIntent) -> None:
 
 def check_name(variable: str) -> None:
     """Raise PolicyRefused unless a secret may be delivered under this name."""
-    if not _NAME.fullmatch(variable):
-        raise PolicyRefused(
-            f"{variable[:128]!r} is not the name of an environment variable.",
-            next_step="Use letters, digits and underscores, at most 128, and no digit first.",
-        )
-    if _READ_BY_LOADERS.fullmatch(variable):
-        raise PolicyRefused(
-            f"{variable} is read by loaders, shells or interpreters; no secret is delivered under it.",
-            next_step="Bind the secret under another variable.",
-        )
+    fault = variable_fault(variable)
+    if fault:
+        raise PolicyRefused(fault, next_step="Bind the secret under another variable.")
 
 
 def names(secret: SecretDelivery) -> tuple[str, ...]:
