@@ -91,6 +91,8 @@ class DeliveryContract:
         [
             (("LD_PRELOAD",), ("PRELOAD",)), (("PATH",), ("PATHS",)), (("IFS",), ("I_F_S",)), (("ENV",), ("MY_ENV",)),
             (("1ST",), ("FIRST",)), (("A-B",), ("A_B",)), (("A B",), ("AB",)), (("",), ("_A",)), (("A=B",), ("A",)),
+            (("BASH_ENV",), ("BASHFUL_KEY",)), (("NODE_OPTIONS",), ("NODE_TOKEN",)), (("OPTIND",), ("OPT_IN_KEY",)),
+            (("PYTHONPATH",), ("PYTHON_KEY",)), (("ld_preload",), ("old_preload",)), (("__mcpweb_x",), ("mcpweb_x",)),
             (("A\n",), ("A",)), (("Ä",), ("AE",)), (("A" * 200,), ("A" * 100,)), (("A", "A"), ("A", "B")),
         ],
     )
