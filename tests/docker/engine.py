@@ -16,6 +16,7 @@ import_folder("runtime_docker", paths.PLUGINS / "runtime_docker")
 
 from mcpweb_plugins.runtime_docker.engine import default_address  # noqa: E402 - exists from here on
 from mcpweb_plugins.runtime_docker.runtime import DockerRuntime  # noqa: E402
+from mcpweb_plugins.runtime_docker.secretfiles import SecretFiles  # noqa: E402
 
 ADDRESS = os.environ.get("DOCKER_HOST") or default_address()
 
@@ -73,6 +74,7 @@ def leftovers(session: DockerSession) -> list[str]:
     """Remove what a session left behind and return what it was."""
     left = [f"container {name}" for name in remove_containers(f"mcpweb.test={session.label}")]
     left += [f"network {name}" for name in remove_networks(session.instances)]
+    left += [f"secrets of {instance}" for instance in session.instances if remove_secrets(instance)]
     return left + [f"volume {name}" for name in remove_volumes(session.instances)]
 
 
@@ -103,6 +105,15 @@ def remove_networks(instances: Iterable[str]) -> list[str]:
         client.remove_network(name)
     client.close()
     return names
+
+
+def remove_secrets(instance: str) -> int:
+    """Remove what lies in memory for an instance and return how many containers it was for."""
+    files = SecretFiles()
+    standing = files.standing(instance)
+    for folder in standing:
+        files.remove(instance, folder)
+    return len(standing)
 
 
 def remove_containers(label: str) -> list[str]:

@@ -15,7 +15,7 @@ from mcpweb.dao.test_runs import TestRun
 from mcpweb.services import jobs, servers, test_runs
 from mcpweb.settings import load
 from mcpweb.worker import Worker
-from tests.docker.engine import remove_networks, remove_volumes
+from tests.docker.engine import remove_networks, remove_secrets, remove_volumes
 
 ACTOR = Actor(name="cli:tester", role="admin", label="tester", via="cli")
 
@@ -103,9 +103,9 @@ def installation(folder: Path, **values: str) -> Iterator[Installation]:
         for state in left:
             runtime.remove(state.id)
         runtime.cleanup(instance)
-        networks, volumes = remove_networks([instance]), remove_volumes([instance])
+        networks, volumes, files = remove_networks([instance]), remove_volumes([instance]), remove_secrets(instance)
     assert not left, f"containers left behind: {[state.name for state in left]}"
-    assert not networks and not volumes, f"left behind: {networks} {volumes}"
+    assert not networks and not volumes and not files, f"left behind: {networks} {volumes} {files} folders of secrets"
 
 
 def eventually(what: Callable[[], Any], timeout_s: float = 10.0) -> Any:
