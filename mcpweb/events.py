@@ -56,3 +56,16 @@ class UserChanged(Event):
 class PluginFailed(Event):
     plugin: str
     hook: str
+
+
+@dataclass(frozen=True)
+class KeyRotated(Event):
+    key_id: str
+    name: str
+    change: str  # added, rotated, retired, destroyed, rewrapped
+
+
+@dataclass(frozen=True)
+class SecretChanged(Event):
+    secret_id: str
+    change: str  # added, replaced, updated, activated, deactivated, purged, bound, unbound

@@ -1,7 +1,7 @@
 """Table ``configuration_secrets``: which configuration uses which secret, under which variable, delivered how."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -60,3 +60,12 @@ def of_secret(conn: Connection, secret_id: str) -> list[Binding]:
 
 def delete(conn: Connection, binding_id: str) -> None:
     conn.execute("DELETE FROM configuration_secrets WHERE id = :id", {"id": binding_id})
+
+
+def counts(conn: Connection, secret_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many bindings each of these secrets has, without those that have none."""
+    sql = (
+        "SELECT secret_id, count(*) FROM configuration_secrets WHERE secret_id IN (SELECT value FROM json_each(:ids)) "
+        "GROUP BY secret_id"
+    )
+    return {row[0]: row[1] for row in conn.execute(sql, {"ids": dumps(list(secret_ids))})}

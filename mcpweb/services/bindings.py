@@ -3,16 +3,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from mcpweb.contracts import SecretDelivery
+from mcpweb import clock
+from mcpweb.contracts import Actor, SecretDelivery, variable_fault
 from mcpweb.core import Core
-from mcpweb.dao import bindings, secrets
+from mcpweb.dao import bindings, configurations, secrets
 from mcpweb.dao.bindings import Binding
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.secrets import Secret
-from mcpweb.db import Connection
-from mcpweb.errors import SecretMissing
+from mcpweb.db import Connection, driver
+from mcpweb.errors import Conflict, FieldError, InvalidInput, SecretMissing
+from mcpweb.events import SecretChanged
+from mcpweb.ids import new_id
+from mcpweb.services import access
 from mcpweb.vault import Place
 
 
@@ -71,3 +75,90 @@ def _wanted(conn: Connection, configuration: Configuration) -> list[tuple[Bindin
 
 def _usable(secret: Secret) -> bool:
     return secret.is_active and not secret.expired
+
+
+def bind(
+    core: Core,
+    actor: Actor,
+    secret_id: str,
+    configuration_id: str,
+    *,
+    variable: str,
+    scope: str,
+    delivery: str = "stdin",
+    condition: Mapping[str, str] | None = None,
+    usage_context: str = "",
+) -> Binding:
+    """Let a configuration use a secret under a variable. Raises InvalidInput, NotFound, Conflict for a taken variable.
+
+    The container gets it at its next start.
+    """
+    access.require(core, actor, "secret.edit", secret_id=secret_id)
+    _check_binding(variable, scope, delivery, condition)
+    with core.db.writing() as conn:
+        secret, configuration = secrets.get(conn, secret_id), configurations.get(conn, configuration_id)
+        if secret.owner_id not in ("", configuration.server_id, configuration.id):
+            raise InvalidInput(
+                f"{secret.name} belongs to another {secret.scope}.", errors=[FieldError("/configuration", "not its owner")]
+            )
+        if variable in configuration.config_data.get("environment", {}):
+            raise Conflict(f"{configuration.name} sets {variable} itself.", next_step="Take it out of the environment first.")
+        binding = Binding(
+            id=new_id("bnd"), configuration_id=configuration.id, secret_id=secret.id, scope=scope,  # type: ignore[arg-type]
+            usage_context=usage_context[:500], created_at=clock.now(), created_by=actor.name, variable=variable,
+            delivery=delivery, condition=dict(condition) if condition else None,  # type: ignore[arg-type]
+        )
+        try:
+            bindings.insert(conn, binding)
+        except driver.IntegrityError:
+            raise Conflict(
+                f"{configuration.name} uses this secret or the variable {variable} already.", next_step="Unbind that first."
+            ) from None
+        access.note(conn, actor, "secret.bind", secret.id, {
+            "name": secret.name, "configuration": configuration.id, "variable": variable, "as": scope, "delivery": delivery,
+        })
+    core.announce(SecretChanged(actor.name, secret.id, "bound"))
+    return binding
+
+
+def unbind(core: Core, actor: Actor, binding_id: str) -> Binding:
+    """End the use of a secret by a configuration and return what the binding was. Raises NotFound."""
+    access.require(core, actor, "secret.edit")
+    with core.db.writing() as conn:
+        binding = bindings.get(conn, binding_id)
+        bindings.delete(conn, binding.id)
+        access.note(conn, actor, "secret.unbind", binding.secret_id, {
+            "configuration": binding.configuration_id, "variable": binding.variable,
+        })
+    core.announce(SecretChanged(actor.name, binding.secret_id, "unbound"))
+    return binding
+
+
+def of_configuration(core: Core, actor: Actor, configuration_id: str) -> list[tuple[Binding, Secret]]:
+    """Return what a configuration uses, by variable."""
+    access.require(core, actor, "secret.view", configuration_id=configuration_id)
+    with core.db.reading() as conn:
+        return [
+            (binding, secrets.get(conn, binding.secret_id)) for binding in bindings.of_configuration(conn, configuration_id)
+        ]
+
+
+def counts(core: Core, actor: Actor, secret_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many configurations use each of these secrets; unused ones are left out."""
+    access.require(core, actor, "secret.view")
+    with core.db.reading() as conn:
+        return bindings.counts(conn, secret_ids)
+
+
+def _check_binding(variable: str, scope: str, delivery: str, condition: Mapping[str, str] | None) -> None:
+    faults = []
+    if fault := variable_fault(variable):
+        faults.append(FieldError("/variable", fault))
+    if scope not in ("required", "optional", "conditional"):
+        faults.append(FieldError("/as", "required, optional or conditional"))
+    if delivery not in ("stdin", "file", "environment"):
+        faults.append(FieldError("/delivery", "stdin, file or environment"))
+    if (scope == "conditional") != bool(condition):
+        faults.append(FieldError("/when", "a conditional binding has a condition, no other has"))
+    if faults:
+        raise InvalidInput("The binding is not valid.", errors=faults)

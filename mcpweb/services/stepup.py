@@ -33,8 +33,8 @@ def require(core: Core, actor: Actor) -> None:
         raise StepUpNeeded()
 
 
-def confirm(core: Core, actor: Actor, password: str) -> str:
-    """Check the password of a session's user and return the secret of the session that takes its place.
+def confirm(core: Core, actor: Actor, password: str) -> tuple[str, Actor]:
+    """Check the password of a session's user; return the secret of the session that takes its place, and its actor.
 
     Raises Unauthenticated (audited) for a wrong one, TooManyRequests, StepUpNeeded for who has no session. The throttle
     comes before the hashing and is shared with signing in.
@@ -57,4 +57,4 @@ def confirm(core: Core, actor: Actor, password: str) -> str:
         accounts.delete_session(conn, old.id_hash)
         accounts.insert_session(conn, new)
         access.note(conn, actor, "session.confirm", user.id)
-    return secret
+    return secret, replace(actor, session_id=new.id_hash)

@@ -1,7 +1,20 @@
 """HTML under ``/``: every blueprint on one screen."""
 from __future__ import annotations
 
-from mcpweb.web import audit, configurations, health, jobs, overview, plugins, servers, session, test_runs, tools, watching
+from mcpweb.web import (
+    audit,
+    configurations,
+    health,
+    jobs,
+    overview,
+    plugins,
+    secrets,
+    servers,
+    session,
+    test_runs,
+    tools,
+    watching,
+)
 
 BLUEPRINTS = (
     health.bp,  # /healthz /readyz
@@ -12,6 +25,7 @@ BLUEPRINTS = (
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
     watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats
     test_runs.bp,  # /test-runs[/<id>], /servers/<id>/test-runs
+    secrets.bp,  # /secrets[/new|/<id>[/replace|/activate|/deactivate|/purge|/reveal|/bindings]], /bindings/<id>/remove
     jobs.bp,  # /jobs, /jobs/<id>/cancel
     audit.bp,  # /audit[/verify|/export]
     plugins.bp,  # /plugins

@@ -8,19 +8,22 @@ from flask import Blueprint, Response, redirect, request, url_for
 
 from mcpweb.contracts import ConfigData
 from mcpweb.dao.configurations import Configuration
+from mcpweb.dao.secrets import Secret
 from mcpweb.errors import Failure, FieldError, InvalidInput, NotFound
 from mcpweb.schemas.documents import loosenings
-from mcpweb.services import configurations, jobs, servers
+from mcpweb.services import bindings, configurations, jobs, secrets, servers
 from mcpweb.web import documentforms
 from mcpweb.web.identity import actor, core
 from mcpweb.web.language import _
 from mcpweb.web.permissions import permission
-from mcpweb.web.rendering import done
+from mcpweb.web.rendering import done, may
+from mcpweb.web.secrets import binding_fields
 from mcpweb.web.servers import tab
 from mcpweb.web.words import N_
 
 bp = Blueprint("configurations", __name__, url_prefix="/servers/<server_id>/configurations")
 _WAIT_S = 0.4
+_MOST = 200
 LOOSENED = {
     "network_outbound": N_("The container reaches the internet and the networks around it."),
     "network_published": N_("The container has a network, which a stdio server does not need."),
@@ -73,7 +76,17 @@ def show(server_id: str, configuration_id: str) -> Response:
     return tab(
         server_id, "configurations", body="configurations/_show.html", configuration=row, revisions=revisions,
         compared=compared, loosened=loosened(row.config_data), tools=servers.tools_of(core(), actor(), server_id),
+        bound=bindings.of_configuration(core(), actor(), row.id) if may("secret.view") else [],
+        bindable=_bindable(row), form={},
     )
+
+
+def _bindable(row: Configuration) -> list[Secret]:
+    """Return the active secrets this configuration may use."""
+    if not may("secret.edit"):
+        return []
+    found = secrets.listing(core(), actor(), is_active=True, limit=_MOST).rows
+    return sorted((one for one in found if one.owner_id in ("", row.server_id, row.id)), key=lambda one: one.name)
 
 
 @bp.get("/<configuration_id>/edit")
@@ -118,6 +131,14 @@ def restore(server_id: str, configuration_id: str) -> Response:
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise InvalidInput("revision is a whole number.")
     configurations.restore(core(), actor(), row.id, int(number))
+    return _to(server_id, row.id)
+
+
+@bp.post("/<configuration_id>/bindings")
+@permission("secret.edit")
+def bind(server_id: str, configuration_id: str) -> Response:
+    row, form = _of(server_id, configuration_id), request.form.to_dict()
+    bindings.bind(core(), actor(), form.get("secret", ""), row.id, **binding_fields(form))
     return _to(server_id, row.id)
 
 

@@ -11,6 +11,7 @@ from mcpweb import clock
 from mcpweb.services import accounts
 from mcpweb.web.language import _, plural
 
+SOON_S = 14 * 86400.0
 LONGEST_DOCUMENT = 64 * 1024
 
 
@@ -30,6 +31,11 @@ def ago(value: str | None) -> Markup | str:
     else:
         text = plural("%(n)s day ago", "%(n)s days ago", seconds // 86400) % {"n": seconds // 86400}
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(clock.rfc3339(value), value[:19], text)
+
+
+def soon(value: str | None) -> bool:
+    """Tell whether a time lies within the next two weeks, or behind us."""
+    return value is not None and value <= clock.later(SOON_S)
 
 
 def moment(value: str | None) -> Markup | str:
@@ -106,6 +112,7 @@ def who(name: str | None) -> str:
 def install(app: Flask) -> None:
     """Give templates the filters and ``between``."""
     app.jinja_env.filters.update(
-        ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, unquoted=unquoted, prose=prose
+        ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, unquoted=unquoted, prose=prose,
+        soon=soon,
     )
     app.jinja_env.globals["between"] = between

@@ -77,13 +77,13 @@ def step_up() -> Response:
 @permission("session.own")
 def confirm() -> Response:
     try:
-        secret = stepup.confirm(core(), actor(), request.form.get("password", ""))
+        secret, _confirmed = stepup.confirm(core(), actor(), request.form.get("password", ""))
     except Failure as failure:
         response = _step_up(failure)
         if failure.retry_after is not None:
             response.headers["Retry-After"] = str(failure.retry_after)
         return response
-    return _with_session(secret, own_path(request.args.get("next")))
+    return with_session(redirect(own_path(request.args.get("next")), 303), secret)  # type: ignore[arg-type]
 
 
 def _step_up(failure: Failure | None) -> Response:
@@ -113,13 +113,13 @@ def _form(name: str, failure: Failure | None, status: int) -> Response:
 
 def _signed_in(name: str, password: str, then: str) -> Response:
     secret, _ = accounts.sign_in(core(), name, password, request.remote_addr or "", request.user_agent.string)
-    return _with_session(secret, then)
+    return with_session(redirect(then, 303), secret)  # type: ignore[arg-type]
 
 
-def _with_session(secret: str, then: str) -> Response:
-    response = redirect(then, 303)
+def with_session(response: Response, secret: str) -> Response:
+    """Let the browser keep a session's secret."""
     response.set_cookie(_cookie(), secret, secure=core().settings.secure_cookie, httponly=True, samesite="Lax", path="/")
-    return response  # type: ignore[return-value]
+    return response
 
 
 def _cookie() -> str:
