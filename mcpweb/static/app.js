@@ -1,4 +1,4 @@
-// What HTML and htmx do not do by themselves: rest in a hidden tab, notices that leave, logs that follow.
+// What HTML and htmx do not do by themselves: rest in a hidden tab, notices and values that leave, logs that follow.
 (() => {
   "use strict";
 
@@ -34,6 +34,11 @@
       const open = document.querySelector("details.me[open]");
       if (open) { open.open = false; open.querySelector("summary").focus(); }
     }
+  });
+
+  // A value that was shown leaves the page by itself.
+  document.querySelectorAll("[data-hide-after]").forEach((box) => {
+    setTimeout(() => box.remove(), Number(box.dataset.hideAfter) * 1000);
   });
 
   // A log follows its end until somebody scrolls up, and keeps at most 2,000 lines.
