@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Say in sentences what is missing."),
     "servers": ("servers", "Add, start, stop and call servers."),
     "configurations": ("configurations", "Settings documents of a server."),
+    "secrets": ("secrets", "Encrypted values, and who gets them."),
     "test": ("testing", "Test a server."),
     "jobs": ("jobs", "Background work."),
     "users": ("people", "People who may sign in."),

@@ -11,8 +11,10 @@ from mcpweb.schemas.documents import loosenings
 if TYPE_CHECKING:
     from mcpweb.dao.accounts import Session, Token, User
     from mcpweb.dao.audit import AuditRow
+    from mcpweb.dao.bindings import Binding
     from mcpweb.dao.configurations import Configuration, Revision
     from mcpweb.dao.jobs import Job
+    from mcpweb.dao.secrets import Secret
     from mcpweb.dao.servers import Server
     from mcpweb.dao.test_results import TestResult
     from mcpweb.dao.test_runs import TestRun
@@ -64,6 +66,24 @@ def change_object(row: Change) -> Object:
 def revision_object(row: Revision) -> Object:
     return {
         "configuration_id": row.configuration_id, "revision": row.revision, "config_data": row.config_data,
+        "created_at": rfc3339(row.created_at), "created_by": row.created_by,
+    }
+
+
+def secret_object(row: Secret) -> Object:
+    """Return a secret without its value, and without the encrypted one."""
+    return {
+        "id": row.id, "name": row.name, "description": row.description, "scope": row.scope, "owner_id": row.owner_id,
+        "is_active": row.is_active, "expired": row.expired, "expires_at": rfc3339(row.expires_at),
+        "key_id": row.encryption_key_id, "key_version": row.key_version, "value_version": row.value_version,
+        "created_at": rfc3339(row.created_at), "updated_at": rfc3339(row.updated_at), "created_by": row.created_by,
+    }
+
+
+def binding_object(row: Binding) -> Object:
+    return {
+        "id": row.id, "configuration_id": row.configuration_id, "secret_id": row.secret_id, "variable": row.variable,
+        "scope": row.scope, "delivery": row.delivery, "condition": row.condition, "usage_context": row.usage_context,
         "created_at": rfc3339(row.created_at), "created_by": row.created_by,
     }
 

@@ -81,6 +81,13 @@ def by_name(core: Core, actor: Actor, server_id: str, name: str) -> Configuratio
         return configurations.by_name(conn, servers.get(conn, server_id).id, name)
 
 
+def active(core: Core, actor: Actor, server_id: str) -> Configuration:
+    """Return a server's active configuration. Raises NotFound."""
+    access.require(core, actor, "server.view", server_id=server_id)
+    with core.db.reading() as conn:
+        return configurations.active(conn, servers.get(conn, server_id).id)
+
+
 def listing(
     core: Core, actor: Actor, *, after: Cursor | None = None, limit: int = 50, server_id: str | None = None
 ) -> Listing[Configuration]:

@@ -14,7 +14,7 @@ from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.dao.secrets import Scope, Secret
 from mcpweb.dao.servers import Server
 from mcpweb.db import Connection, driver
-from mcpweb.errors import Conflict, FieldError, InvalidInput
+from mcpweb.errors import Conflict, FieldError, InvalidInput, NotFound
 from mcpweb.events import SecretChanged
 from mcpweb.ids import new_id
 from mcpweb.schemas.names import check_name
@@ -60,6 +60,68 @@ def get(core: Core, actor: Actor, secret_id: str) -> Secret:
     access.require(core, actor, "secret.view", secret_id=secret_id)
     with core.db.reading() as conn:
         return secrets.get(conn, secret_id)
+
+
+def find(
+    core: Core,
+    actor: Actor,
+    id_or_name: str,
+    *,
+    scope: str | None = None,
+    owner_id: str | None = None,
+    inactive_too: bool = False,
+    for_configuration: Configuration | None = None,
+) -> Secret:
+    """Return a secret by its id, or by its name among the active ones.
+
+    Of several with one name the nearest to ``for_configuration`` counts: its own, its server's, the global one. Raises
+    NotFound, Conflict for a name that is not enough.
+    """
+    access.require(core, actor, "secret.view", secret_id=id_or_name)
+    with core.db.reading() as conn:
+        if id_or_name.startswith("sec_"):
+            return secrets.get(conn, id_or_name)
+        rows = secrets.listing(
+            conn, name=id_or_name, scope=scope, owner_id=owner_id, is_active=None if inactive_too else True
+        ).rows
+    if for_configuration is not None:
+        near = (for_configuration.id, for_configuration.server_id, "")
+        rows = tuple(sorted((row for row in rows if row.owner_id in near), key=lambda row: near.index(row.owner_id)))[:1]
+    rows = tuple(row for row in rows if row.is_active) or rows
+    if not rows:
+        raise NotFound(f"There is no secret {id_or_name}.", next_step="See `mcpweb secrets list`.")
+    if len(rows) > 1:
+        raise Conflict(f"There are {len(rows)} secrets named {id_or_name}.", next_step="Give its scope and owner, or its id.")
+    return rows[0]
+
+
+def put(
+    core: Core,
+    actor: Actor,
+    *,
+    name: str,
+    value: Sensitive,
+    scope: Scope = "global",
+    owner_id: str = "",
+    description: str | None = None,
+    expires_at: str | None = None,
+    key_name: str = FIRST_KEY,
+) -> tuple[Secret, bool]:
+    """Store a value under a name: a new secret, or a new value of the active one. Returns it and whether it is new."""
+    access.require(core, actor, "secret.edit")
+    with core.db.reading() as conn:
+        known = secrets.find_active(conn, name, scope, owner_id)
+    if known is None:
+        return add(
+            core, actor, name=name, value=value, scope=scope, owner_id=owner_id, description=description or "",
+            expires_at=expires_at, key_name=key_name,
+        ), True
+    if description is not None or expires_at is not None:
+        describe(
+            core, actor, known.id, description=known.description if description is None else description,
+            expires_at=expires_at or known.expires_at,
+        )
+    return replace(core, actor, known.id, value), False
 
 
 def add(
