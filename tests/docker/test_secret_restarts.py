@@ -1,0 +1,107 @@
+"""The engine or the worker goes and comes back: servers have their secrets again, and nothing is left over."""
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcpweb_plugins.runtime_docker.secretfiles import SecretFiles
+
+from tests.docker.engine import ADDRESS
+from tests.docker.fault_proxy import FaultProxy
+from tests.docker.house import House, sha256
+from tests.docker.images import build_image
+from tests.docker.test_command_line import wait_for
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def proxy(docker_session: Any, tmp_path: Path) -> Iterator[FaultProxy]:
+    made = FaultProxy(tmp_path / "e.sock", ADDRESS.removeprefix("unix://"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def house(proxy: FaultProxy, tmp_path: Path) -> Iterator[House]:
+    """An installation with a server over stdio, one that has its secret by file, and one over http."""
+    made = House(tmp_path, DOCKER_HOST=proxy.address)
+    made.value = f"canary-{secrets.token_hex(16)}"
+    image = build_image("fixture")
+    made.served.cli("servers", "add", "over-stdio", "--image", image)
+    made.served.cli("servers", "add", "by-file", "--image", image)
+    made.served.cli("servers", "add", "over-http", "--image", image, "--transport", "http", "--port", "8000",
+                    "--command", "open --http 8000")
+    made.store(
+        "canary", made.value, ("over-stdio", "API_KEY", "stdin"), ("by-file", "API_KEY", "file"),
+        ("over-http", "API_KEY", "stdin"),
+    )
+    for name in SERVERS:
+        made.served.cli("servers", "start", name)
+    yield made
+    proxy.set("pass")
+    made.close()
+    assert folders(made) == []
+
+
+SERVERS = ("over-stdio", "by-file", "over-http")
+
+
+def folders(house: House) -> list[Path]:
+    """Return the folders of secrets in memory."""
+    instance = json.loads((house.served.folder / "data.keys/instance.json").read_text())["id"]
+    place = SecretFiles().place(ADDRESS) / f"mcpweb-{instance[-8:]}"
+    return sorted(place.iterdir()) if place.exists() else []
+
+
+def running(house: House, *names: str) -> bool:
+    return all(house.served.json("servers", "show", name)["status"] == "running" for name in names)
+
+
+def all_have_it(house: House) -> None:
+    for name in SERVERS:
+        assert house.digest(name, "API_KEY")["sha256"] == sha256(house.value), name
+
+
+def test_after_a_restart_of_the_engine_every_server_has_its_secret_again(house: House, proxy: FaultProxy) -> None:
+    all_have_it(house)
+    before = {name: house.container(name) for name in SERVERS}
+    (folder,) = folders(house)
+    proxy.set("refuse")
+    proxy.cut()
+    wait_for(lambda: all(house.served.json("servers", "show", name)["status"] == "unknown" for name in SERVERS))
+    for container in before.values():
+        house.client.stop(container, timeout=1)
+    proxy.set("pass")
+    wait_for(lambda: running(house, *SERVERS), 60)
+    all_have_it(house)
+    assert not set(before.values()) & {house.container(name) for name in SERVERS}
+    wait_for(lambda: len(folders(house)) == 1 and folders(house) != [folder], 40)
+
+
+def test_after_a_worker_was_killed_every_server_has_its_secret_still_or_again(house: House) -> None:
+    before = {name: house.container(name) for name in SERVERS}
+    (folder,) = folders(house)
+    os.kill(house.served.children()["worker"], signal.SIGKILL)
+    wait_for(lambda: house.container("over-stdio") != before["over-stdio"], 60)
+    wait_for(lambda: running(house, *SERVERS) and house.container("by-file") != before["by-file"], 60)
+    all_have_it(house)
+    assert house.container("over-http") == before["over-http"], "it served on and was taken over"
+    wait_for(lambda: len(folders(house)) == 1 and folders(house) != [folder], 40)
+
+
+def test_a_secret_that_changed_is_a_restart_to_make(house: House) -> None:
+    new = f"canary-{secrets.token_hex(16)}"
+    house.store("canary", new)
+    shown = wait_for(lambda: (s := house.served.json("servers", "show", "over-http"))["status_detail"] and s, 45)
+    assert shown["status"] == "running" and "secrets changed" in shown["status_detail"]
+    assert house.digest("over-http", "API_KEY")["sha256"] == sha256(house.value)
+    house.served.cli("servers", "restart", "over-http")
+    assert house.digest("over-http", "API_KEY")["sha256"] == sha256(new)
+    assert not house.served.json("servers", "show", "over-http")["status_detail"]
