@@ -23,6 +23,7 @@ from mcpweb.core import Core
 from mcpweb.errors import Cancelled, Failure, NotFound, TestError, Unavailable
 from mcpweb.ids import new_id
 from mcpweb.line import describe
+from mcpweb.redaction import Redactor
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.services.configurations import config_hash
 
@@ -36,6 +37,8 @@ MOST_CONTAINERS = 64
 MOST_RESULTS = 20_000
 MOST_GRACE_S = 30.0
 _CHANGEABLE = frozenset(ConfigData.__dataclass_fields__) - {"mounts", "capabilities", "network", "user", "active_probes"}
+
+_TOLD = ("summary", "tool", "evidence", "input", "next_step")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["mcpweb.bench.child", "mcpweb.bench.preload"])
@@ -126,6 +129,7 @@ class _Run:
         secrets: tuple[SecretDelivery, ...],
     ) -> None:
         self._secrets = secrets
+        self._redactor = Redactor(secret.value for secret in secrets)
         self._core = core
         self._runtime = runtime
         self._request = request
@@ -177,7 +181,7 @@ class _Run:
             kind = message.get("tell")
             if kind == "results":
                 try:
-                    pending += [from_wire(row) for row in message["rows"]]
+                    pending += [from_wire(self._redacted(row)) for row in message["rows"]]
                 except (KeyError, TypeError, ValueError) as fault:
                     error = _unreadable(fault)
                     break
@@ -187,11 +191,11 @@ class _Run:
                     break
             elif kind == "progress":
                 with contextlib.suppress(Cancelled):
-                    self._progress(_fraction(message.get("fraction")), str(message.get("message", ""))[:300])
+                    self._progress(_fraction(message.get("fraction")), self._redactor.text(str(message.get("message", ""))[:300]))
             elif kind == "protocol":
                 protocol = str(message["protocol"])
             elif kind == "end":
-                error = message.get("error")
+                error = self._redactor.json(message.get("error"))
                 break
             elif "ask" in message:
                 self._answer(message)
@@ -275,6 +279,13 @@ class _Run:
             instance=self._core.instance.id, server_id=server["id"], server=server["name"], role="test",
             image=self._image.id, config=safe, config_hash=config_hash(server["image"], config), secrets=self._secrets,
         )
+
+    def _redacted(self, row: Any) -> Any:
+        """Take secrets out of what a test tells of a server, before anything is made of it."""
+        if not isinstance(row, dict):
+            return row
+        told = {name: self._redactor.json(row[name]) for name in _TOLD if name in row}
+        return {**row, **told}
 
     def _masked(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
         """Take out what the engine shows of secrets that were given in the environment."""

@@ -20,15 +20,15 @@ from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.servers import Server
 from mcpweb.errors import Failure, ImageMissing, NotFound, RuntimeUnavailable, SecretMissing, ServerExited, VaultLocked
 from mcpweb.events import ServerChanged
+from mcpweb.redaction import Redactor
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.services import bindings
 from mcpweb.services.configurations import config_hash, same_but_for_secrets
 from mcpweb.worker.logs import LogBook
-from mcpweb.worker.member import Member, Wanted, delivered, exit_sentence, intent_for
+from mcpweb.worker.member import Member, Wanted, delivered, exit_sentence, hush, intent_for
 
 if TYPE_CHECKING:
     from mcpweb.db import Connection
-    from mcpweb.mcp.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -116,16 +116,21 @@ class Fleet:
             self._book.event(server_id, "stopped")
 
     @contextmanager
-    def session(self, server_id: str, progress: Progress) -> Iterator[Session]:
-        """Give the running session, or a throw-away container's for a server that is stopped."""
+    def session(self, server_id: str, progress: Progress) -> Iterator[Member]:
+        """Give the running member, or one in a throw-away container for a server that is stopped.
+
+        What its session says is to be shown through its redactor only; failures inside come out redacted.
+        """
         member = self.member(server_id)
         if member is not None:
-            yield member.session
+            with _hushed(member.redactor):
+                yield member
             return
         server, configuration = self._read(server_id)
         throw_away = self._open(server, configuration, progress, role="helper")
         try:
-            yield throw_away.session
+            with _hushed(throw_away.redactor):
+                yield throw_away
         finally:
             throw_away.session.close()
             self._discard(throw_away.container_id)
@@ -142,9 +147,10 @@ class Fleet:
             self._core.runtime.remove(container_id)
             self.orphans.discard(container_id)
 
-    def refresh_tools(self, server_id: str, session: Session) -> list[dict[str, Any]]:
-        """Ask for the tools and store the list as received."""
-        definitions = session.listing("tools") if "tools" in session.capabilities else []
+    def refresh_tools(self, server_id: str, member: Member) -> list[dict[str, Any]]:
+        """Ask for the tools and store the list as received, but for secrets."""
+        told = member.session.listing("tools") if "tools" in member.session.capabilities else []
+        definitions: list[dict[str, Any]] = member.redactor.json(told)
         with self._core.db.writing() as conn:
             tools.replace(conn, server_id, definitions)
         return definitions
@@ -235,6 +241,7 @@ class Fleet:
                     sentence = ended.sentence
                 if ended is None or ended.reason == "exited":
                     sentence = exit_sentence(state) or sentence
+                sentence = member.redactor.text(sentence)
                 member.session.close()
                 if member.config.transport == "stdio" or not (state and state.running):
                     self._discard(member.container_id)
@@ -305,20 +312,33 @@ class Fleet:
     def _member(self, wanted: Wanted, image: ImageFacts, launched: Launched) -> Member:
         from mcpweb.mcp import session as sessions
 
-        server = wanted.server
+        server, redactor = wanted.server, wanted.redactor()
+        stream, guard = redactor.stream(), threading.Lock()
 
         def on_stderr(data: bytes) -> None:
-            self._book.feed(server.id, "stderr", data)
+            with guard:
+                self._book.feed(server.id, "stderr", stream.feed(data))
 
-        if launched.endpoint is None:
-            session = sessions.open_stdio(launched.socket, era="auto", deadline_s=HANDSHAKE_S, on_stderr=on_stderr)
-        else:
-            session = sessions.open_http(
-                launched.endpoint, launched.socket, era="auto", deadline_s=HANDSHAKE_S, on_stderr=on_stderr
-            )
+        def at_end() -> None:
+            with guard:
+                self._book.feed(server.id, "stderr", stream.flush())
+
+        try:
+            with _hushed(redactor):
+                if launched.endpoint is None:
+                    session = sessions.open_stdio(launched.socket, era="auto", deadline_s=HANDSHAKE_S, on_stderr=on_stderr)
+                else:
+                    session = sessions.open_http(
+                        launched.endpoint, launched.socket, era="auto", deadline_s=HANDSHAKE_S, on_stderr=on_stderr
+                    )
+        except BaseException:
+            at_end()
+            raise
+        session.on_end(at_end)
         return Member(
             server_id=server.id, name=server.name, container_id=launched.container_id, config=wanted.config,
-            config_hash=wanted.config_hash, image=image, session=session, secrets=wanted.secrets,
+            config_hash=wanted.config_hash, image=image, session=session, redactor=redactor,
+            secrets=wanted.secrets,
         )
 
     def _record(self, server: Server, member: Member) -> None:
@@ -330,9 +350,19 @@ class Fleet:
                 )
             servers.set_health_check(conn, server.id, clock.now())
         try:
-            self.refresh_tools(server.id, member.session)
+            self.refresh_tools(server.id, member)
         except Failure as failure:
+            hush(failure, member.redactor)
             self._book.event(server.id, f"the tools could not be listed: {failure.detail}")
+
+
+@contextmanager
+def _hushed(redactor: Redactor) -> Iterator[None]:
+    try:
+        yield
+    except Failure as failure:
+        hush(failure, redactor)
+        raise
 
 
 def _belongs(state: ContainerState, server_id: str, role: str) -> bool:

@@ -22,7 +22,7 @@ def start(work: Work) -> dict[str, Any]:
         "server_id": server_id,
         "container_id": member.container_id,
         "protocol": member.session.protocol,
-        "server_info": member.session.server_info,
+        "server_info": member.redactor.json(member.session.server_info),
     }
 
 
@@ -50,8 +50,8 @@ def pull(work: Work) -> dict[str, Any]:
 
 def list_tools(work: Work) -> dict[str, Any]:
     server_id = work.job.payload["server_id"]
-    with work.worker.fleet.session(server_id, work.progress) as session:
-        definitions = work.worker.fleet.refresh_tools(server_id, session)
+    with work.worker.fleet.session(server_id, work.progress) as member:
+        definitions = work.worker.fleet.refresh_tools(server_id, member)
     return {"server_id": server_id, "count": len(definitions)}
 
 
@@ -66,16 +66,17 @@ def call(work: Work) -> dict[str, Any]:
             f"The configuration {configuration.name} does not allow the tool {tool}.",
             next_step="Add it to the configuration's tools.",
         )
-    with work.worker.fleet.session(payload["server_id"], work.progress) as session:
+    with work.worker.fleet.session(payload["server_id"], work.progress) as member:
         started = time.perf_counter()
         try:
-            result = session.call(tool, arguments, deadline_s=CALL_S, cancel=work.cancel)
+            result = member.session.call(tool, arguments, deadline_s=CALL_S, cancel=work.cancel)
         except ServerTimeout as error:
             raise ServerTimeout(
                 f"{tool} did not answer within {CALL_S:.0f} s.", next_step="See the server's logs."
             ) from error
         elapsed = (time.perf_counter() - started) * 1000
-        return {"result": result, "duration_ms": round(elapsed, 3), "protocol": session.protocol}
+        shown = member.redactor.json(result)
+        return {"result": shown, "duration_ms": round(elapsed, 3), "protocol": member.session.protocol}
 
 
 def remove(work: Work) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, SecretDelivery
 from mcpweb.core import Core
 from mcpweb.dao.servers import Server
+from mcpweb.errors import Failure
 from mcpweb.ids import new_id
+from mcpweb.redaction import Redactor
 
 if TYPE_CHECKING:
     from mcpweb.mcp.session import Session
@@ -23,6 +25,10 @@ class Wanted:
     config_hash: str
     secrets: tuple[SecretDelivery, ...] = ()
 
+    def redactor(self) -> Redactor:
+        """Return what takes these secrets out of all that the server says."""
+        return Redactor(secret.value for secret in self.secrets)
+
 
 @dataclass
 class Member:
@@ -35,6 +41,7 @@ class Member:
     config_hash: str
     image: ImageFacts
     session: Session
+    redactor: Redactor
     secrets: tuple[SecretDelivery, ...] = ()
     started: float = field(default_factory=time.monotonic)
 
@@ -61,6 +68,12 @@ def delivered(secret: SecretDelivery) -> str:
     return f"{secret.variable} was given " + ("on standard input" if secret.way == "stdin" else "as a file in memory")
 
 
+def hush(failure: Failure, redactor: Redactor) -> None:
+    """Take secrets out of a failure that may repeat what a server said."""
+    failure.detail, failure.next_step = redactor.text(failure.detail), redactor.text(failure.next_step)
+    failure.args = tuple(redactor.text(one) if isinstance(one, str) else one for one in failure.args)
+
+
 def exit_sentence(state: ContainerState | None) -> str:
     """Return how a container ended, empty when it still runs or is not known."""
     if state is None or state.running or state.exit_code is None:
@@ -72,4 +85,4 @@ def exit_sentence(state: ContainerState | None) -> str:
     return f"The server ended with exit code {state.exit_code}."
 
 
-__all__ = ["Member", "Wanted", "delivered", "exit_sentence", "intent_for"]
+__all__ = ["Member", "Wanted", "delivered", "exit_sentence", "hush", "intent_for"]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from mcpweb.contracts import Delivery
 from tests.docker.house import House, Search, sha256, spellings
 from tests.docker.images import build_image
+from tests.docker.test_command_line import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -57,6 +59,19 @@ def test_a_secret_that_servers_really_have_is_nowhere_else(house: House) -> None
     } <= set(search.looked), "each place was looked into"
     if os.geteuid() == 0:
         assert search.looked["engine data"] > 20
+
+
+def test_a_server_that_spills_its_secret_spills_it_nowhere(house: House) -> None:
+    value = f"canary-{secrets.token_hex(16)}"
+    house.served.cli("servers", "add", "leaky", "--image", build_image("fixture"))
+    house.store("canary", value, ("leaky", "API_KEY", "stdin"))
+    house.served.cli("servers", "start", "leaky")
+    assert house.digest("leaky", "API_KEY")["sha256"] == sha256(value)
+    house.served.json("servers", "call", "leaky", "spill", '{"name": "API_KEY"}')
+    job = house.served.json("servers", "call", "leaky", "env", '{"name": "API_KEY"}')
+    assert "[redacted]" in json.dumps(job["result"])
+    wait_for(lambda: "[redacted]" in house.served.cli("servers", "logs", "leaky"))
+    assert house.search(value, ["leaky"]).hits == []
 
 
 def test_the_environment_is_the_one_way_that_shows_and_says_so(house: House) -> None:

@@ -13,7 +13,7 @@ import pytest
 from mcpweb import clock
 from mcpweb.contracts import Actor, ConfigData, ContainerIntent, Delivery, Sensitive
 from mcpweb.core import Core
-from mcpweb.dao import bindings, configurations, keys, secrets
+from mcpweb.dao import bindings, configurations, keys, secrets, tools
 from mcpweb.dao import servers as server_rows
 from mcpweb.dao.bindings import Binding
 from mcpweb.dao.jobs import Job
@@ -306,3 +306,39 @@ def test_a_running_http_server_is_neither_ended_nor_listened_to_while_the_vault_
     bench.eventually(lambda: bench.worker.fleet.member(server.id))
     assert bench.seen(server).status == "running" and bench.seen(server).container_id == container
     assert bench.digest(server)["sha256"] == sha256(CANARY)
+
+
+def test_what_a_server_says_of_its_secret_is_redacted_in_results_tools_errors_and_logs(bench: Bench) -> None:
+    def spills(intent: ContainerIntent) -> Behaviour:
+        tool = {"name": "spill", "description": f"Knows {CANARY}.", "inputSchema": {"type": "object"}}
+        serve = tiny_server(tools=[tool])
+
+        def behave(line: bytes) -> list[bytes]:
+            message = json.loads(line)
+            if message.get("method") != "tools/call":
+                return list(serve(line))
+            answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+            if message["params"]["arguments"].get("fail"):
+                answer["error"] = {"code": -32000, "message": f"cannot use {CANARY}"}
+            else:
+                answer["result"] = {"content": [{"type": "text", "text": CANARY.encode().hex()}], CANARY: 1}
+            return [json.dumps(answer).encode()]
+
+        return behave
+
+    bench.runtime.add_image("tiny:1", spills, greeting=f"hello {CANARY}\nhello again {CANARY[:9]}".encode())
+    server = bench.server()
+    bench.bind(server)
+    for _ in range(2):  # a throw-away container first, then a running one
+        done = jobs.wait(bench.core, servers.call(bench.core, bench.actor, server.id, "spill", {}).id, 30)
+        failed = jobs.wait(bench.core, servers.call(bench.core, bench.actor, server.id, "spill", {"fail": True}).id, 30)
+        assert done.state == "succeeded" and "[redacted]" in json.dumps(done.result)
+        assert failed.error is not None and "cannot use [redacted]" in failed.error["detail"]
+        said = json.dumps([done.result, failed.error])
+        assert CANARY not in said and CANARY.encode().hex() not in said
+        bench.ask(server, "start")
+    with bench.core.db.reading() as conn:
+        (told,) = tools.listing(conn, server.id)
+    assert told.definition["description"] == "Knows [redacted]."
+    log = bench.eventually(lambda: [line.text for line in servers.logs(bench.core, bench.actor, server.id).lines])
+    assert "hello [redacted]" in log and CANARY not in " ".join(log)

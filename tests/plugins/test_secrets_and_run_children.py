@@ -113,3 +113,8 @@ def test_a_value_is_in_the_container_and_nowhere_in_the_runs_process(look: Any, 
 
 def test_the_search_would_find_it(look: Any) -> None:
     assert look(f"canary-{secrets.token_hex(12)}", "stdin", plant=True)["memory"] > 0
+
+
+def test_what_a_test_tells_of_a_secret_comes_out_redacted(look: Any) -> None:
+    plain = look("to be seen", "stdin")
+    assert plain["environment"]["PLAIN"] == "[redacted]", "a secret is one wherever it stands"
