@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.docker]
 PAGES = (
     "/", "/servers", "/servers/new", "/servers/demo", "/servers/demo/tools", "/servers/demo/configurations",
     "/servers/demo/tests", "/servers/demo/logs", "/servers/demo/stats", "/test-runs", "/jobs", "/audit", "/plugins",
-    "/settings",
+    "/settings", "/secrets", "/secrets/new",
 )
 
 

@@ -68,6 +68,13 @@ class Settings:
     key_input: KeyInput = field(default_factory=KeyInput, repr=False, compare=False)
     plugin_values: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the environment a child of ours finds these settings in; key material travels by ``key_input``."""
+        system = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+        docker = {"DOCKER_HOST": self.docker_host} if self.docker_host else {}
+        return system | {PREFIX + name: text for name, text in self.given.items()} | docker
 
     @property
     def bind(self) -> str:
@@ -132,6 +139,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         key_input=_key_input(value("KEY_ENV"), value("PASSPHRASE_FILE"), environ.get(DESCRIPTOR, "")),
         plugin_values={name: text for name, text in values.items() if name.startswith("PLUGIN_")},
         warnings=tuple(warnings),
+        given={name: text for name, text in values.items() if name not in ("KEY_ENV", "CONFIG")},
     )
 
 

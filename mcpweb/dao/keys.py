@@ -164,3 +164,33 @@ def mark_compromised(conn: Connection, key_id: str, number: int) -> None:
         "WHERE key_id = :id AND version = :version",
         {"id": key_id, "version": number, "now": clock.now()},
     )
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A secret that a rotation could not open, and why."""
+
+    secret_id: str
+    key_id: str
+    key_version: int
+    reason: str
+    found_at: str
+
+
+def quarantine(conn: Connection, secret_id: str, key_id: str, key_version: int, reason: str) -> None:
+    """Note a secret that does not open; the newest reason counts."""
+    conn.execute(
+        "INSERT INTO quarantine (secret_id, key_id, key_version, reason, found_at) "
+        "VALUES (:secret, :key, :version, :reason, :now) "
+        "ON CONFLICT (secret_id) DO UPDATE SET key_version = excluded.key_version, reason = excluded.reason",
+        {"secret": secret_id, "key": key_id, "version": key_version, "reason": reason, "now": clock.now()},
+    )
+
+
+def quarantined(conn: Connection, key_id: str) -> list[Quarantined]:
+    """Return the secrets of a key that did not open, oldest first."""
+    sql = (
+        "SELECT secret_id, key_id, key_version, reason, found_at FROM quarantine WHERE key_id = :id "
+        "ORDER BY found_at, secret_id"
+    )
+    return [Quarantined(**dict(row)) for row in conn.execute(sql, {"id": key_id})]

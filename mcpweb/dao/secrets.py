@@ -1,15 +1,18 @@
 """Table ``secrets``: named values, encrypted. Nothing here opens one."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mcpweb import clock
 from mcpweb.dao import columns, paging, parameters
 from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.db import Connection
 from mcpweb.errors import NotFound
+
+if TYPE_CHECKING:
+    from mcpweb.vault import Sealed
 
 Scope = Literal["global", "server", "configuration"]
 FIELDS = (
@@ -94,14 +97,12 @@ def replace_value(
     )
 
 
-def reseal(conn: Connection, secret_id: str, *, expect: str, encrypted_value: str, key_version: int) -> bool:
-    """Keep the same value under another key version; False when somebody wrote a new value meanwhile."""
-    done = conn.execute(
-        "UPDATE secrets SET encrypted_value = :encrypted_value, key_version = :key_version "
-        "WHERE id = :id AND encrypted_value = :expect",
-        {"id": secret_id, "expect": expect, "encrypted_value": encrypted_value, "key_version": key_version},
-    )
-    return done.rowcount == 1
+def reseal_many(conn: Connection, resealed: Sequence[tuple[Secret, Sealed]]) -> int:
+    """Keep the same values under another key version, and return how many were still what they had been."""
+    return conn.executemany(
+        "UPDATE secrets SET encrypted_value = ?, key_version = ? WHERE id = ? AND encrypted_value = ?",
+        [(new.token, new.key_version, secret.id, secret.encrypted_value) for secret, new in resealed],
+    ).rowcount
 
 
 def under_version(conn: Connection, key_id: str, version: int, *, after: int = 0, limit: int = 1000) -> list[tuple[int, Secret]]:

@@ -22,6 +22,7 @@ from mcpweb.services import access, stepup
 from mcpweb.services.bindings import applies, place_of
 from mcpweb.vault import FIRST_KEY, token_digest
 
+_MOST = 1000  # secrets and configurations of one server
 _STALE = "Its secrets changed"  # how the worker's sentence begins when a container has other values than the rows
 
 
@@ -201,6 +202,28 @@ def set_active(core: Core, actor: Actor, secret_id: str, active: bool) -> Secret
         _note(conn, actor, "secret.activate" if active else "secret.deactivate", secret)
     core.announce(SecretChanged(actor.name, secret.id, "activated" if active else "deactivated"))
     return secret
+
+
+def owned(conn: Connection, server_id: str) -> list[Secret]:
+    """Return the active secrets that belong to a server or to one of its configurations alone."""
+    owners = [server_id, *(row.id for row in configurations.listing(conn, server_id=server_id, limit=_MOST).rows)]
+    return [row for owner in owners for row in secrets.listing(conn, owner_id=owner, is_active=True, limit=_MOST).rows]
+
+
+def owned_by(core: Core, actor: Actor, server_id: str) -> list[Secret]:
+    """Return the active secrets that go out of use when a server is removed."""
+    access.require(core, actor, "secret.view", server_id=server_id)
+    with core.db.reading() as conn:
+        return owned(conn, server_id)
+
+
+def deactivate_owned(conn: Connection, actor: Actor, server_id: str) -> list[str]:
+    """Deactivate what belongs to a server that is being removed, in the caller's transaction, and return the names."""
+    found = owned(conn, server_id)
+    for row in found:
+        secrets.set_active(conn, row.id, False)
+        _note(conn, actor, "secret.deactivate", row, because="server.remove")
+    return sorted(row.name for row in found)
 
 
 def purge(core: Core, actor: Actor, secret_id: str) -> None:

@@ -25,6 +25,7 @@ from mcpweb.schemas.names import check_image, check_name
 from mcpweb.services import access, jobs
 from mcpweb.services import arguments as tool_arguments
 from mcpweb.services import configurations as configuration_service
+from mcpweb.services import secrets as secret_service
 from mcpweb.services.health import worker_alive
 from mcpweb.services.jobs import Idempotency
 
@@ -178,7 +179,10 @@ def request(
         job_rows.insert(conn, job)
         if wanted is not None:
             servers.set_wanted(conn, server.id, wanted)
-        access.note(conn, actor, f"server.{kind}", server.id, {"name": server.name, "job": job.id})
+        detail: dict[str, object] = {"name": server.name, "job": job.id}
+        if kind == "remove" and (gone := secret_service.deactivate_owned(conn, actor, server.id)):
+            detail["secrets_deactivated"] = gone
+        access.note(conn, actor, f"server.{kind}", server.id, detail)
     core.line.kick()
     return job
 

@@ -10,7 +10,7 @@ from mcpweb.dao import paging
 from mcpweb.dao.configurations import Configuration
 from mcpweb.errors import Failure, FieldError, InvalidInput
 from mcpweb.schemas.configurations import from_cli_options
-from mcpweb.services import configurations, jobs, servers, test_runs
+from mcpweb.services import configurations, jobs, secrets, servers, test_runs
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
@@ -76,7 +76,7 @@ def _config(form: dict[str, str]) -> ConfigData:
 @permission("server.view")
 def show(server_id: str) -> Response:
     server = servers.get(core(), actor(), server_id)
-    return tab(server_id, "summary", configuration=_active(server.id),
+    return tab(server_id, "summary", configuration=_active(server.id), own_secrets=secrets.owned_by(core(), actor(), server.id),
                jobs=jobs.listing(core(), actor(), limit=5, subject=f"server:{server.id}").rows)
 
 

@@ -13,6 +13,7 @@ from mcpweb import wire
 from mcpweb.errors import Failure
 from mcpweb.files import private_folder
 from mcpweb.line import describe, socket_path
+from mcpweb.services import keys
 
 if TYPE_CHECKING:
     from mcpweb.worker import Worker
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Doorway:
-    """Answers ping, kick, job (do this one now), cancel and stats."""
+    """Answers ping, kick, job (do this one now), cancel, stats and unlock."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -103,6 +104,9 @@ class Doorway:
             return {}
         if verb == "stats":
             return {"samples": worker.samples(str(payload["server_id"]))}
+        if verb == "unlock":
+            keys.refresh(worker.core, payload["passphrase"])
+            return {}
         raise Failure(f"The worker does not know {verb!r}.")
 
 

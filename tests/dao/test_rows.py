@@ -34,6 +34,7 @@ ROWS = {
     bindings.Binding: "configuration_secrets",
     keys.Key: "encryption_keys",
     keys.KeyVersion: "encryption_key_versions",
+    keys.Quarantined: "quarantine",
 }
 NOT_ROWS = {"Cursor", "Listing", "Verification"}
 FIELD_LISTS = {

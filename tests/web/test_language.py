@@ -10,7 +10,8 @@ import pytest
 from mcpweb import paths
 from mcpweb.testing.fixtures import MakeServer, Visitor, check_markup
 
-PAGES = ("/", "/servers", "/servers/new", "/servers/demo", "/servers/demo/tests", "/test-runs", "/jobs", "/audit", "/settings")
+PAGES = ("/", "/servers", "/servers/new", "/servers/demo", "/servers/demo/tests", "/test-runs", "/jobs", "/audit", "/settings",
+         "/secrets", "/secrets/new", "/keys", "/servers/demo/configurations", "/servers/demo/configurations/new")
 
 
 def test_no_text_is_missing_fuzzy_or_left_over_in_a_catalogue() -> None:

@@ -15,7 +15,9 @@ from mcpweb.web.permissions import PUBLIC, permission_of
 PAGES = (
     "/", "/servers", "/servers?status=running", "/servers?q=de", "/servers/new", "/servers/demo", "/servers/demo/tools",
     "/servers/demo/configurations", "/servers/demo/tests", "/servers/demo/logs", "/servers/demo/stats", "/test-runs",
-    "/test-runs?verdict=fail", "/jobs", "/audit", "/plugins", "/settings",
+    "/test-runs?verdict=fail", "/jobs", "/audit", "/audit?action=server.add", "/plugins", "/settings", "/secrets", "/secrets/new", "/keys",
+    "/secrets?name=none", "/servers/demo/configurations/new", "/servers/demo/configurations/default",
+    "/servers/demo/configurations/default/edit", "/servers/demo/configurations/default/edit?mode=json",
 )
 TOOL = {
     "name": "echo", "description": "Say it again.",

@@ -246,5 +246,18 @@ def test_a_locked_vault_refuses_secrets_and_nothing_else(core: Core, actor: Acto
     answer = visitor.post("/secrets", {"name": "n", "value": CANARY, "owner": "global"}, page="/")
     assert answer.status_code == 503 and CANARY not in answer.text
     assert visitor.post(f"/secrets/{secret.id}/replace", {"value": CANARY}).status_code == 503
-    for path in ("/", "/servers", "/audit"):
+    for path in ("/", "/servers", "/keys", "/audit"):
         assert visitor.get(path).status_code == 200
+
+
+def test_removing_a_server_says_and_does_what_becomes_of_its_secrets(
+    core: Core, actor: Actor, visitor: Visitor, secret: Secret, demo: Server, default: Configuration
+) -> None:
+    theirs = secrets.add(core, actor, name="theirs", value=Sensitive(CANARY), scope="server", owner_id=demo.id)
+    deep = secrets.add(core, actor, name="deep", value=Sensitive(CANARY), scope="configuration", owner_id=default.id)
+    text = visitor.get(f"/servers/{demo.id}").text
+    assert "2 secrets belong to it alone" in text and f'href="/secrets/{theirs.id}"' in text and secret.id not in text
+    assert visitor.post(f"/servers/{demo.id}/remove", {"confirm": "demo"}).status_code == 303
+    assert [secrets.get(core, actor, row.id).is_active for row in (theirs, deep, secret)] == [False, False, True]
+    with core.db.reading() as conn:
+        assert audit.listing(conn, action="server.remove")[0].detail["secrets_deactivated"] == ["deep", "theirs"]

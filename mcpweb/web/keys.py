@@ -1,0 +1,100 @@
+"""Keys: versions and their states, rotation as it runs, the key-encryption key, verifying, destroying, unlocking."""
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+
+from mcpweb.contracts import Sensitive
+from mcpweb.dao.jobs import Job
+from mcpweb.errors import Failure
+from mcpweb.services import health, jobs, keycheck, keys, secrets, stepup
+from mcpweb.services.keys import KeyFacts
+from mcpweb.web.identity import actor, core
+from mcpweb.web.limits import throttle_jobs
+from mcpweb.web.permissions import permission
+from mcpweb.web.rendering import done, respond
+
+bp = Blueprint("keys", __name__, url_prefix="/keys")
+_WAIT_S = 0.4
+
+
+@bp.get("")
+@permission("key.view")
+def index() -> Response:
+    return _page()
+
+
+@bp.post("")
+@permission("key.manage")
+def create() -> Response:
+    stepup.require(core(), actor())
+    form = request.form
+    try:
+        keys.add(core(), actor(), form.get("name", "").strip(), cipher=form.get("cipher", ""), source=form.get("source") or None)
+    except Failure as failure:
+        return _page(form=form.to_dict(), failure=failure)
+    return done(url_for("keys.index"), event="key-rotated")
+
+
+@bp.post("/<name>/rotate")
+@permission("key.manage")
+def rotate(name: str) -> Response:
+    stepup.require(core(), actor())
+    throttle_jobs()
+    job = keys.rotate(core(), actor(), name, compromised="compromised" in request.form)
+    jobs.wait(core(), job.id, _WAIT_S)
+    return done(url_for("keys.index"), event="key-rotated")
+
+
+@bp.post("/rotate-kek")
+@permission("key.manage")
+def rotate_kek() -> Response:
+    stepup.require(core(), actor())
+    try:
+        changed = keys.rotate_kek(core(), actor())
+    except Failure as failure:
+        return _page(failure=failure)
+    return _page(changed=changed)
+
+
+@bp.post("/verify")
+@permission("key.manage")
+def verify() -> Response:
+    """Open every secret once and show which do not."""
+    try:
+        return _page(report=keycheck.verify(core(), actor()))
+    except Failure as failure:
+        return _page(failure=failure)
+
+
+@bp.post("/unlock")
+@permission("key.manage")
+def unlock() -> Response:
+    """Look at the key sources again; a passphrase goes to the processes' memory and nowhere else."""
+    passphrase = request.form.get("passphrase", "")
+    keys.unlock(core(), actor(), Sensitive(passphrase) if passphrase else None)
+    return done(url_for("keys.index"), event="key-rotated")
+
+
+def _page(*, failure: Failure | None = None, form: dict[str, str] | None = None, **context: Any) -> Response:
+    found = keys.listing(core(), actor())
+    state = health.vault_state(core())
+    return respond(
+        "keys/index.html", http_status=failure.status if failure else 200, keys=found, failure=failure, form=form or {},
+        vault=state, last={facts.key.id: _last_rotation(facts) for facts in found}, ciphers=core().vault.ciphers,
+        names=_names(found), sources=list(core().vault.sources), default_source=core().vault.default_source, **context,
+    )
+
+
+def _names(found: list[KeyFacts]) -> dict[str, str]:
+    """Return the names of the secrets that did not open, by id."""
+    ids = [row.secret_id for facts in found for row in facts.quarantined][:20]
+    return {secret_id: secrets.get(core(), actor(), secret_id).name for secret_id in ids}
+
+
+def _last_rotation(facts: KeyFacts) -> Job | None:
+    """Return the newest rotation of a key that has ended."""
+    rows = jobs.listing(core(), actor(), kind="rotate", subject=f"key:{facts.key.id}", limit=3).rows
+    return next((job for job in rows if job.finished), None)
+
