@@ -92,12 +92,13 @@ def test_a_value_comes_out_for_a_fresh_admin_only(
         assert len(audit.listing(conn, action="secret.reveal")) == 1
 
 
-def run(core: Core, *arguments: str, given: str = "") -> str:
+def run(core: Core, *arguments: str, given: str = "", code: int = 0) -> str:
     """Run a command on the installation of ``core`` and return what it printed. Raises what the command raised."""
     environment = {"MCPWEB_DATA_DIR": str(core.settings.data_dir)}
     done = CliRunner().invoke(cli, list(arguments), input=given, env=environment, standalone_mode=False)
-    if done.exception is not None:
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
+    assert done.exit_code == code, done.output
     return done.output
 
 
