@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mcpweb.errors import Failure
     from mcpweb.pluginhost import PluginRecord
     from mcpweb.schemas.documents import Change
+    from mcpweb.services.keycheck import Verification
+    from mcpweb.services.keys import KeyFacts
 
 Object = dict[str, Any]
 
@@ -86,6 +88,30 @@ def binding_object(row: Binding) -> Object:
         "scope": row.scope, "delivery": row.delivery, "condition": row.condition, "usage_context": row.usage_context,
         "created_at": rfc3339(row.created_at), "created_by": row.created_by,
     }
+
+
+def key_object(facts: KeyFacts) -> Object:
+    """Return a key with its versions, newest first, without any material."""
+    key = facts.key
+    return {
+        "id": key.id, "name": key.key_name, "version": key.key_version, "is_active": key.is_active, "secrets": facts.secrets,
+        "pending": facts.pending, "quarantined": [asdict(row) | {"found_at": rfc3339(row.found_at)} for row in facts.quarantined],
+        "rotation": facts.rotation.id if facts.rotation else None, "created_at": rfc3339(key.created_at),
+        "rotated_at": rfc3339(key.rotated_at), "created_by": key.created_by,
+        "versions": [
+            {
+                "version": v.version, "state": v.state, "alg": v.alg, "kek_id": v.kek_id, "kek_source": v.kek_source,
+                "kcv": v.kcv, "uses": v.uses, "secrets": one.secrets, "created_at": rfc3339(v.created_at),
+                "compromised_at": rfc3339(v.compromised_at), "retired_at": rfc3339(v.retired_at),
+                "destroyed_at": rfc3339(v.destroyed_at),
+            }
+            for one in facts.versions for v in (one.version,)
+        ],
+    }
+
+
+def verification_object(found: Verification) -> Object:
+    return {"ok": found.ok, "checked": found.checked, "faults": [asdict(fault) for fault in found.faults]}
 
 
 def tool_object(row: Tool) -> Object:
