@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "servers": ("servers", "Add, start, stop and call servers."),
     "configurations": ("configurations", "Settings documents of a server."),
     "secrets": ("secrets", "Encrypted values, and who gets them."),
+    "keys": ("keys", "What encrypts secrets."),
     "test": ("testing", "Test a server."),
     "jobs": ("jobs", "Background work."),
     "users": ("people", "People who may sign in."),
