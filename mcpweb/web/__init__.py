@@ -27,7 +27,7 @@ BLUEPRINTS = (
     watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats
     test_runs.bp,  # /test-runs[/<id>], /servers/<id>/test-runs
     secrets.bp,  # /secrets[/new|/<id>[/replace|/activate|/deactivate|/purge|/reveal|/bindings]], /bindings/<id>/remove
-    keys.bp,  # /keys[/<name>/rotate|/rotate-kek|/verify|/unlock]
+    keys.bp,  # /keys[/<name>/rotate|/<name>/destroy|/rotate-kek|/verify|/unlock]
     jobs.bp,  # /jobs, /jobs/<id>/cancel
     audit.bp,  # /audit[/verify|/export]
     plugins.bp,  # /plugins

@@ -7,10 +7,11 @@ from flask import Blueprint, Response, request, url_for
 
 from mcpweb.contracts import Sensitive
 from mcpweb.dao.jobs import Job
-from mcpweb.errors import Failure
-from mcpweb.services import health, jobs, keycheck, keys, secrets, stepup
+from mcpweb.errors import Failure, FieldError, InvalidInput
+from mcpweb.services import health, jobs, keycheck, keydestroy, keys, secrets, stepup
 from mcpweb.services.keys import KeyFacts
 from mcpweb.web.identity import actor, core
+from mcpweb.web.language import _
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
 from mcpweb.web.rendering import done, respond
@@ -45,6 +46,23 @@ def rotate(name: str) -> Response:
     job = keys.rotate(core(), actor(), name, compromised="compromised" in request.form)
     jobs.wait(core(), job.id, _WAIT_S)
     return done(url_for("keys.index"), event="key-rotated")
+
+
+@bp.post("/<name>/destroy")
+@permission("key.manage")
+def destroy(name: str) -> Response:
+    """Destroy a retired version and show the evidence, with what it cannot claim."""
+    stepup.require(core(), actor())
+    number = request.form.get("version", "")
+    try:
+        if request.form.get("confirm", "").strip() != name:
+            raise InvalidInput(_("Type the name of the key exactly to confirm."), errors=[FieldError("/confirm", name)])
+        if not (number.isascii() and number.isdigit() and len(number) < 10):
+            raise InvalidInput("version is a whole number.", errors=[FieldError("/version", "a whole number")])
+        evidence = keydestroy.destroy(core(), actor(), name, int(number), force="force" in request.form)
+    except Failure as failure:
+        return _page(failure=failure)
+    return _page(evidence=evidence)
 
 
 @bp.post("/rotate-kek")

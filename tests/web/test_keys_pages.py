@@ -139,6 +139,19 @@ def test_verifying_opens_all_and_names_what_does_not(
         assert audit.listing(conn, action="key.verify")[0].detail["checked"] == 6
 
 
+def test_destroying_needs_the_name_and_shows_the_evidence_with_its_limits(
+    core: Core, actor: Actor, visitor: Visitor, hx: Htmx, worker: Worker
+) -> None:
+    hx.post("/keys/main/rotate", page="/keys")
+    until(lambda: hx.get("/keys"), "Destroy a retired version", seconds=30)
+    assert visitor.post("/keys/main/destroy", {"version": "1", "confirm": "mai"}).status_code == 422
+    assert visitor.post("/keys/main/destroy", {"version": "2", "confirm": "main"}).status_code == 409
+    answer = visitor.post("/keys/main/destroy", {"version": "1", "confirm": "main"})
+    check_markup(visitor.app, answer.text)
+    assert answer.status_code == 200 and "The version was destroyed" in answer.text and "cannot be seen from here" in answer.text
+    assert [one.version.state for one in keys.get(core, actor, "main").versions] == ["active", "destroyed"]
+
+
 def test_what_a_rotation_could_not_open_is_named_with_a_way_on(
     core: Core, actor: Actor, visitor: Visitor, hx: Htmx, worker: Worker, make_secrets: MakeSecrets
 ) -> None:
@@ -166,7 +179,7 @@ def test_keys_want_the_password_again_after_five_minutes(
 ) -> None:
     now = clock.source()
     monkeypatch.setattr(clock, "source", lambda: now + stepup.FRESH_S + 2)
-    for path in ("/keys/main/rotate", "/keys/rotate-kek", "/keys"):
+    for path in ("/keys/main/rotate", "/keys/main/destroy", "/keys/rotate-kek", "/keys"):
         assert visitor.post(path, Referer="http://127.0.0.1:8080/keys").headers["Location"] == "/step-up?next=%2Fkeys"
     assert keys.get(core, actor, "main").active.version == 1
 
@@ -176,5 +189,6 @@ def test_operators_read_and_only_admins_change(new_visitor: NewVisitor) -> None:
     text = operator.get("/keys").text
     assert "main" in text and "Rotate" not in text and "Destroy" not in text
     assert new_visitor().sign_in("viewer").get("/keys").status_code == 403
-    for path in ("/keys", "/keys/main/rotate", "/keys/rotate-kek", "/keys/unlock", "/keys/verify"):
+    for path in ("/keys", "/keys/main/rotate", "/keys/rotate-kek", "/keys/unlock", "/keys/verify",
+                 "/keys/main/destroy"):
         assert operator.post(path).status_code == 403
