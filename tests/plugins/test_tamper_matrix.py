@@ -1,0 +1,182 @@
+"""Whatever somebody does to encrypted values or to the key ring, it is told by its own name and nothing is overwritten."""
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable
+
+import pytest
+
+from mcpweb.contracts import Actor, Sensitive
+from mcpweb.core import Core
+from mcpweb.dao import secrets
+from mcpweb.dao.secrets import Secret
+from mcpweb.db import Connection
+from mcpweb.errors import Failure, Tampered, VaultLocked
+from mcpweb.services import keycheck
+from mcpweb.services import secrets as service
+from mcpweb.testing.fixtures import MakeServer, Visitor
+from mcpweb.vault import Token
+
+ME = Actor.cli("tester")
+
+
+@pytest.fixture
+def two(core: Core) -> tuple[Secret, Secret]:
+    return (
+        service.add(core, ME, name="FIRST", value=Sensitive("first-value!")),
+        service.add(core, ME, name="SECOND", value=Sensitive("second-value")),
+    )
+
+
+def put(conn: Connection, secret_id: str, **columns: object) -> None:
+    names = ", ".join(f"{name} = :{name}" for name in columns)
+    conn.execute(f"UPDATE secrets SET {names} WHERE id = :id", {**columns, "id": secret_id})
+
+
+def flipped(token: str, place: int) -> str:
+    parsed = Token.parse(token)
+    body = bytearray(parsed.body)
+    body[place] ^= 1
+    return str(Token(parsed.alg, parsed.key_id, parsed.key_version, parsed.value_version, parsed.nonce, bytes(body)))
+
+
+def loose(token: str) -> str:
+    """Return a token whose last base64 digit differs in bits that decoding drops."""
+    head, _, body = token.rpartition(":")
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for digit in digits:
+        other = body[:-1] + digit
+        pad = "=" * (-len(body) % 4)
+        if digit != body[-1] and base64.urlsafe_b64decode(other + pad) == base64.urlsafe_b64decode(body + pad):
+            return f"{head}:{other}"
+    raise AssertionError("this length has no loose bits")
+
+
+Change = Callable[[Connection, Secret, Secret], None]
+CHANGES: dict[str, Change] = {
+    "the value of another row": lambda c, a, b: put(c, a.id, encrypted_value=b.encrypted_value),
+    "another name": lambda c, a, b: put(c, a.id, name="OTHER"),
+    "another owner": lambda c, a, b: put(c, a.id, scope="server", owner_id="srv_x"),
+    "a bit of the first byte": lambda c, a, b: put(c, a.id, encrypted_value=flipped(a.encrypted_value, 0)),
+    "a bit of the tag": lambda c, a, b: put(c, a.id, encrypted_value=flipped(a.encrypted_value, -1)),
+    "a cut value": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value[:-4]),
+    "a cut token": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value[:30]),
+    "nothing": lambda c, a, b: put(c, a.id, encrypted_value=""),
+    "one more field": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value + ":AAAA"),
+    "a newline at the end": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value + "\n"),
+    "padding": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value + "="),
+    "base64 that is not canonical": lambda c, a, b: put(c, a.id, encrypted_value=loose(a.encrypted_value)),
+    "another algorithm": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value.replace("A256GCM", "A128GCM")),
+    "another format": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value.replace("mcpweb1", "mcpweb2")),
+    "an unknown key": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value.replace("key_", "key_0")),
+    "an unknown version": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value.replace(":1:1:", ":9:1:")),
+    "another value version": lambda c, a, b: put(c, a.id, value_version=2),
+    "a zero before a number": lambda c, a, b: put(c, a.id, encrypted_value=a.encrypted_value.replace(":1:1:", ":01:1:")),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_value_does_not_open_and_is_the_only_one_verify_names(
+    core: Core, two: tuple[Secret, Secret], name: str
+) -> None:
+    with core.db.writing() as conn:
+        CHANGES[name](conn, *two)
+        left = secrets.get(conn, two[0].id).encrypted_value
+    with pytest.raises(Tampered) as caught:
+        service.reveal(core, ME, two[0].id)
+    assert caught.value.code == "integrity" and "first-value!" not in caught.value.sentence
+    assert [fault.secret_id for fault in keycheck.verify(core, ME).faults] == [two[0].id]
+    assert service.reveal(core, ME, two[1].id).reveal() == "second-value"
+    with core.db.reading() as conn:
+        assert secrets.get(conn, two[0].id).encrypted_value == left
+
+
+def test_an_untouched_store_is_fine(core: Core, two: tuple[Secret, Secret]) -> None:
+    assert keycheck.verify(core, ME) == keycheck.Verification(2, ())
+
+
+def test_an_older_value_put_back_whole_opens_and_is_named_by_verify(core: Core, two: tuple[Secret, Secret]) -> None:
+    service.replace(core, ME, two[0].id, Sensitive("newer-value"))
+    assert keycheck.verify(core, ME).ok
+    with core.db.writing() as conn:
+        put(conn, two[0].id, encrypted_value=two[0].encrypted_value, value_version=1)
+    (fault,) = keycheck.verify(core, ME).faults
+    assert fault.secret_id == two[0].id and "earlier value" in fault.reason
+
+
+def other_ring(core: Core) -> None:
+    ring = json.loads(core.settings.key_file.read_text())
+    from plugins.keysource_file.local import kek_id
+
+    key = os.urandom(32)
+    ring["keks"] = [{"id": kek_id(key), "created_at": "", "key": base64.b64encode(key).decode()}]
+    core.settings.key_file.write_text(json.dumps(ring))
+
+
+RINGS: dict[str, tuple[Callable[[Core], None], str]] = {
+    "missing": (lambda core: core.settings.key_file.unlink(), "KEY_MISSING"),
+    "another ring": (other_ring, "KEY_WRONG"),
+    "damaged": (lambda core: core.settings.key_file.write_text("{}") and None, "KEY_WRONG"),
+    "open to others": (lambda core: core.settings.key_file.chmod(0o644), "KEY_PERMISSIONS"),
+}
+
+
+@pytest.mark.parametrize("name", RINGS)
+def test_without_its_ring_the_vault_says_why_pages_answer_and_nothing_is_written(
+    core: Core, two: tuple[Secret, Secret], visitor: Visitor, make_server: MakeServer, name: str
+) -> None:
+    spoil, code = RINGS[name]
+    make_server("one")
+    spoil(core)
+    core.vault.forget()
+    before = core.settings.key_file.read_bytes() if core.settings.key_file.exists() else None
+    with core.db.reading() as conn:
+        assert core.vault.state(conn).code == code
+    for refused in (
+        lambda: service.reveal(core, ME, two[0].id), lambda: service.add(core, ME, name="THIRD", value=Sensitive("third-value")),
+        lambda: service.replace(core, ME, two[0].id, Sensitive("newer-value")),
+    ):
+        with pytest.raises(VaultLocked) as caught:
+            refused()
+        assert (caught.value.status, caught.value.code) == (503, code) and caught.value.next_step
+    for page in ("/", "/servers", "/servers/one", "/test-runs", "/jobs", "/settings", "/plugins", "/secrets", "/keys", "/audit"):
+        assert visitor.get(page).status_code == 200, page
+    now = core.settings.key_file.read_bytes() if core.settings.key_file.exists() else None
+    assert now == before
+    with core.db.reading() as conn:
+        assert [secrets.get(conn, one.id) for one in two] == list(two)
+
+
+def test_the_same_ring_given_back_opens_everything_again(core: Core, two: tuple[Secret, Secret]) -> None:
+    ring = core.settings.key_file.read_bytes()
+    other_ring(core)
+    core.vault.forget()
+    with pytest.raises(Failure):
+        service.reveal(core, ME, two[0].id)
+    core.settings.key_file.write_bytes(ring)
+    core.vault.forget()
+    assert service.reveal(core, ME, two[0].id).reveal() == "first-value!"
+
+
+def test_a_wrapped_key_that_was_changed_is_not_taken_for_a_damaged_value(core: Core, two: tuple[Secret, Secret]) -> None:
+    with core.db.writing() as conn:
+        conn.execute("UPDATE encryption_key_versions SET wrapped_key = zeroblob(60)")
+    core.vault.forget()
+    with core.db.reading() as conn:
+        state = core.vault.state(conn)
+    assert state.locked and state.code == "KEY_WRONG" and "wrapped key" in state.detail
+
+
+def test_places_differ_in_every_field() -> None:
+    """Fields that run into each other would let a value move between rows."""
+    from mcpweb.vault import Place, _associated
+
+    places = [
+        Place("sec_1", "AB", "global", "", 1), Place("sec_1", "A", "Bglobal", "", 1), Place("sec_1", "A", "B", "global", 1),
+        Place("sec_1A", "B", "global", "", 1), Place("sec_1", "AB", "global", "", 11),
+    ]
+    assert len({_associated("A256GCM", place, "key_1", 1) for place in places}) == len(places)
+
+
