@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mcpweb import files, paths
+from mcpweb import checkpoints, files, paths
 from mcpweb import instance as instances
 from mcpweb import settings as settings_module
 from mcpweb.contracts import Runtime, TestType
 from mcpweb.dao import audit, keys, plugin_events, test_types
 from mcpweb.db import Database, driver, migrate
 from mcpweb.errors import Failure, PluginBroken, RuntimeUnavailable, StorageUnusable, VaultLocked
-from mcpweb.events import Event
+from mcpweb.events import Event, KeyRotated, SecretChanged, UserChanged
 from mcpweb.instance import FileLock, Instance
 from mcpweb.line import Line
 from mcpweb.pluginhost import CoreHooks, PluginHost
@@ -70,8 +70,23 @@ class Core:
         return self._vault
 
     def announce(self, event: Event) -> None:
-        """Tell plugins what happened; call it after the commit."""
+        """Tell plugins what happened; call it after the commit. What touches keys, secrets or people is signed at once."""
+        if isinstance(event, (KeyRotated, SecretChanged, UserChanged)):
+            self.sign_audit()
         self.plugins.notify("mcpweb_track_event", event=event)
+
+    def sign_audit(self) -> bool:
+        """Add a signed checkpoint of the audit log; False when none was needed, or it could not be written.
+
+        A failure stops nothing: the change is committed, ``doctor`` tells, and the worker tries again.
+        """
+        try:
+            with self.db.reading() as conn:
+                size, head = audit.head(conn)
+            return checkpoints.write(self.settings, self.instance.id, size, head)
+        except (Failure, OSError) as error:
+            log.warning("the audit log gets no checkpoint: %s", error)
+            return False
 
     def close(self) -> None:
         """Give back this thread's connections and the data folder."""

@@ -42,7 +42,9 @@ def verify(as_json: bool) -> None:
         if as_json:
             print_json(found)
         elif found["ok"]:
-            click.echo(f"The chain of {found['rows']} rows is whole.")
+            click.echo(f"The chain of {found['rows']} rows is whole and fits {found['checkpoints']} signed checkpoints.")
+        elif found["first_bad"] is None:
+            click.echo(f"The log is not to be trusted: {found['reason']}.")
         else:
             click.echo(f"Row {found['first_bad']}: {found['reason']}")
         sys.exit(0 if found["ok"] else 1)

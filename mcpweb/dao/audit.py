@@ -149,3 +149,44 @@ def delete_below_floor(conn: Connection, limit: int) -> int:
         "ORDER BY seq LIMIT :limit)",
         {"limit": limit},
     ).rowcount
+
+
+TRIGGERS = frozenset({
+    "audit_floor_one_row", "audit_floor_stays", "audit_floor_rises", "audit_log_no_update", "audit_log_no_delete",
+    "audit_log_chain",
+})
+"""What keeps the log append-only; a missing one means that somebody could have changed rows by SQL."""
+
+
+def missing_triggers(conn: Connection) -> list[str]:
+    """Return the names of triggers that are gone or do something else now."""
+    sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'audit%'"
+    there = {row[0] for row in conn.execute(sql) if "RAISE(ABORT" in row[1]}
+    return sorted(TRIGGERS - there)
+
+
+def head(conn: Connection) -> tuple[int, str]:
+    """Return the number and the hash of the newest row; those of the floor when there is none above it."""
+    row = conn.execute("SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1").fetchone()
+    if row is None:
+        row = conn.execute("SELECT seq, hash FROM audit_floor").fetchone()
+    return row[0], row[1]
+
+
+def hash_at(conn: Connection, seq: int) -> str | None:
+    """Return the hash of a row, None when it is not there."""
+    row = conn.execute("SELECT hash FROM audit_log WHERE seq = :seq", {"seq": seq}).fetchone()
+    return None if row is None else str(row[0])
+
+
+def floor(conn: Connection) -> tuple[int, str]:
+    """Return the number and the hash of the last row that may have been deleted."""
+    row = conn.execute("SELECT seq, hash FROM audit_floor").fetchone()
+    return row[0], row[1]
+
+
+def last_before(conn: Connection, at: str) -> int:
+    """Return the number of the last row written before a time, 0 when there is none."""
+    sql = "SELECT seq FROM audit_log WHERE at < :at ORDER BY seq DESC LIMIT 1"
+    row = conn.execute(sql, {"at": at}).fetchone()
+    return 0 if row is None else int(row[0])

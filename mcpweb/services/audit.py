@@ -1,16 +1,22 @@
 """Read and verify the audit log."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mcpweb import checkpoints, clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import audit
 from mcpweb.dao.audit import AuditRow
+from mcpweb.db import Connection
 from mcpweb.services import access
 
+log = logging.getLogger(__name__)
+
+ROWS, SECONDS = 100, 60.0
 _PAGE = 500
 _VERIFY_S = 600.0  # 300,000 rows a second on a small machine
 
@@ -47,11 +53,54 @@ def listing(
 
 
 def verify(core: Core, actor: Actor) -> dict[str, Any]:
-    """Return {ok, rows, first_bad, reason} of the whole chain."""
+    """Return {ok, rows, first_bad, reason, checkpoints} of the whole chain, the signed checkpoints and the triggers.
+
+    ``first_bad`` is the first row that is wrong or missing; None when something else than a row is.
+    """
     access.require(core, actor, "audit.view")
     with core.db.reading(deadline_s=_VERIFY_S) as conn:
         found = audit.verify(conn)
-    return {"ok": found.ok, "rows": found.rows, "first_bad": found.first_bad, "reason": found.reason}
+        kept = checkpoints.read(core.settings)
+        wrong = None if found.ok else (found.first_bad, found.reason)
+        wrong = _earlier(wrong, _against(conn, kept))
+        missing = audit.missing_triggers(conn)
+    if wrong is None and kept.faults:
+        wrong = (None, kept.faults[0])
+    if wrong is None and missing:
+        wrong = (None, f"the trigger {missing[0]} is gone, so rows could have been changed")
+    bad, reason = wrong or (None, "")
+    return {"ok": wrong is None, "rows": found.rows, "first_bad": bad, "reason": reason, "checkpoints": len(kept.checkpoints)}
+
+
+Wrong = tuple[int | None, str]
+
+
+def _against(conn: Connection, kept: checkpoints.Kept) -> Wrong | None:
+    """Hold the rows against the checkpoints: each must have had the hash that was signed."""
+    newest, _ = audit.head(conn)
+    below, _ = audit.floor(conn)
+    for one in kept.checkpoints:
+        if one.size > newest:
+            return newest + 1, f"rows {newest + 1} to {one.size} are gone; the checkpoint of {one.at} UTC proves they were there"
+        if one.size > below and audit.hash_at(conn, one.size) != one.head:
+            return one.size, f"it is not the row that the checkpoint of {one.at} UTC signed"
+    return None
+
+
+def _earlier(one: Wrong | None, other: Wrong | None) -> Wrong | None:
+    if one is None or other is None:
+        return one or other
+    return min(one, other, key=lambda wrong: wrong[0] or 0)
+
+
+def due(core: Core) -> bool:
+    """Tell whether a checkpoint is due: 100 rows, or a row that is older than a minute."""
+    with core.db.reading() as conn:
+        size, _ = audit.head(conn)
+    newest = checkpoints.last(core.settings)
+    if newest is None:
+        return size > 0
+    return size - newest.size >= ROWS or (size > newest.size and clock.age(newest.at) >= SECONDS)
 
 
 def export(core: Core, actor: Actor, first: int = 1) -> Iterator[AuditRow]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mcpweb import __version__, clock, files
+from mcpweb import __version__, checkpoints, clock, files
 from mcpweb import instance as instances
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
@@ -192,6 +192,9 @@ def _note(settings: Settings, actor: Actor, source: Path) -> None:
                 conn, actor=actor.name, actor_kind=actor.via, action="db.restore", target=source.name,
                 detail={"sha256": _sha256(source)},
             )
+            size, head = audit.head(conn)
+        known = instances.find(settings)
+        checkpoints.write(settings, known.id if known else "", size, head, restored=True)
     finally:
         db.close()
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mcpweb import clock
+from mcpweb import checkpoints, clock
 from mcpweb.core import Core
-from mcpweb.dao import observations
+from mcpweb.dao import audit, observations
 from mcpweb.db import driver
 from mcpweb.errors import Failure
 from mcpweb.vault import VaultState
 
 BEAT_S = 20.0
+_BEHIND = 500
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def findings(core: Core) -> list[Finding]:
         found.append(Finding("engine", "problem", f"The engine does not answer since {engine.since} UTC: "
                              f"{engine.value.get('detail')}", "Start the engine, or set DOCKER_HOST."))
     found.append(_vault_finding(core))
+    found.append(_audit_finding(core))
     found.append(sqlite_finding())
     broken = [record.name for record in core.plugins.records.values() if record.state == "broken"]
     found.append(
@@ -96,6 +98,17 @@ def _vault_finding(core: Core) -> Finding:
     if state.locked:
         return Finding("vault", "problem", f"The vault is locked ({state.code}): {state.detail}", state.next_step)
     return Finding("vault", "ok", "The keys can be had.")
+
+
+def _audit_finding(core: Core) -> Finding:
+    with core.db.reading() as conn:
+        size, _ = audit.head(conn)
+    newest = checkpoints.last(core.settings)
+    behind = size - (newest.size if newest else 0)
+    if behind > _BEHIND:
+        return Finding("audit", "problem", f"The newest {behind} rows of the audit log are not signed.",
+                       f"Make {checkpoints.path_of(core.settings)} writable; the worker tries again by itself.")
+    return Finding("audit", "ok", f"The audit log is signed up to row {newest.size if newest else 0} of {size}.")
 
 
 def sqlite_finding() -> Finding:

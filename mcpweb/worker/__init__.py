@@ -20,6 +20,7 @@ from mcpweb.events import JobFinished
 from mcpweb.fitness import Fitness
 from mcpweb.ids import new_id
 from mcpweb.instance import worker_lock
+from mcpweb.services import audit
 from mcpweb.worker.doorway import Doorway
 from mcpweb.worker.fleet import Fleet
 from mcpweb.worker.handlers import HANDLERS
@@ -233,6 +234,8 @@ class Worker:
                     self._observe("running")
                     self._watch.tell_drift()
                     self._observe_vault()
+                    if audit.due(self.core):
+                        self.core.sign_audit()
                 if self._running:
                     with self.core.db.writing() as conn:
                         jobs.renew(conn, list(self._running), self.id, LEASE_S)
