@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Fleet:
         self._locks: dict[str, threading.RLock] = {}
         self._guard = threading.Lock()
         self.closing = False
+        self._opened = False
         self.orphans: set[str] = set()  # containers that could not be removed when their work was over
         self.locked_out: set[str] = set()  # servers that did not start because the vault was locked
 
@@ -203,6 +204,9 @@ class Fleet:
                 except Failure as failure:
                     log.warning("container %s stays: %s", member.container_id[:12], failure.detail)
         self._members.clear()
+        if self._opened:
+            with suppress(Failure):  # what is left is taken away by the next worker
+                self._core.runtime.cleanup(self._core.instance.id)
 
     def drop(self, server_id: str, sentence: str) -> None:
         """Note that a member's container is gone."""
@@ -284,6 +288,7 @@ class Fleet:
         )
 
     def _open(self, server: Server, configuration: Configuration, progress: Progress, role: str = "server") -> Member:
+        self._opened = True
         runtime = self._core.runtime
         with self._core.db.reading() as conn:
             wanted = self._wanted(conn, server, configuration)

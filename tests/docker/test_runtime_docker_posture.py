@@ -277,6 +277,10 @@ def test_a_server_over_its_memory_limit_is_killed_and_the_state_says_why(
     launched = launch(docker_session.intent(python_image, eater))
     Stream(launched.socket).wait_end(20)
     state = _ended(runtime, launched.container_id)
+    until = time.monotonic() + 3
+    while not state.oom_killed and time.monotonic() < until:  # the engine hears of the kill after it hears of the end
+        time.sleep(0.05)
+        state = runtime.inspect(launched.container_id)
     assert (state.exit_code, state.oom_killed) == (137, True)
 
 

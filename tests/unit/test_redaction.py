@@ -17,15 +17,19 @@ from hypothesis import strategies as st
 from mcpweb.contracts import Sensitive
 from mcpweb.redaction import MARK, MIN_LENGTH, Redactor, redactable
 
-SETTINGS = settings(max_examples=40, deadline=None)
+# the same examples each time: a search that finds something new belongs at a desk, with --hypothesis-seed
+SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
 TRICKY = "abcXYZ019 \"'\\/&%<>=+-_.:;#$!?@{}[]()|~^`*,\t\u00e9\u00df\u65e5\u672c\U0001f600\x01"
 KEY = "k9F2vQ7xLm4TzR8w"
 PASSWORD = "p@ss/w+rd \"ü\" & <50%>\\'end"
 
 
 def half(choice: random.Random, text: str, escape: Callable[[str], str], always: str) -> str:
-    """Escape each second character or so, and the one that begins an escape."""
-    return "".join(escape(char) if char == always or choice.random() < 0.5 else char for char in text)
+    """Escape each second character or so, and those that begin an escape in one of the notations.
+
+    A backslash left as it is between escapes of another notation is not found: it could be a part of the text around.
+    """
+    return "".join(escape(char) if char in always or choice.random() < 0.5 else char for char in text)
 
 
 def percent(text: str) -> str:
@@ -67,7 +71,7 @@ ENCODINGS: dict[str, Callable[[random.Random, str], str]] = {
     "form": lambda choice, text: quote_plus(text),
     "address, twice": lambda choice, text: quote(quote(text, safe=""), safe=""),
     "address, every character": lambda choice, text: percent(text),
-    "address, some characters": lambda choice, text: half(choice, text, percent, always="%"),
+    "address, some characters": lambda choice, text: half(choice, text, percent, always="%\\"),
     "JSON": lambda choice, text: json.dumps(text)[1:-1],
     "JSON as it is": lambda choice, text: json.dumps(text, ensure_ascii=False)[1:-1],
     "JSON with slashes": lambda choice, text: json.dumps(text)[1:-1].replace("/", "\\/"),
@@ -78,7 +82,7 @@ ENCODINGS: dict[str, Callable[[random.Random, str], str]] = {
     "HTML": lambda choice, text: html.escape(text),
     "HTML, decimal": lambda choice, text: "".join(f"&#{ord(char)};" for char in text),
     "HTML, hex": lambda choice, text: "".join(f"&#x{ord(char):X};" for char in text),
-    "HTML, some characters": lambda choice, text: half(choice, text, lambda char: f"&#{ord(char):04d};", always="&"),
+    "HTML, some characters": lambda choice, text: half(choice, text, lambda char: f"&#{ord(char):04d};", always="&\\"),
     "HTML, twice": lambda choice, text: html.escape(html.escape(text)),
     "HTML of JSON": lambda choice, text: html.escape(json.dumps(text)[1:-1]),
     "XML": lambda choice, text: html.escape(text).replace("&#x27;", "&apos;"),
