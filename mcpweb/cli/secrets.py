@@ -97,8 +97,8 @@ def bind(
             variable=variable, scope=need, delivery=delivery, condition=condition, usage_context=context,
         )
         print_json(binding_object(row)) if as_json else click.echo(f"{configuration.name} gets {secret} as {variable}.")
-        if delivery == "environment":
-            click.echo("Exposed: whoever may inspect containers can read it; prefer stdin or file.", err=True)
+        for caution in bindings.cautions(core, actor, row):
+            click.echo(f"Caution: {caution}", err=True)
 
 
 @secrets.command()

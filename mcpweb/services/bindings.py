@@ -13,9 +13,10 @@ from mcpweb.dao.bindings import Binding
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.secrets import Secret
 from mcpweb.db import Connection, driver
-from mcpweb.errors import Conflict, FieldError, InvalidInput, SecretMissing
+from mcpweb.errors import Conflict, FieldError, InvalidInput, SecretMissing, Tampered, VaultLocked
 from mcpweb.events import SecretChanged
 from mcpweb.ids import new_id
+from mcpweb.redaction import MIN_LENGTH, redactable
 from mcpweb.services import access
 from mcpweb.vault import Place
 
@@ -119,6 +120,23 @@ def bind(
         })
     core.announce(SecretChanged(actor.name, secret.id, "bound"))
     return binding
+
+
+def cautions(core: Core, actor: Actor, binding: Binding) -> tuple[str, ...]:
+    """Return what somebody who bound a secret should know: where it shows, and what cannot be kept out of texts."""
+    access.require(core, actor, "secret.view")
+    told = []
+    if binding.delivery == "environment":
+        told.append("Whoever may inspect containers can read it; prefer stdin or file.")
+    try:
+        with core.db.reading() as conn:
+            secret = secrets.get(conn, binding.secret_id)
+            value = core.vault.open(conn, place_of(secret), secret.encrypted_value)
+    except (VaultLocked, Tampered):
+        return tuple(told)
+    if not redactable(value):
+        told.append(f"{secret.name} is too short to be kept out of logs and results: less than {MIN_LENGTH} characters.")
+    return tuple(told)
 
 
 def unbind(core: Core, actor: Actor, binding_id: str) -> Binding:

@@ -145,3 +145,19 @@ def test_what_cannot_be_done_is_said(core: Core, make_server: MakeServer, argume
     make_server("demo")
     with pytest.raises(Failure):
         run(core, "secrets", *arguments, given=given)
+
+
+@pytest.mark.parametrize(("value", "delivery", "words"), [
+    ("12345", "stdin", ["too short"]), ("123456", "stdin", []), ("123456", "environment", ["inspect"]),
+    ("12345", "environment", ["inspect", "too short"]),
+])
+def test_binding_says_what_cannot_be_kept_out_of_sight(
+    core: Core, actor: Actor, make_server: MakeServer, value: str, delivery: str, words: list[str]
+) -> None:
+    server = make_server("one")
+    secret = secrets.add(core, actor, name="TOKEN", value=Sensitive(value))
+    configuration = configurations.by_name(core, actor, server.id, "default")
+    row = bindings.bind(core, actor, secret.id, configuration.id, variable="TOKEN", scope="required", delivery=delivery)
+    told = bindings.cautions(core, actor, row)
+    assert len(told) == len(words) and all(word in text for word, text in zip(words, told, strict=True))
+    assert value not in " ".join(told)
