@@ -43,17 +43,23 @@ def place_of(secret: Secret) -> Place:
     return Place(secret.id, secret.name, secret.scope, secret.owner_id, secret.value_version)
 
 
-def reencrypt(core: Core, actor: Actor, key_id: str, tell: Tell, stopped: Callable[[], bool] = lambda: False) -> Rotation:
+def reencrypt(
+    core: Core, actor: Actor, key_id: str, tell: Tell, stopped: Callable[[], bool] = lambda: False,
+    *, on_hold: Callable[[float], object] = lambda seconds: None,
+) -> Rotation:
     """Bring every secret of a key to its active version, and retire what nothing needs any more.
 
-    Safe to run twice, and at once. Raises VaultLocked when a version cannot be unwrapped, and whatever ``tell`` raises.
+    Safe to run twice, and at once. ``on_hold`` hears how many seconds each batch held the write lock. Raises VaultLocked
+    when a version cannot be unwrapped, and whatever ``tell`` raises.
     """
-    worker = _Rotation(core, actor, key_id, tell, stopped)
-    return worker.run()
+    return _Rotation(core, actor, key_id, tell, stopped, on_hold).run()
 
 
 class _Rotation:
-    def __init__(self, core: Core, actor: Actor, key_id: str, tell: Tell, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, core: Core, actor: Actor, key_id: str, tell: Tell, stopped: Callable[[], bool], on_hold: Callable[[float], object]
+    ) -> None:
+        self._on_hold = on_hold
         self._core, self._actor, self._key_id, self._tell, self._stopped = core, actor, key_id, tell, stopped
         self._failpoints = Failpoints(core.settings)
         self._size = _FIRST
@@ -95,6 +101,7 @@ class _Rotation:
                 continue
             after = batch[-1][0]
             self._tell(self._done / self._total if self._total else None, f"{self._done} of {self._total} secrets")
+            self._on_hold(held)
             self._adapt(held)
             time.sleep(held)  # the lock is left free for at least as long as it was held
         return False
