@@ -29,8 +29,8 @@ run: setup engine images ## Start the product with a demo server; prints the URL
 	@$(BIN)/mcpweb demo
 	@exec $(BIN)/mcpweb serve
 
-test: setup engine images browser ## Run all tests
-	@MCPWEB_REQUIRE_DOCKER=1 $(BIN)/python -m pytest tests e2e $(ARGS)
+test: setup engine images browser ## Run all tests (TESTS=… for some of them, ARGS=… for pytest)
+	@MCPWEB_REQUIRE_DOCKER=1 $(BIN)/python -m pytest $(or $(TESTS),tests e2e) $(ARGS)
 
 lint: setup ## Style, types, SQL, templates, vendored files
 	@$(BIN)/ruff check .
