@@ -1,7 +1,6 @@
 """Rotation beside a reader and a writer, and the proof of the audit log, each against what the machine must do anyway."""
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -129,23 +128,16 @@ def _audit(core: Core) -> Row:
                              ip="127.0.0.1", request_id="req")
     with core.db.reading(deadline_s=600) as conn:
         content = [tuple(row) for row in conn.execute(f"SELECT {audit.FIELDS} FROM audit_log")]
-        encoded = [b"|".join(str(field).encode() for field in row[:10]) for row in content]
-        began = time.perf_counter()
-        for one in encoded:
-            hashlib.sha256(one).hexdigest()
-        hashing = time.perf_counter() - began
         began = time.perf_counter()
         found = audit.verify(conn)
         seconds = time.perf_counter() - began
     assert found.ok and found.rows == len(content)
-    fields = [[field.encode() for field in map(str, row[:10])] for row in content]
     began = time.perf_counter()
-    for parts in fields:
-        audit._hash(parts)
-    chain = time.perf_counter() - began
-    ratio = seconds / chain
+    for row in content:
+        audit._hash([str(field).encode() for field in row[:10]])
+    hashing = time.perf_counter() - began
+    ratio = seconds / hashing
     return Row(
-        f"audit verify, {found.rows:,} rows",
-        f"{found.rows / seconds:,.0f} rows/s, {ratio:.2f}× the hashes of the chain ({seconds / hashing:.1f}× SHA-256 of ready bytes)",
-        "1.6×", ratio <= 1.6,
+        f"audit verify, {found.rows:,} rows / the hashes of rows in memory",
+        f"{ratio:.2f}× ({found.rows / seconds:,.0f} rows/s)", "1.6×", ratio <= 1.6,
     )
