@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import os
 import re
-import struct
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -321,8 +320,11 @@ def _wrap_associated(key_id: str, number: int, alg: str) -> bytes:
 
 
 def _join(*fields: str) -> bytes:
-    parts = [field.encode() for field in fields]
-    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    parts: list[bytes] = []
+    for text in fields:
+        encoded = text.encode()
+        parts.extend((len(encoded).to_bytes(4, "big"), encoded))
+    return b"".join(parts)
 
 
 def _encode(data: bytes) -> str:

@@ -16,6 +16,8 @@ from tests.docker.installation import ACTOR, Installation, eventually, installat
 
 pytestmark = pytest.mark.docker
 HANDSHAKE_S = 30.0
+ENOUGH, ENOUGH_S = 5, 20.0  # calls of the neighbour, and how long it may take to make them
+HANGS_S = 5.0  # a call takes some ms; this is a neighbour that waited for somebody else's deadline
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,9 @@ class Neighbour:
         self._here.core.db.close()
 
     def stop(self) -> None:
+        until = time.monotonic() + ENOUGH_S
+        while len(self.seconds) < ENOUGH and not self.failed and time.monotonic() < until:
+            time.sleep(0.05)
         self._stop.set()
         self._thread.join()
 
@@ -69,8 +74,8 @@ def neighbour(here: Installation, sound: Server) -> Iterator[Neighbour]:
     yield made
     made.stop()
     assert not made.failed, made.failed[:3]
-    assert len(made.seconds) > 2 and sorted(made.seconds)[len(made.seconds) // 2] < 0.3, made.seconds
-    assert max(made.seconds) < 3.0, max(made.seconds)
+    assert len(made.seconds) >= ENOUGH, made.seconds
+    assert max(made.seconds) < HANGS_S, max(made.seconds)
 
 
 HOSTILE = {
