@@ -7,14 +7,16 @@ the same bytes).
 """
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import os
 import re
 import threading
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 from mcpweb import clock
 from mcpweb.contracts import Cipher, KeySource, Sensitive
@@ -32,10 +34,10 @@ USES_BLOCK = 2**16
 _TOKEN = re.compile(
     r"mcpweb1:([A-Z0-9]{1,32}):([a-z]+_[0-9a-z]+):([1-9][0-9]{0,8}):([1-9][0-9]{0,8}):([\w-]+):([\w-]+)", re.ASCII
 )
+_TO_URL, _FROM_URL = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """The row a value belongs to; a token opens at its own place only."""
 
     secret_id: str
@@ -70,8 +72,7 @@ class Token:
         return cls(alg, key_id, int(key_version), int(value_version), _decode(nonce), _decode(body))
 
 
-@dataclass(frozen=True)
-class Sealed:
+class Sealed(NamedTuple):
     """A new token and the key version it stands under; ``digest`` is what the audit log keeps of it."""
 
     token: str
@@ -94,21 +95,46 @@ class Material:
 
     def seal(self, place: Place, value: Sensitive) -> Sealed:
         """Encrypt a value for its place. Raises InvalidInput for text that is too long or cannot be encoded."""
-        plaintext = encoded(value)
-        associated = _associated(self.cipher.name, place, self.key_id, self.version)
-        nonce, body = self.cipher.encrypt(self.key, plaintext, associated)
-        token = Token(self.cipher.name, self.key_id, self.version, place.value_version, nonce, body)
-        return Sealed(str(token), self.key_id, self.version)
+        return self._seal(place, _row(place), encoded(value))
 
     def open(self, place: Place, text: str) -> Sensitive:
         """Decrypt the value of a place. Raises Tampered."""
+        return Sensitive(self._open(place, _row(place), text).decode())
+
+    def reseal(self, place: Place, text: str, under: Material) -> Sealed:
+        """Put the value of a place under another version as it is. Raises Tampered."""
+        row = _row(place)
+        return under._seal(place, row, self._open(place, row, text))
+
+    def _seal(self, place: Place, row: bytes, plaintext: bytes) -> Sealed:
+        nonce, body = self.cipher.encrypt(self.key, plaintext, self._associated(place, row))
+        return Sealed(f"{self._head}{place.value_version}:{_encode(nonce)}:{_encode(body)}", self.key_id, self.version)
+
+    def _open(self, place: Place, row: bytes, text: str) -> bytes:
+        head = f"{self._head}{place.value_version}:"
+        if not text.startswith(head):
+            raise self._foreign(text)
+        nonce, _, body = text[len(head):].partition(":")
+        return self.cipher.decrypt(self.key, _decode(nonce), _decode(body), self._associated(place, row))
+
+    def _associated(self, place: Place, row: bytes) -> bytes:
+        first, last = self._associated_ends
+        return first + row + last + _join(str(place.value_version))
+
+    def _foreign(self, text: str) -> Tampered:
+        """Tell what is wrong with a token that does not begin as one of this version and place does."""
         token = Token.parse(text)
         if (token.alg, token.key_id, token.key_version) != (self.cipher.name, self.key_id, self.version):
-            raise Tampered("An encrypted value does not name the key of its row.")
-        if token.value_version != place.value_version:
-            raise Tampered("An encrypted value is not the newest one of its row.")
-        associated = _associated(token.alg, place, token.key_id, token.key_version)
-        return Sensitive(self.cipher.decrypt(self.key, token.nonce, token.body, associated).decode())
+            return Tampered("An encrypted value does not name the key of its row.")
+        return Tampered("An encrypted value is not the newest one of its row.")
+
+    @cached_property
+    def _head(self) -> str:
+        return f"{FORMAT}:{self.cipher.name}:{self.key_id}:{self.version}:"
+
+    @cached_property
+    def _associated_ends(self) -> tuple[bytes, bytes]:
+        return _join(FORMAT, self.cipher.name), _join(self.key_id, str(self.version))
 
 
 @dataclass(frozen=True)
@@ -308,11 +334,8 @@ def check_value(material: bytes, key_id: str, number: int) -> str:
     return hmac.new(material, f"kcv {key_id}:{number}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _associated(alg: str, place: Place, key_id: str, key_version: int) -> bytes:
-    return _join(
-        FORMAT, alg, place.secret_id, place.name, place.scope, place.owner_id, key_id, str(key_version),
-        str(place.value_version),
-    )
+def _row(place: Place) -> bytes:
+    return _join(place.secret_id, place.name, place.scope, place.owner_id)
 
 
 def _wrap_associated(key_id: str, number: int, alg: str) -> bytes:
@@ -320,20 +343,20 @@ def _wrap_associated(key_id: str, number: int, alg: str) -> bytes:
 
 
 def _join(*fields: str) -> bytes:
-    parts: list[bytes] = []
+    parts = []
     for text in fields:
-        encoded = text.encode()
-        parts.extend((len(encoded).to_bytes(4, "big"), encoded))
+        data = text.encode()
+        parts += [len(data).to_bytes(4, "big"), data]
     return b"".join(parts)
 
 
 def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=").decode()
 
 
 def _decode(text: str) -> bytes:
     try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        data = a2b_base64(text.encode().translate(_FROM_URL) + b"==")
     except ValueError:
         data = b""
     if _encode(data) != text:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcpweb import clock
 from mcpweb.dao import columns, paging, parameters
@@ -44,6 +44,18 @@ class Secret:
     def expired(self) -> bool:
         """Whether its time is over now."""
         return self.expires_at is not None and self.expires_at <= clock.now()
+
+
+class SealedRow(NamedTuple):
+    """What resealing needs of a secret: where its value belongs, and the token."""
+
+    rowid: int
+    id: str
+    name: str
+    scope: Scope
+    owner_id: str
+    value_version: int
+    encrypted_value: str
 
 
 def _read(row: Mapping[str, Any]) -> Secret:
@@ -97,22 +109,22 @@ def replace_value(
     )
 
 
-def reseal_many(conn: Connection, resealed: Sequence[tuple[Secret, Sealed]]) -> int:
+def reseal_many(conn: Connection, resealed: Sequence[tuple[SealedRow, Sealed]]) -> int:
     """Keep the same values under another key version, and return how many were still what they had been."""
     return conn.executemany(
-        "UPDATE secrets SET encrypted_value = ?, key_version = ? WHERE id = ? AND encrypted_value = ?",
-        [(new.token, new.key_version, secret.id, secret.encrypted_value) for secret, new in resealed],
+        "UPDATE secrets SET encrypted_value = ?, key_version = ? WHERE rowid = ? AND id = ? AND encrypted_value = ?",
+        [(new.token, new.key_version, row.rowid, row.id, row.encrypted_value) for row, new in resealed],
     ).rowcount
 
 
-def under_version(conn: Connection, key_id: str, version: int, *, after: int = 0, limit: int = 1000) -> list[tuple[int, Secret]]:
-    """Return secrets under a key version with their row numbers, in the order of the rows."""
+def under_version(conn: Connection, key_id: str, version: int, *, after: int = 0, limit: int = 1000) -> list[SealedRow]:
+    """Return what stands under a key version, in the order of the rows."""
     sql = (
-        f"SELECT rowid, {FIELDS} FROM secrets INDEXED BY idx_secrets_key "
+        f"SELECT {', '.join(SealedRow._fields)} FROM secrets INDEXED BY idx_secrets_key "
         "WHERE encryption_key_id = :key_id AND key_version = :version AND rowid > :after ORDER BY rowid LIMIT :limit"
     )
-    rows = conn.execute(sql, {"key_id": key_id, "version": version, "after": after, "limit": limit}).fetchall()
-    return [(row["rowid"], _read({name: row[name] for name in row.keys() if name != "rowid"})) for row in rows]  # noqa: SIM118
+    rows = conn.execute(sql, {"key_id": key_id, "version": version, "after": after, "limit": limit})
+    return [SealedRow(*row) for row in rows]
 
 
 def count_under(conn: Connection, key_id: str, version: int) -> int:

@@ -14,7 +14,7 @@ from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import keys, secrets
 from mcpweb.dao.keys import Key, KeyVersion
-from mcpweb.dao.secrets import Secret
+from mcpweb.dao.secrets import SealedRow, Secret
 from mcpweb.db import Connection
 from mcpweb.errors import Tampered
 from mcpweb.events import KeyRotated
@@ -38,7 +38,7 @@ class Rotation:
     retired: tuple[int, ...]
 
 
-def place_of(secret: Secret) -> Place:
+def place_of(secret: Secret | SealedRow) -> Place:
     """Return the place a secret's token is bound to."""
     return Place(secret.id, secret.name, secret.scope, secret.owner_id, secret.value_version)
 
@@ -66,6 +66,7 @@ class _Rotation:
         self._done = 0
         self._total = 0
         self._quarantined = 0
+        self._free_until = 0.0
 
     def run(self) -> Rotation:
         retired: list[int] = []
@@ -93,27 +94,27 @@ class _Rotation:
                 opened = self._core.vault.material(conn, keys.version(conn, self._key_id, old.version))
                 sealing = self._core.vault.material(conn, active)
             self._failpoints.reach("rotate.after_read")
-            resealed, damaged = _resealed([secret for _, secret in batch], opened, sealing)
+            resealed, damaged = _resealed(batch, opened, sealing)
             self._failpoints.reach("rotate.before_commit")
             held = self._write(active, old, resealed, damaged)
             self._failpoints.reach("rotate.after_commit")
             if held is None:  # another rotation made a newer version: seal this batch again
                 continue
-            after = batch[-1][0]
+            after = batch[-1].rowid
             self._tell(self._done / self._total if self._total else None, f"{self._done} of {self._total} secrets")
             self._on_hold(held)
             self._adapt(held)
-            time.sleep(held)  # the lock is left free for at least as long as it was held
         return False
 
     def _write(
         self,
         active: KeyVersion,
         old: KeyVersion,
-        resealed: Sequence[tuple[Secret, Sealed]],
-        damaged: Sequence[tuple[Secret, str]],
+        resealed: Sequence[tuple[SealedRow, Sealed]],
+        damaged: Sequence[tuple[SealedRow, str]],
     ) -> float | None:
         """Write one batch and return how long the lock was held, None when the active version is another one now."""
+        time.sleep(max(0.0, self._free_until - time.monotonic()))
         with self._core.db.writing() as conn:
             began = time.monotonic()
             now_active = keys.active_version(conn, self._key_id)
@@ -130,7 +131,9 @@ class _Rotation:
             self._failpoints.reach("rotate.in_transaction")
             self._done += done
             self._quarantined += len(damaged)
-        return time.monotonic() - began
+        released = time.monotonic()
+        self._free_until = released + (released - began)  # the lock is left free at least as long as it was held
+        return released - began
 
     def _retire(self, key: Key, number: int) -> bool:
         with self._core.db.writing() as conn:
@@ -151,13 +154,13 @@ class _Rotation:
 
 
 def _resealed(
-    batch: Sequence[Secret], opened: Material, sealing: Material
-) -> tuple[list[tuple[Secret, Sealed]], list[tuple[Secret, str]]]:
+    batch: Sequence[SealedRow], opened: Material, sealing: Material
+) -> tuple[list[tuple[SealedRow, Sealed]], list[tuple[SealedRow, str]]]:
     resealed, damaged = [], []
     for secret in batch:
         place = place_of(secret)
         try:
-            resealed.append((secret, sealing.seal(place, opened.open(place, secret.encrypted_value))))
+            resealed.append((secret, opened.reseal(place, secret.encrypted_value, sealing)))
         except Tampered as failure:
             damaged.append((secret, failure.detail))
     return resealed, damaged

@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mcpweb.plugin import Cipher, Tampered, hookimpl
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     from mcpweb.settings import Settings
 
 mcpweb_api = 1
@@ -24,19 +27,27 @@ class AesGcm(Cipher):
     uses_limit = 2**31
 
     def encrypt(self, key: bytes, plaintext: bytes, associated: bytes) -> tuple[bytes, bytes]:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         nonce = os.urandom(12)
-        return nonce, AESGCM(key).encrypt(nonce, plaintext, associated)
+        return nonce, _aead()(key).encrypt(nonce, plaintext, associated)
 
     def decrypt(self, key: bytes, nonce: bytes, body: bytes, associated: bytes) -> bytes:
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         try:
-            return AESGCM(key).decrypt(nonce, body, associated)
-        except (InvalidTag, ValueError):
+            return _aead()(key).decrypt(nonce, body, associated)
+        except _refusals():
             raise Tampered() from None
+
+
+@cache
+def _aead() -> type[AESGCM]:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # at the first value: the start does not wait for it
+
+    return AESGCM
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    from cryptography.exceptions import InvalidTag
+
+    return InvalidTag, ValueError
 
 
 @hookimpl
