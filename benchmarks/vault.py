@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.measure import Row
@@ -35,46 +37,58 @@ def _rotation(core: Core) -> list[Row]:
     with core.db.writing() as conn:
         key = keys.by_name(conn, "main")
         core.vault.add_version(conn, key)
-    waits: list[float] = []
-    reads = 0
-    stop = threading.Event()
-
-    def write() -> None:
-        while not stop.wait(0.01):
-            began = time.perf_counter()
-            with core.db.writing() as conn:
-                conn.execute("UPDATE throttle SET level = 0 WHERE bucket = 'nobody'")
-            waits.append((time.perf_counter() - began) * 1000)
-        core.db.close()
-
-    def read() -> None:
-        nonlocal reads
-        while not stop.wait(0.01):
-            with core.db.reading() as conn:
-                secrets.listing(conn, limit=50)
-            reads += 1
-        core.db.close()
-
-    others = [threading.Thread(target=write), threading.Thread(target=read)]
-    for other in others:
-        other.start()
-    began = time.perf_counter()
-    holds: list[float] = []
-    done = rotation.reencrypt(core, ME, key.id, lambda fraction, message: None, on_hold=holds.append)
-    seconds = time.perf_counter() - began
-    stop.set()
-    for other in others:
-        other.join()
+    flag = core.settings.data_dir / "rotating"
+    flag.touch()
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:  # threads would share the interpreter of the rotation
+        others = [pool.submit(work, str(core.settings.data_dir), str(flag)) for work in (_write, _read)]
+        while len(list(flag.parent.glob("rotating-*"))) < 2:
+            time.sleep(0.01)
+        began = time.perf_counter()
+        holds: list[float] = []
+        done = rotation.reencrypt(core, ME, key.id, lambda fraction, message: None, on_hold=holds.append)
+        seconds = time.perf_counter() - began
+        flag.unlink()
+        waits, reads = (other.result() for other in others)
     assert done.resealed == SECRETS and done.retired == (1,)
     held = sorted(1000 * one for one in holds)
     p99 = held[int(len(held) * 0.99) - 1]
     ratio = seconds / floor
     return [
         Row(f"rotation of {SECRETS:,} secrets beside a writer and a reader",
-            f"{seconds:.2f} s, {ratio:.2f}× the floor of {floor:.2f} s; {reads} lists read", "4×", ratio <= 4),
+            f"{seconds:.2f} s, {ratio:.2f}× the floor of {floor:.2f} s; {len(reads):,} lists read", "4×", ratio <= 4),
         Row("write lock held by a batch of the rotation", f"p99 {p99:.0f} ms, longest {held[-1]:.0f} ms", "p99 50 ms", p99 <= 50),
         Row("another writer's wait during the rotation", f"longest {max(waits):.0f} ms of {len(waits)}", "250 ms", max(waits) <= 250),
     ]
+
+
+def _write(folder: str, flag: str) -> list[float]:
+    def change(core: Core) -> None:
+        with core.db.writing() as conn:
+            conn.execute("UPDATE throttle SET level = 0 WHERE bucket = 'nobody'")
+
+    return _beside(folder, flag, change)
+
+
+def _read(folder: str, flag: str) -> list[float]:
+    def look(core: Core) -> None:
+        with core.db.reading() as conn:
+            secrets.listing(conn, limit=50)
+
+    return _beside(folder, flag, look)
+
+
+def _beside(folder: str, flag: str, work: Callable[[Core], None]) -> list[float]:
+    """Do the work every 10 ms while the flag is there, in a process of its own; return the ms each took."""
+    core = open_core(load({"MCPWEB_DATA_DIR": folder}))
+    Path(f"{flag}-{os.getpid()}").touch()
+    took = []
+    while Path(flag).exists():
+        began = time.perf_counter()
+        work(core)
+        took.append((time.perf_counter() - began) * 1000)
+        time.sleep(0.01)
+    core.close()
+    return took
 
 
 def _fill(core: Core) -> None:
