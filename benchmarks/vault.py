@@ -33,10 +33,10 @@ def run(folder: Path) -> list[Row]:
 
 def _rotation(core: Core) -> list[Row]:
     _fill(core)
-    floor = _floor(core)
     with core.db.writing() as conn:
         key = keys.by_name(conn, "main")
-        core.vault.add_version(conn, key)
+        version = core.vault.add_version(conn, key).version
+    floor = _floor(core, version)
     flag = core.settings.data_dir / "rotating"
     flag.touch()
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:  # threads would share the interpreter of the rotation
@@ -102,8 +102,8 @@ def _fill(core: Core) -> None:
                 secrets.insert(conn, replace(row, encrypted_value=sealed.token, encryption_key_id=sealed.key_id))
 
 
-def _floor(core: Core) -> float:
-    """Return the seconds of raw decrypt, encrypt and UPDATE of the same rows in one transaction that is taken back."""
+def _floor(core: Core, version: int) -> float:
+    """Return the seconds of raw decrypt, encrypt and UPDATE of the same rows and columns in one transaction, taken back."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     with core.db.reading() as conn:
@@ -117,11 +117,11 @@ def _floor(core: Core) -> float:
     for nonce, body in sealed:
         cipher.encrypt(os.urandom(12), cipher.decrypt(nonce, body, aad), aad)
     crypto = time.perf_counter() - began
-    texts = [(text[:-4] + "AAAA", row_id) for row_id, text in rows]
+    texts = [(text[:-4] + "AAAA", version, row_id) for row_id, text in rows]
     began = time.perf_counter()
     try:
         with core.db.writing() as conn:
-            conn.executemany("UPDATE secrets SET encrypted_value = ? WHERE id = ?", texts)
+            conn.executemany("UPDATE secrets SET encrypted_value = ?, key_version = ? WHERE id = ?", texts)
             raise _TakenBack
     except _TakenBack:
         pass
