@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from mcpweb.contracts import SEVERITIES, CheckResult, ConfigData, Verdict
+from mcpweb.contracts import SEVERITIES, CheckResult, Confidence, ConfigData, Verdict
 
 EVIDENCE_BYTES = 64 * 1024
 _TEXT_CHARS = 8 * 1024
@@ -59,6 +59,7 @@ def to_wire(row: CheckResultRow) -> dict[str, Any]:
         "summary": readable(result.summary)[:2000], "tool": readable(result.tool)[:256], "severity": result.severity,
         "evidence": evidence, "input": given, "duration_ms": jsonable(result.duration_ms),
         "timed_out": result.timed_out, "next_step": readable(result.next_step)[:2000],
+        "confidence": result.confidence,
     }
 
 
@@ -76,6 +77,8 @@ def _checked(result: CheckResult) -> None:
         raise ValueError(f"{str(result.verdict)[:40]!r} is no verdict")
     if result.severity is not None and result.severity not in SEVERITIES:
         raise ValueError(f"{str(result.severity)[:40]!r} is no severity")
+    if result.confidence not in get_args(Confidence):
+        raise ValueError(f"{str(result.confidence)[:40]!r} is no confidence")
 
 
 def readable(text: str) -> str:

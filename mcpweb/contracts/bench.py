@@ -12,6 +12,7 @@ from mcpweb.contracts.runtime import ContainerState, ImageFacts
 Verdict = Literal["pass", "fail", "not_applicable", "undecided"]
 Severity = Literal["info", "low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
+Confidence = Literal["certain", "firm", "tentative"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class CheckResult:
 
     ``input`` is the exact request that can be sent again, ``evidence`` what was seen, ``summary`` one sentence
     for people, ``next_step`` what they can do. ``timed_out`` marks a fail or undecided without a reply.
+    ``confidence`` is how far the evidence goes: *certain* was seen to happen, *firm* follows from facts that were seen,
+    *tentative* is read from wording alone.
     """
 
     check_id: str
@@ -42,6 +45,7 @@ class CheckResult:
     duration_ms: float | None = None
     timed_out: bool = False
     next_step: str = ""
+    confidence: Confidence = "certain"
 
 
 @dataclass(frozen=True)

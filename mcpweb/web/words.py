@@ -26,6 +26,8 @@ WORDS = {
     # verdicts and severities
     "pass": N_("pass"), "fail": N_("fail"), "undecided": N_("undecided"), "not_applicable": N_("not applicable"),
     "info": N_("info"), "low": N_("low"), "medium": N_("medium"), "high": N_("high"), "critical": N_("critical"),
+    # how far the evidence of a finding goes
+    "certain": N_("certain"), "firm": N_("firm"), "tentative": N_("tentative"),
 }
 DOING = {
     "start": N_("Starting"), "stop": N_("Stopping"), "restart": N_("Restarting"), "pull": N_("Pulling the image"),
@@ -40,7 +42,7 @@ KINDS = {
 
 
 def word(name: str) -> str:
-    """Return the word of a status, state, verdict or severity."""
+    """Return the word of a status, state, verdict, severity or confidence."""
     return _(WORDS[name]) if name in WORDS else name
 
 

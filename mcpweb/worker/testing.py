@@ -160,6 +160,7 @@ def _row(run: TestRun, work: Work, row: CheckResultRow, digest: str | None) -> T
             "check_id": result.check_id,
             "severity": severity,
             "verdict": result.verdict,
+            "confidence": result.confidence,
             "summary": result.summary,
             "evidence": dict(result.evidence),
             "next_step": result.next_step,

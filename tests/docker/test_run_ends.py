@@ -50,6 +50,8 @@ def run(context):
             time.sleep(0.05)
     if way == "lie":
         yield CheckResult("W02", "splendid", "No verdict we know.")
+    if way == "guess":
+        yield CheckResult("W02", "fail", "It reads as if it did more.", confidence="tentative")
     if way == "loosen":
         context.fresh(capabilities=("SYS_ADMIN",), user="0:0")
     if way == "reach":
@@ -202,6 +204,12 @@ def test_a_test_type_that_fails_is_undecided_and_the_next_one_runs(
     assert report.run.state == "succeeded" and report.run.verdict == "undecided", (report.run.error, report.wrong())
     assert any(said in str(result.error_message) for result in report.results), [r.error_message for r in report.results]
     assert report.verdict("C05") == "pass" and report.verdict("C08") == "pass"
+
+
+def test_a_finding_is_kept_with_how_far_its_evidence_goes(here: Installation, server: Server) -> None:
+    report = wild(here, server, "guess")
+    kept = {result.check_id: (result.output_data["verdict"], result.output_data["confidence"]) for result in report.results}
+    assert kept == {"W01": ("pass", "certain"), "W02": ("fail", "tentative")}
 
 
 def test_a_test_type_reaches_no_container_but_those_of_its_run(here: Installation, server: Server) -> None:

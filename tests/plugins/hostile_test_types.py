@@ -74,6 +74,11 @@ def decides_nothing(context):
     yield CheckResult("X02", "perhaps", "It is hard to say.")
 
 
+def boasts_of_certainty(context):
+    yield first(context)
+    yield CheckResult("X02", "fail", "Trust me.", confidence="absolute")
+
+
 def odd_text(context):
     deep = []
     for _ in range(50):
@@ -127,8 +132,8 @@ def boasts(context):
     context._parent._sock.sendall(b"\xff\xff\xff\xff")
 
 
-TYPES = (good, raises, leaves, hangs, dies, stops, eats, spawns, babbles, decides_nothing, odd_text, floods, asks_too_much,
-         scribbles, boasts)
+TYPES = (good, raises, leaves, hangs, dies, stops, eats, spawns, babbles, decides_nothing, boasts_of_certainty, odd_text,
+         floods, asks_too_much, scribbles, boasts)
 
 
 @hookimpl

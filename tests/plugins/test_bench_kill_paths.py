@@ -121,7 +121,8 @@ def test_a_sound_test_type_tells_its_verdicts_from_a_process_of_its_own(run: Run
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [("raises", "RuntimeError: no idea what to do"), ("leaves", "SystemExit: enough"), ("eats", "MemoryError"),
-     ("babbles", "AttributeError"), ("decides_nothing", "'perhaps' is no verdict")],
+     ("babbles", "AttributeError"), ("decides_nothing", "'perhaps' is no verdict"),
+     ("boasts_of_certainty", "'absolute' is no confidence")],
 )
 def test_a_test_type_that_fails_leaves_its_next_check_undecided_and_the_next_type_runs(
     run: Run, name: str, sentence: str

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import jobs as rows
-from mcpweb.dao import observations
+from mcpweb.dao import observations, test_results
+from mcpweb.dao.test_results import TestResult
 from mcpweb.services import configurations, jobs, servers
 from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.fixtures import Htmx, MakeServer, Visitor, check_markup
@@ -261,6 +263,27 @@ def test_removing_asks_for_the_name(visitor: Visitor, worker: Worker, make_serve
     assert visitor.post(f"/servers/{server.id}/remove", {"confirm": "other"}).status_code == 422
     assert visitor.post(f"/servers/{server.id}/remove", {"confirm": "demo"}).status_code == 303
     until(lambda: visitor.get("/servers"), "No server yet")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "confidence", "shown"),
+    [("fail", "tentative", True), ("fail", "firm", True), ("fail", "certain", False), ("pass", "firm", False)],
+)
+def test_a_finding_that_is_not_certain_says_so(
+    visitor: Visitor, make_server: MakeServer, verdict: str, confidence: str, shown: bool
+) -> None:
+    server = make_server("demo")
+    run = visitor.post(f"/servers/{server.id}/test-runs", {"type": "connection"}).headers["Location"]
+    result = TestResult(
+        id="res_1", server_id=server.id, configuration_id=None, tool_name="*", test_type="connection",
+        status="success" if verdict == "pass" else "failure", input_data=None,
+        output_data={"verdict": verdict, "confidence": confidence, "summary": "Seen."}, error_message=None,
+        execution_time_ms=None, created_at=clock.now(), created_by="cli:t", run_id=run.rsplit("/", 1)[1],
+        check_id="C05", severity="low",
+    )
+    with visitor.core.db.writing() as conn:
+        test_results.insert_many(conn, [result])
+    assert (f'<small class="nowrap">{confidence}</small>' in visitor.get(run).text) is shown
 
 
 def test_a_test_run_is_asked_for_and_shown(visitor: Visitor, hx: Htmx, make_server: MakeServer) -> None:
