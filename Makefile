@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# files of tests run side by side: most of their time is waiting for containers, browsers and deadlines
+ALONGSIDE = -n $(or $(JOBS),3) --dist loadfile
 export MCPWEB_DATA_DIR ?= $(CURDIR)/.data
 
 .PHONY: help setup engine browser images run test lint bench lock clean
@@ -29,8 +31,8 @@ run: setup engine images ## Start the product with a demo server; prints the URL
 	@$(BIN)/mcpweb demo
 	@exec $(BIN)/mcpweb serve
 
-test: setup engine images browser ## Run all tests (TESTS=… for some of them, ARGS=… for pytest)
-	@MCPWEB_REQUIRE_DOCKER=1 $(BIN)/python -m pytest $(or $(TESTS),tests e2e) $(ARGS)
+test: setup engine images browser ## Run all tests (TESTS=… for some of them, ARGS=… for pytest, JOBS=… at a time)
+	@MCPWEB_REQUIRE_DOCKER=1 $(BIN)/python -m pytest $(if $(TESTS),$(if $(JOBS),$(ALONGSIDE)),$(ALONGSIDE)) $(or $(TESTS),tests e2e) $(ARGS)
 
 lint: setup ## Style, types, SQL, templates, vendored files
 	@$(BIN)/ruff check .
