@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from mcpweb.demo import base, imagebuild
+from mcpweb.images import base, imagebuild
 
 SERVER_FILE = Path(__file__).with_name("server.py")
 NAME = "mcpweb-demo"

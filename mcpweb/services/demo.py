@@ -1,52 +1,17 @@
 """Build and register the demo server."""
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from pathlib import Path
 
-from mcpweb.contracts import Actor, ConfigData, Runtime
+from mcpweb.contracts import Actor, ConfigData
 from mcpweb.core import Core
 from mcpweb.dao import servers as server_rows
 from mcpweb.dao.servers import Server
 from mcpweb.demo import build_demo_image
-from mcpweb.errors import Cancelled, Failure, ImageMissing
+from mcpweb.images.engine import RuntimeEngine
 from mcpweb.services import servers
 
 NAME = "demo"
-
-
-class RuntimeEngine:
-    """What the image builder needs, on top of a runtime."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-
-    def has_image(self, reference: str) -> bool:
-        try:
-            self._runtime.image(reference)
-        except ImageMissing:
-            return False
-        return True
-
-    def load(self, archive: Path) -> None:
-        self._runtime.load_image(archive)
-
-    def save(self, reference: str, archive: Path) -> None:
-        self._runtime.save_image(reference, archive)
-
-    def pull(self, reference: str, timeout_s: float) -> bool:
-        until = time.monotonic() + timeout_s
-
-        def progress(fraction: float | None, message: str) -> None:
-            if time.monotonic() > until:
-                raise Cancelled(f"The pull was not done after {timeout_s:g} s.")
-
-        try:
-            self._runtime.pull(reference, progress)
-        except Failure:
-            return False
-        return True
 
 
 def register(core: Core, actor: Actor, say: Callable[[str], None]) -> Server:

@@ -10,7 +10,7 @@ import pytest
 
 from mcpweb.contracts import ContainerIntent
 from mcpweb.demo import build_demo_image
-from mcpweb.services.demo import RuntimeEngine
+from mcpweb.images.engine import RuntimeEngine
 from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, engine_line, leftovers, remove_volumes
 
 HERE = Path(__file__).parent

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mcpweb import demo
-from mcpweb.demo import base, imagebuild
-from mcpweb.services.demo import RuntimeEngine
+from mcpweb.images import base, imagebuild
+from mcpweb.images.engine import RuntimeEngine
 from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, api
 from tests.docker.images import LABEL, RECIPES, Recipe, build_image, parts
 from tests.docker.small_registry import SmallRegistry

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mcpweb.demo import base, imagebuild
-from mcpweb.demo.imagebuild import File
+from mcpweb.images import base, imagebuild
+from mcpweb.images.imagebuild import File
 
 
 class Shelf:

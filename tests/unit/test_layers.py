@@ -23,12 +23,13 @@ MAY = {
     "checkpoints": {"signing"},
     "rotator": {"core", "line", "services"},
     "core": {"db", "dao", "pluginhost", "instance", "line", "vault", "checkpoints"},
-    "services": {"core", "db", "dao", "schemas", "instance", "line", "pluginhost", "demo", "vault", "failpoints", "signing", "checkpoints"},
-    "bench": {"core", "mcp", "pluginhost", "line", "schemas", "services"},
+    "services": {"core", "db", "dao", "schemas", "instance", "line", "pluginhost", "demo", "images", "vault", "failpoints", "signing", "checkpoints"},
+    "bench": {"core", "mcp", "pluginhost", "line", "schemas", "services", "images"},
     "worker": {"core", "db", "dao", "schemas", "services", "bench", "mcp", "instance", "line", "fitness"},
     "web": {"core", "dao", "schemas", "services", "db", "rest"},
     "rest": {"core", "dao", "schemas", "services", "web"},
-    "demo": set(),
+    "demo": {"images"},
+    "images": set(),
 }
 
 

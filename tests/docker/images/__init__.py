@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from mcpweb.demo import base, imagebuild
-from mcpweb.services.demo import RuntimeEngine
+from mcpweb.images import base, imagebuild
+from mcpweb.images.engine import RuntimeEngine
 from tests.docker.engine import ADDRESS, DockerRuntime
 from tests.docker.images import parts
 

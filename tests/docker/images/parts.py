@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mcpweb.demo import base
+from mcpweb.images import base
 
 PYPI = ("mcp-server-time==2026.10.19", "mcp==2.3.0")
 GO = ("web-researcher-mcp==1.50.4",)

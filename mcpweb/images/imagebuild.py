@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcpweb.demo.base import Engine, Rootfs
+from mcpweb.images.base import Engine, Rootfs
 
 
 @dataclass(frozen=True)
