@@ -30,6 +30,8 @@ from mcpweb.contracts import (
     SecretDelivery,
     Sensitive,
     Setting,
+    Sink,
+    SinkEvent,
     Stats,
     TestContext,
     TestOutcome,
@@ -61,6 +63,7 @@ from mcpweb.errors import (
     Tampered,
     TestError,
     Unauthenticated,
+    Unavailable,
     VaultLocked,
 )
 from mcpweb.events import (
@@ -128,6 +131,8 @@ __all__ = [
     "ServerTimeout",
     "SessionFailed",
     "Setting",
+    "Sink",
+    "SinkEvent",
     "StartFailed",
     "Stats",
     "Tampered",
@@ -139,6 +144,7 @@ __all__ = [
     "TestSession",
     "TestType",
     "Unauthenticated",
+    "Unavailable",
     "UserChanged",
     "VaultLocked",
     "Wrapped",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mcpweb.bench.rows import readable
-from mcpweb.contracts import ConfigData, ContainerState, Frame, ImageFacts, TestContext, TestSession, TestType
+from mcpweb.bench.sinkhole.log import Sinkhole
+from mcpweb.contracts import ConfigData, ContainerState, Frame, ImageFacts, Sink, TestContext, TestSession, TestType
 from mcpweb.errors import Cancelled, Failure, ServerExited, TestError
 from mcpweb.mcp import session as sessions
 
@@ -37,6 +38,7 @@ class Session(TestSession):
         self.capabilities = session.capabilities
         self.instructions = session.instructions
         self.timings_ms = {**launched["timings_ms"], **session.timings_ms}
+        self.canaries = launched["canaries"]
 
     def request(self, method: str, params: Mapping[str, Any] | None = None, *, deadline_s: float = 10) -> Any:
         return self._session.request(method, params, deadline_s=deadline_s)
@@ -102,6 +104,7 @@ class Context(TestContext):
         self._offset, self._share = offset, share
         self._until = time.monotonic() + test_type.budget_s.get(request["profile"], 60.0)
         self._open: list[Session] = []
+        self._sink: Sinkhole | None = None
         self._type = test_type
         self.server = request["server"]
         image = request["image"]
@@ -114,8 +117,8 @@ class Context(TestContext):
         self.seed = request["seed"]
         self.protocol = ""
 
-    def fresh(self, *, era: str = "auto", deadline_s: float = 20, **changes: Any) -> Session:
-        launched, fds = self._parent.ask("launch", changes=changes)
+    def fresh(self, *, era: str = "auto", deadline_s: float = 20, sink: Sink | None = None, **changes: Any) -> Session:
+        launched, fds = self._parent.ask("launch", changes=changes, sink=sink.container_id if sink else "")
         sock = socket.socket(fileno=fds[0])
         noted: list[bytes] = []
         try:
@@ -137,6 +140,12 @@ class Context(TestContext):
         self.protocol = self.protocol or session.protocol
         self._open.append(session)
         return session
+
+    def sink(self) -> Sink:
+        if self._sink is None:
+            started, fds = self._parent.ask("sink")
+            self._sink = Sinkhole(started["container_id"], socket.socket(fileno=fds[0]), started["secret"])
+        return self._sink
 
     def _last_state(self, container_id: str) -> ContainerState | None:
         state = None
@@ -185,6 +194,10 @@ class Context(TestContext):
     def close_all(self) -> None:
         for session in self._open:
             session.close()
+        if self._sink is not None:
+            self._sink.close()
+            with contextlib.suppress(Failure):
+                self._parent.ask("remove", container_id=self._sink.container_id)
 
 
 def _hang_up(connection: http.client.HTTPConnection) -> None:

@@ -17,15 +17,13 @@ from typing import Any
 
 from mcpweb import wire
 from mcpweb.bench import child
+from mcpweb.bench.containers import RunContainers
 from mcpweb.bench.rows import CheckResultRow, RunOutcome, RunRequest, from_wire
-from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, Progress, Runtime, SecretDelivery
+from mcpweb.contracts import ImageFacts, Progress, Runtime, SecretDelivery
 from mcpweb.core import Core
-from mcpweb.errors import Cancelled, Failure, NotFound, TestError, Unavailable
-from mcpweb.ids import new_id
+from mcpweb.errors import Cancelled, Failure, TestError, Unavailable
 from mcpweb.line import describe
 from mcpweb.redaction import Redactor
-from mcpweb.schemas.configurations import load_config_data
-from mcpweb.services.configurations import config_hash
 
 __all__ = ["CheckResultRow", "RunOutcome", "RunRequest", "execute"]
 
@@ -33,10 +31,7 @@ log = logging.getLogger(__name__)
 
 SILENCE_S = 15.0
 IDLE_FORKSERVER_S = 600.0
-MOST_CONTAINERS = 64
 MOST_RESULTS = 20_000
-MOST_GRACE_S = 30.0
-_CHANGEABLE = frozenset(ConfigData.__dataclass_fields__) - {"mounts", "capabilities", "network", "user", "active_probes"}
 
 _TOLD = ("summary", "tool", "evidence", "input", "next_step")
 
@@ -80,7 +75,7 @@ def execute(
             return outcome
         finally:
             _end(process, patient=outcome is not None and outcome.error is None)
-            run.clean_up(on_orphan)
+            run.containers.clean_up(on_orphan)
 
 
 def _start(process: Any) -> None:
@@ -137,8 +132,7 @@ class _Run:
         self._sock = sock
         self._on_results = on_results
         self._progress = progress
-        self._containers: set[str] = set()
-        self._launched = 0
+        self.containers = RunContainers(runtime, core.instance, request, image, progress, secrets)
         self._told = 0
         types = [core.test_types[name] for name in request.types]
         self.budget_s = sum(t.budget_s.get(request.profile, 60.0) for t in types) + 5.0
@@ -224,7 +218,7 @@ class _Run:
     def _answer(self, message: dict[str, Any]) -> None:
         fds: list[int] = []
         try:
-            answer = {"result": self._do(message["ask"], message, fds)}
+            answer = {"result": self.containers.do(message["ask"], message, fds)}
         except Failure as failure:
             answer = {"failure": describe(failure)}
         except (KeyError, TypeError, ValueError) as fault:
@@ -237,49 +231,6 @@ class _Run:
             for fd in fds:
                 os.close(fd)
 
-    def _do(self, verb: str, message: dict[str, Any], fds: list[int]) -> Any:
-        if verb == "launch":
-            return self._launch(message.get("changes") or {}, fds)
-        container_id = str(message["container_id"])
-        if container_id not in self._containers:
-            raise NotFound("This container does not belong to the run.")
-        if verb == "inspect":
-            return self._masked(_state(self._runtime.inspect(container_id)))
-        if verb == "stop":
-            grace_s = min(max(float(message.get("grace_s", 5.0)), 0.0), MOST_GRACE_S)
-            return self._masked(_state(self._runtime.stop(container_id, grace_s)))
-        if verb == "remove":
-            self._runtime.remove(container_id)
-            return None
-        raise Failure(f"The run child asked for {verb!r}.")
-
-    def _launch(self, changes: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        self._launched += 1
-        if self._launched > MOST_CONTAINERS:
-            raise Failure(f"A run starts at most {MOST_CONTAINERS} containers.", code="too_many_containers")
-        foreign = set(changes) - _CHANGEABLE
-        if foreign:
-            raise Failure(f"A test may not change {', '.join(sorted(foreign))}.", code="not_changeable")
-        config = load_config_data(self._request.config.to_json() | changes)
-        launched = self._runtime.launch(self._intent(config))
-        self._containers.add(launched.container_id)
-        fds.append(launched.socket.detach())
-        return {
-            "container_id": launched.container_id, "endpoint": launched.endpoint, "timings_ms": launched.timings_ms,
-        }
-
-    def _intent(self, config: ConfigData) -> ContainerIntent:
-        """Return what to run: mounts read-only, volumes replaced by memory, so that a test leaves nothing behind."""
-        binds = tuple(replace(mount, read_only=True) for mount in config.mounts if mount.type == "bind")
-        memory = {mount.target: "64m" for mount in config.mounts if mount.type == "volume"}
-        safe = replace(config, mounts=binds, tmpfs={**config.tmpfs, **memory})
-        server = self._request.server
-        return ContainerIntent(
-            name=f"mcpweb-{server['name']}-{self._core.instance.short}-{new_id('t')[-8:]}",
-            instance=self._core.instance.id, server_id=server["id"], server=server["name"], role="test",
-            image=self._image.id, config=safe, config_hash=config_hash(server["image"], config), secrets=self._secrets,
-        )
-
     def _redacted(self, row: Any) -> Any:
         """Take secrets out of what a test tells of a server, before anything is made of it."""
         if not isinstance(row, dict):
@@ -287,27 +238,6 @@ class _Run:
         told = {name: self._redactor.json(row[name]) for name in _TOLD if name in row}
         return {**row, **told}
 
-    def _masked(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Take out what the engine shows of secrets that were given in the environment."""
-        shown = {secret.variable for secret in self._secrets if secret.way == "environment"}
-        config = (state or {}).get("raw", {}).get("Config") or {}
-        if state is None or not shown or not config.get("Env"):
-            return state
-        told = [f"{name}=<sensitive>" if (name := line.partition("=")[0]) in shown else line for line in config["Env"]]
-        return {**state, "raw": {**state["raw"], "Config": {**config, "Env": told}}}
-
-    def clean_up(self, on_orphan: Callable[[str], None]) -> None:
-        """Remove every container of the run; what cannot be removed now is told."""
-        for container_id in self._containers:
-            try:
-                self._runtime.remove(container_id)
-            except Failure as failure:
-                log.warning("container %s of run %s stays: %s", container_id[:12], self._request.run_id, failure.detail)
-                on_orphan(container_id)
-
-
-def _state(state: ContainerState | None) -> dict[str, Any] | None:
-    return None if state is None else asdict(state)
 
 
 def _death(code: int | None) -> str:

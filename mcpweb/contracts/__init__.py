@@ -42,6 +42,11 @@ from mcpweb.contracts.runtime import (
     RuntimeHealth,
     Stats,
 )
+from mcpweb.contracts.sink import (
+    Sink,
+    SinkEvent,
+    SinkKind,
+)
 from mcpweb.contracts.vault import (
     Cipher,
     Delivery,
@@ -84,6 +89,9 @@ __all__ = [
     "Sensitive",
     "Setting",
     "Severity",
+    "Sink",
+    "SinkEvent",
+    "SinkKind",
     "Stats",
     "TestContext",
     "TestOutcome",

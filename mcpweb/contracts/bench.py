@@ -8,6 +8,7 @@ from typing import Literal
 
 from mcpweb.contracts.configuration import ConfigData, Json
 from mcpweb.contracts.runtime import ContainerState, ImageFacts
+from mcpweb.contracts.sink import Sink
 
 Verdict = Literal["pass", "fail", "not_applicable", "undecided"]
 Severity = Literal["info", "low", "medium", "high", "critical"]
@@ -78,6 +79,7 @@ class TestSession(ABC):
     capabilities: Mapping[str, Json]
     instructions: str
     timings_ms: Mapping[str, float]  # create, attach, start, ready (first answer), handshake
+    canaries: Mapping[str, str]  # behind a sinkhole: what was planted in place of each secret, by variable
 
     @abstractmethod
     def request(self, method: str, params: Mapping[str, Json] | None = None, *, deadline_s: float = 10) -> Json:
@@ -142,13 +144,23 @@ class TestContext(ABC):
 
     @abstractmethod
     def fresh(
-        self, *, era: Literal["auto", "handshake", "modern", "none"] = "auto", deadline_s: float = 20, **changes: Json
+        self, *, era: Literal["auto", "handshake", "modern", "none"] = "auto", deadline_s: float = 20,
+        sink: Sink | None = None, **changes: Json,
     ) -> TestSession:
         """Start a new container and open a session; ``era="none"`` leaves the wire untouched.
 
-        ``changes`` are fields of ConfigData to replace. Raises StartFailed, ServerExited, ServerTimeout, …;
-        the exception's ``container`` attribute, if any, tells the last state, ``stderr`` the last words.
+        ``changes`` are fields of ConfigData to replace. Behind a ``sink`` the container has no other network and no real
+        secret: each is replaced by a canary, which the session tells. Only stdio servers can stand there.
+        Raises StartFailed, ServerExited, ServerTimeout, …; the exception's ``container`` attribute, if any, tells the last
+        state, ``stderr`` the last words.
         The caller closes it (it is a context manager too); what stays open is closed after the run.
+        """
+
+    @abstractmethod
+    def sink(self) -> Sink:
+        """Start a sinkhole, the same one at every call; it ends with the test type.
+
+        Raises Unavailable with the next step when its image cannot be had.
         """
 
     @abstractmethod

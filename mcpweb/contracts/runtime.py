@@ -46,6 +46,8 @@ class ContainerIntent:
     config_hash: str
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretDelivery, ...] = ()
+    sinkhole: bool = False  # our own helper that owns a network without a way out and may answer in it
+    behind: str = ""  # id of the sinkhole whose network is all this container has
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,8 @@ class Containers:
     ) -> tuple[policy.Plan, dict[str, Any]]:
         """Find the image and make the grounds the container stands on; return the image's facts too."""
         references.check(intent.image)
+        if intent.behind:
+            labels.check_sinkhole(self.inspect(intent.behind, deadline_s=left()), intent)
 
         def prepare(client: Any) -> Any:
             image = client.inspect_image(intent.image)

@@ -3,15 +3,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcpweb.plugin import ContainerIntent
+from mcpweb.plugin import ContainerIntent, ContainerState, PolicyRefused
 
 INSTANCE = "mcpweb.instance"
 SERVER_ID = "mcpweb.server_id"
 SERVER = "mcpweb.server"
 ROLE = "mcpweb.role"
 CONFIG_HASH = "mcpweb.config_hash"
+SINKHOLE = "mcpweb.sinkhole"
 FILES = "mcpweb.secret_files"  # the folder of the files a container is shown; says nothing about them
-RESERVED = frozenset({INSTANCE, SERVER_ID, SERVER, ROLE, CONFIG_HASH, FILES})
+RESERVED = frozenset({INSTANCE, SERVER_ID, SERVER, ROLE, CONFIG_HASH, SINKHOLE, FILES})
 
 
 def of(intent: ContainerIntent) -> dict[str, str]:
@@ -23,6 +24,7 @@ def of(intent: ContainerIntent) -> dict[str, str]:
         SERVER: intent.server,
         ROLE: intent.role,
         CONFIG_HASH: intent.config_hash,
+        **({SINKHOLE: "true"} if intent.sinkhole else {}),
     }
 
 
@@ -30,6 +32,13 @@ def same_owner(labels: Mapping[str, str], intent: ContainerIntent) -> bool:
     """Tell whether a container with these labels is an earlier one of the very same server and role."""
     mine = of(intent)
     return all(labels.get(name) == mine[name] for name in (INSTANCE, SERVER_ID, SERVER, ROLE))
+
+
+def check_sinkhole(state: ContainerState, intent: ContainerIntent) -> None:
+    """Raise PolicyRefused unless the container is a running sinkhole of the same instance."""
+    ours = state.labels.get(INSTANCE) == intent.instance and state.labels.get(SINKHOLE) == "true"
+    if not ours or not state.running:
+        raise PolicyRefused(f"The container {intent.behind[:12]} is not a running sinkhole of this instance.")
 
 
 def owner(labels: Mapping[str, str]) -> str:

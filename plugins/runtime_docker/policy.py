@@ -29,9 +29,11 @@ CAPABILITIES = frozenset(
         "SYS_CHROOT",
     }
 )
+SINKHOLE_CAPABILITIES = ("NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW")  # over a network namespace of its own, which ends there
 MIB = 2**20
 _IMAGE_VOLUME_SIZE = "64m"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}")
+_ID = re.compile(r"[0-9a-f]{64}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USER = re.compile(r"([a-z_][a-z0-9_-]{0,31}|\d{1,10})(:([a-z_][a-z0-9_-]{0,31}|\d{1,10}))?", re.IGNORECASE)
 _SIZE = re.compile(r"(\d{1,12})([kmg]?)b?", re.IGNORECASE)
@@ -63,6 +65,8 @@ def plan(intent: ContainerIntent, roots: tuple[Path, ...], address: str) -> Plan
     config = intent.config
     if not _NAME.fullmatch(intent.name):
         raise PolicyRefused(f"{intent.name!r} is not a container name.")
+    if intent.sinkhole or intent.behind:
+        _check_sinkhole(intent)
     network = _network(intent)
     mounted, volumes, sources = _mounts(intent, roots, address)
     targets = [m["Target"] for m in mounted]
@@ -113,6 +117,11 @@ def plan(intent: ContainerIntent, roots: tuple[Path, ...], address: str) -> Plan
         port = f"{_port(config)}/tcp"
         body["ExposedPorts"] = {port: {}}
         body["HostConfig"]["PortBindings"] = {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+    if intent.sinkhole:
+        body["HostConfig"] |= {"CapAdd": list(SINKHOLE_CAPABILITIES), "Dns": ["127.0.0.1"]}
+        body["User"] = "0:0"
+    if intent.behind:
+        body["HostConfig"]["NetworkMode"] = f"container:{intent.behind}"
     if network and not network.masquerade:
         body["HostConfig"]["Dns"] = ["127.0.0.1"]  # names must not be a way out either
         body["HostConfig"]["DnsOptions"] = ["timeout:1", "attempts:1"]  # and asking in vain must not take 10 s
@@ -173,6 +182,17 @@ def network_names(instance: str) -> tuple[str, str]:
     """Return the names of an instance's two bridges: ``published`` and ``outbound``."""
     name = f"mcpweb-{labels.short(instance)}"
     return name, f"{name}-out"
+
+
+def _check_sinkhole(intent: ContainerIntent) -> None:
+    """Raise PolicyRefused unless this is a plain sinkhole, or a test that stands behind one."""
+    config = intent.config
+    if config.transport != "stdio" or config.network != "none":
+        raise PolicyRefused("A sinkhole has no other network, nor has what stands behind it.")
+    if intent.sinkhole and (intent.role != "helper" or intent.behind or intent.secrets or config.mounts):
+        raise PolicyRefused("A sinkhole is a helper of ours, without secrets and mounts.")
+    if intent.behind and (intent.role != "test" or not _ID.fullmatch(intent.behind)):
+        raise PolicyRefused("Only a test's container stands behind a sinkhole, named by its full id.")
 
 
 def _network(intent: ContainerIntent) -> Network | None:

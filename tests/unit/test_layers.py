@@ -24,7 +24,7 @@ MAY = {
     "rotator": {"core", "line", "services"},
     "core": {"db", "dao", "pluginhost", "instance", "line", "vault", "checkpoints"},
     "services": {"core", "db", "dao", "schemas", "instance", "line", "pluginhost", "demo", "images", "vault", "failpoints", "signing", "checkpoints"},
-    "bench": {"core", "mcp", "pluginhost", "line", "schemas", "services", "images"},
+    "bench": {"core", "mcp", "pluginhost", "line", "schemas", "services", "images", "instance"},
     "worker": {"core", "db", "dao", "schemas", "services", "bench", "mcp", "instance", "line", "fitness"},
     "web": {"core", "dao", "schemas", "services", "db", "rest"},
     "rest": {"core", "dao", "schemas", "services", "web"},

@@ -1,0 +1,146 @@
+"""The containers of one run: what a run child may ask for, checked, started, and all removed at the end."""
+from __future__ import annotations
+
+import logging
+import secrets as randomness
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from mcpweb.bench import sinkhole
+from mcpweb.bench.rows import RunRequest
+from mcpweb.contracts import (
+    ConfigData,
+    ContainerIntent,
+    ContainerState,
+    ImageFacts,
+    Launched,
+    Limits,
+    Progress,
+    Runtime,
+    SecretDelivery,
+    Sensitive,
+)
+from mcpweb.errors import Failure, NotFound
+from mcpweb.ids import new_id
+from mcpweb.instance import Instance
+from mcpweb.schemas.configurations import load_config_data
+from mcpweb.services.configurations import config_hash
+
+log = logging.getLogger(__name__)
+
+MOST_CONTAINERS = 64
+MOST_GRACE_S = 30.0
+_CHANGEABLE = frozenset(ConfigData.__dataclass_fields__) - {"mounts", "capabilities", "network", "user", "active_probes"}
+
+
+class RunContainers:
+    """Starts containers for one run and owns them until they are gone."""
+
+    def __init__(
+        self, runtime: Runtime, instance: Instance, request: RunRequest, image: ImageFacts, progress: Progress,
+        secrets: tuple[SecretDelivery, ...],
+    ) -> None:
+        self._runtime = runtime
+        self._instance = instance
+        self._request = request
+        self._image = image
+        self._progress = progress
+        self._secrets = secrets
+        self._containers: set[str] = set()
+        self._sinks: set[str] = set()
+        self._launched = 0
+
+    def do(self, verb: str, message: dict[str, Any], fds: list[int]) -> Any:
+        """Do what the child asks for; descriptors for it go into ``fds``. Raises Failure, KeyError, TypeError, ValueError."""
+        if verb == "launch":
+            return self._launch(message.get("changes") or {}, str(message.get("sink") or ""), fds)
+        if verb == "sink":
+            return self._sink(fds)
+        container_id = str(message["container_id"])
+        if container_id not in self._containers:
+            raise NotFound("This container does not belong to the run.")
+        if verb == "inspect":
+            return self._masked(_state(self._runtime.inspect(container_id)))
+        if verb == "stop":
+            grace_s = min(max(float(message.get("grace_s", 5.0)), 0.0), MOST_GRACE_S)
+            return self._masked(_state(self._runtime.stop(container_id, grace_s)))
+        if verb == "remove":
+            self._runtime.remove(container_id)
+            return None
+        raise Failure(f"The run child asked for {verb!r}.")
+
+    def _launch(self, changes: dict[str, Any], sink: str, fds: list[int]) -> dict[str, Any]:
+        foreign = set(changes) - _CHANGEABLE
+        if foreign:
+            raise Failure(f"A test may not change {', '.join(sorted(foreign))}.", code="not_changeable")
+        config = load_config_data(self._request.config.to_json() | changes)
+        intent, canaries = self._intent(config), {}
+        if sink:
+            if sink not in self._sinks:
+                raise NotFound("This sinkhole does not belong to the run.")
+            if config.transport != "stdio":
+                raise Failure("Only stdio servers can stand behind a sinkhole.", code="sinkhole_stdio")
+            canaries = {secret.variable: f"canary_{randomness.token_hex(16)}" for secret in self._secrets}
+            planted = tuple(replace(secret, value=Sensitive(canaries[secret.variable])) for secret in self._secrets)
+            intent = replace(intent, config=replace(intent.config, network="none"), secrets=planted, behind=sink)
+        launched = self._launched_one(intent, fds)
+        return {
+            "container_id": launched.container_id, "endpoint": launched.endpoint, "timings_ms": launched.timings_ms,
+            "canaries": canaries,
+        }
+
+    def _sink(self, fds: list[int]) -> dict[str, Any]:
+        """Start a sinkhole; the child reads its log from the stream."""
+        image = sinkhole.ensure_image(self._runtime, lambda sentence: self._progress(None, sentence))
+        secret = randomness.token_hex(16)
+        config = ConfigData(command=(secret,), limits=Limits(memory_mb=96, cpus=1, pids=512), tmpfs={})
+        intent = replace(
+            self._intent(config), image=image, role="helper", sinkhole=True, secrets=(), config=config
+        )
+        launched = self._launched_one(intent, fds)
+        self._sinks.add(launched.container_id)
+        return {"container_id": launched.container_id, "secret": secret}
+
+    def _launched_one(self, intent: ContainerIntent, fds: list[int]) -> Launched:
+        self._launched += 1
+        if self._launched > MOST_CONTAINERS:
+            raise Failure(f"A run starts at most {MOST_CONTAINERS} containers.", code="too_many_containers")
+        launched = self._runtime.launch(intent)
+        self._containers.add(launched.container_id)
+        fds.append(launched.socket.detach())
+        return launched
+
+    def _intent(self, config: ConfigData) -> ContainerIntent:
+        """Return what to run: mounts read-only, volumes replaced by memory, so that a test leaves nothing behind."""
+        binds = tuple(replace(mount, read_only=True) for mount in config.mounts if mount.type == "bind")
+        memory = {mount.target: "64m" for mount in config.mounts if mount.type == "volume"}
+        safe = replace(config, mounts=binds, tmpfs={**config.tmpfs, **memory})
+        server = self._request.server
+        return ContainerIntent(
+            name=f"mcpweb-{server['name']}-{self._instance.short}-{new_id('t')[-8:]}",
+            instance=self._instance.id, server_id=server["id"], server=server["name"], role="test",
+            image=self._image.id, config=safe, config_hash=config_hash(server["image"], config), secrets=self._secrets,
+        )
+
+    def _masked(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Take out what the engine shows of secrets that were given in the environment."""
+        shown = {secret.variable for secret in self._secrets if secret.way == "environment"}
+        config = (state or {}).get("raw", {}).get("Config") or {}
+        if state is None or not shown or not config.get("Env"):
+            return state
+        told = [f"{name}=<sensitive>" if (name := line.partition("=")[0]) in shown else line for line in config["Env"]]
+        return {**state, "raw": {**state["raw"], "Config": {**config, "Env": told}}}
+
+    def clean_up(self, on_orphan: Callable[[str], None]) -> None:
+        """Remove every container of the run; what cannot be removed now is told."""
+        for container_id in self._containers:
+            try:
+                self._runtime.remove(container_id)
+            except Failure as failure:
+                log.warning("container %s of run %s stays: %s", container_id[:12], self._request.run_id, failure.detail)
+                on_orphan(container_id)
+
+
+def _state(state: ContainerState | None) -> dict[str, Any] | None:
+    return None if state is None else asdict(state)
