@@ -41,6 +41,20 @@ class AuditRow:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which rows are asked for; ``since`` and ``until`` are times, the first included, the last not."""
+
+    actor: str | None = None
+    action: str | None = None
+    target: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+EVERY = Wanted()
+
+
+@dataclass(frozen=True)
 class Verification:
     """``first_bad`` is the first row that does not fit, with the reason."""
 
@@ -58,6 +72,17 @@ def _hash(parts: Sequence[bytes]) -> str:
     return sha256(_TAG + _LENGTHS.pack(*map(len, parts)) + b"".join(parts)).hexdigest()
 
 
+def canonical(detail: Mapping[str, Any]) -> str:
+    """Return a detail as rows hold it and as it is hashed."""
+    return json.dumps(detail, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def row_hash(row: Mapping[str, Any]) -> str:
+    """Return the hash of a row given as a mapping of its fields. Raises KeyError, TypeError."""
+    fields = {**row, "detail": canonical(row["detail"])}
+    return _hash([str(fields[name]).encode() for name in FIELDS.split(", ")[:10]])
+
+
 def append(
     conn: Connection,
     *,
@@ -73,43 +98,47 @@ def append(
     head = conn.execute("SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1").fetchone()
     if head is None:
         head = conn.execute("SELECT seq, hash FROM audit_floor").fetchone()
-    text = json.dumps(detail or {}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = canonical(detail or {})
     fields = (head[0] + 1, clock.now(), actor, actor_kind, ip, request_id, action, target, text, head[1])
     row = (*fields, _hash([str(field).encode() for field in fields]))
     conn.execute(f"INSERT INTO audit_log ({FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     return _read(dict(zip(FIELDS.split(", "), row, strict=True)))
 
 
-def listing(
-    conn: Connection,
-    *,
-    before_seq: int | None = None,
-    limit: int = 50,
-    actor: str | None = None,
-    action: str | None = None,
-    target: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-) -> list[AuditRow]:
-    """Return rows, newest first; ``since`` and ``until`` are times, the first included, the last not."""
-    clauses = ["seq < :before_seq"]
-    bound: dict[str, Any] = {"limit": limit, "before_seq": _END if before_seq is None else before_seq}
-    for column, value in (("actor", actor), ("action", action), ("target", target)):
-        if value is not None:
-            clauses.append(f"{column} = :{column}")
-            bound[column] = value
-    for name, clause, time in (("since", "at >= :since", since), ("until", "at < :until", until)):
-        if time is not None:
-            clauses.append(clause)
-            bound[name] = time
+def listing(conn: Connection, wanted: Wanted = EVERY, *, before_seq: int | None = None, limit: int = 50) -> list[AuditRow]:
+    """Return rows, newest first."""
+    clauses, bound = _filters(conn, wanted)
+    clauses.append("seq < :before_seq")
+    bound |= {"limit": limit, "before_seq": _END if before_seq is None else before_seq}
     sql = f"SELECT {FIELDS} FROM audit_log WHERE {' AND '.join(clauses)} ORDER BY seq DESC LIMIT :limit"
     return [_read(row) for row in conn.execute(sql, bound)]
 
 
-def from_seq(conn: Connection, first: int, limit: int) -> list[AuditRow]:
+def _filters(conn: Connection, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    clauses: list[str] = []
+    bound: dict[str, Any] = {}
+    for column, value in (("actor", wanted.actor), ("action", wanted.action), ("target", wanted.target)):
+        if value is not None:
+            clauses.append(f"{column} = :{column}")
+            bound[column] = value
+    for name, clause, time in (("since", "seq >= :since", wanted.since), ("until", "seq < :until", wanted.until)):
+        if time is not None:
+            clauses.append(clause)
+            bound[name] = first_at(conn, time)
+    return clauses, bound
+
+
+def from_seq(conn: Connection, first: int, limit: int, wanted: Wanted = EVERY) -> list[AuditRow]:
     """Return rows from a number on, oldest first."""
-    sql = f"SELECT {FIELDS} FROM audit_log WHERE seq >= :first ORDER BY seq LIMIT :limit"
-    return [_read(row) for row in conn.execute(sql, {"first": first, "limit": limit})]
+    clauses, bound = _filters(conn, wanted)
+    sql = f"SELECT {FIELDS} FROM audit_log WHERE {' AND '.join([*clauses, 'seq >= :first'])} ORDER BY seq LIMIT :limit"
+    return [_read(row) for row in conn.execute(sql, {**bound, "first": first, "limit": limit})]
+
+
+def newest(conn: Connection, action: str, target: str | None = None) -> AuditRow | None:
+    """Return the newest row of an action, None when there is none."""
+    found = listing(conn, Wanted(action=action, target=target), limit=1)
+    return found[0] if found else None
 
 
 def verify(conn: Connection) -> Verification:
@@ -167,7 +196,7 @@ def missing_triggers(conn: Connection) -> list[str]:
 
 def head(conn: Connection) -> tuple[int, str]:
     """Return the number and the hash of the newest row; those of the floor when there is none above it."""
-    row = conn.execute("SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1").fetchone()
+    row = conn.execute("SELECT seq, hash FROM audit_log WHERE seq = (SELECT max(seq) FROM audit_log)").fetchone()
     if row is None:
         row = conn.execute("SELECT seq, hash FROM audit_floor").fetchone()
     return row[0], row[1]
@@ -185,8 +214,18 @@ def floor(conn: Connection) -> tuple[int, str]:
     return row[0], row[1]
 
 
-def last_before(conn: Connection, at: str) -> int:
-    """Return the number of the last row written before a time, 0 when there is none."""
-    sql = "SELECT seq FROM audit_log WHERE at < :at ORDER BY seq DESC LIMIT 1"
-    row = conn.execute(sql, {"at": at}).fetchone()
-    return 0 if row is None else int(row[0])
+def first_at(conn: Connection, at: str) -> int:
+    """Return the number of the first row written at or after a time; one more than the newest when there is none.
+
+    Rows are numbered as they were written, so halving the range finds it in some twenty looks, however long the log. Where
+    the clock was set back, rows of those hours count to one side or the other.
+    """
+    low, high = floor(conn)[0] + 1, head(conn)[0] + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = conn.execute("SELECT at FROM audit_log WHERE seq = :seq", {"seq": middle}).fetchone()
+        if row is None or row[0] < at:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -8,6 +8,7 @@ from flask import Response, request
 from flask_smorest import Blueprint
 from marshmallow import ValidationError, fields, validate
 
+from mcpweb.dao.audit import Wanted
 from mcpweb.errors import BadCursor, InvalidInput, NotFound
 from mcpweb.rest.common import Body, Query, body, many, one, page, query
 from mcpweb.schemas.configurations import flatten
@@ -75,7 +76,8 @@ def _audit_query() -> dict[str, Any]:
     cursor = given.pop("cursor")
     if cursor is not None and not (cursor.isdigit() and len(cursor) < 18):
         raise BadCursor("The cursor is damaged.")
-    return {"before_seq": int(cursor) if cursor else None, "by": given.pop("actor", None), **given}
+    limit = given.pop("limit")
+    return {"before_seq": int(cursor) if cursor else None, "limit": limit, "wanted": Wanted(**given)}
 
 
 @bp.get("/audit/verify")

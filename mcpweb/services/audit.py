@@ -10,9 +10,9 @@ from mcpweb import checkpoints, clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import audit
-from mcpweb.dao.audit import AuditRow
+from mcpweb.dao.audit import EVERY, AuditRow, Wanted
 from mcpweb.db import Connection
-from mcpweb.services import access
+from mcpweb.services import access, retention
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +33,14 @@ def listing(
     core: Core,
     actor: Actor,
     *,
+    wanted: Wanted = EVERY,
     before_seq: int | None = None,
     limit: int = 50,
-    by: str | None = None,
-    action: str | None = None,
-    target: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
 ) -> AuditListing:
-    """Return rows, newest first; ``since`` and ``until`` are times as rows write them."""
+    """Return rows, newest first."""
     access.require(core, actor, "audit.view")
     with core.db.reading() as conn:
-        rows = audit.listing(
-            conn, before_seq=before_seq, limit=limit + 1, actor=by, action=action, target=target, since=since, until=until
-        )
+        rows = audit.listing(conn, wanted, before_seq=before_seq, limit=limit + 1)
     more = len(rows) > limit
     kept = tuple(rows[:limit])
     return AuditListing(kept, kept[-1].seq if more else None)
@@ -63,9 +57,12 @@ def verify(core: Core, actor: Actor) -> dict[str, Any]:
         kept = checkpoints.read(core.settings)
         wrong = None if found.ok else (found.first_bad, found.reason)
         wrong = _earlier(wrong, _against(conn, kept))
+        wrong = wrong or retention.floor_fault(conn)
         missing = audit.missing_triggers(conn)
+        moved = retention.segment_fault(conn)
     if wrong is None and kept.faults:
         wrong = (None, kept.faults[0])
+    wrong = wrong or moved
     if wrong is None and missing:
         wrong = (None, f"the trigger {missing[0]} is gone, so rows could have been changed")
     bad, reason = wrong or (None, "")
@@ -78,11 +75,12 @@ Wrong = tuple[int | None, str]
 def _against(conn: Connection, kept: checkpoints.Kept) -> Wrong | None:
     """Hold the rows against the checkpoints: each must have had the hash that was signed."""
     newest, _ = audit.head(conn)
-    below, _ = audit.floor(conn)
+    below, floor_hash = audit.floor(conn)
     for one in kept.checkpoints:
         if one.size > newest:
             return newest + 1, f"rows {newest + 1} to {one.size} are gone; the checkpoint of {one.at} UTC proves they were there"
-        if one.size > below and audit.hash_at(conn, one.size) != one.head:
+        there = floor_hash if one.size == below else audit.hash_at(conn, one.size)
+        if one.size >= below and there != one.head:
             return one.size, f"it is not the row that the checkpoint of {one.at} UTC signed"
     return None
 
@@ -103,12 +101,12 @@ def due(core: Core) -> bool:
     return size - newest.size >= ROWS or (size > newest.size and clock.age(newest.at) >= SECONDS)
 
 
-def export(core: Core, actor: Actor, first: int = 1) -> Iterator[AuditRow]:
+def export(core: Core, actor: Actor, first: int = 1, *, wanted: Wanted = EVERY) -> Iterator[AuditRow]:
     """Yield rows from ``first`` on, oldest first; no transaction stays open between pages."""
     access.require(core, actor, "audit.view")
     while True:
         with core.db.reading() as conn:
-            rows = audit.from_seq(conn, first, _PAGE)
+            rows = audit.from_seq(conn, first, _PAGE, wanted)
         yield from rows
         if len(rows) < _PAGE:
             return

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import audit, secrets
+from mcpweb.dao import secrets
 from mcpweb.dao.secrets import Secret
 from mcpweb.db import Connection
 from mcpweb.errors import Conflict, NotFound, Tampered
-from mcpweb.services import access
+from mcpweb.services import access, retention
 from mcpweb.services.bindings import place_of
 
 _BATCH = 200
-_WRITES = ("secret.add", "secret.replace")
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,9 @@ def _fault(core: Core, conn: Connection, listed: Secret) -> Fault | None:
         return None  # purged meanwhile
     except (Tampered, Conflict) as failure:
         return Fault(listed.id, listed.name, failure.detail)
-    newest = max((written for action in _WRITES if (written := _written(conn, secret.id, action))), default=0)
+    written = retention.newest_write(conn, secret.id)
+    newest = int(written.detail.get("value_version", 0)) if written else 0
     if newest > secret.value_version:
         reason = f"Value {newest} was written, and the row holds the earlier value {secret.value_version}."
         return Fault(secret.id, secret.name, reason)
     return None
-
-
-def _written(conn: Connection, secret_id: str, action: str) -> int:
-    """Return the version of the newest value the audit log tells of, 0 when it tells of none."""
-    rows = audit.listing(conn, target=secret_id, action=action, limit=1)
-    return int(rows[0].detail.get("value_version", 0)) if rows else 0

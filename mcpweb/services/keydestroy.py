@@ -146,10 +146,11 @@ def _live(conn: Connection) -> list[KeyVersion]:
 def _backups(conn: Connection) -> list[dict[str, Any]]:
     """Return the backups the audit log knows, and whether each is still there."""
     found, before = [], None
-    while rows := audit.listing(conn, before_seq=before, limit=_PAGE, action="db.backup"):
+    while rows := audit.listing(conn, audit.Wanted(action="db.backup"), before_seq=before, limit=_PAGE):
         for row in rows:
             file = str(row.detail.get("file") or row.target)
-            found.append({"file": file, "at": row.at, "sha256": row.detail.get("sha256"), "there": Path(file).exists()})
+            at = row.detail.get("at", row.at)
+            found.append({"file": file, "at": at, "sha256": row.detail.get("sha256"), "there": Path(file).exists()})
         before = rows[-1].seq
     return found
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 
 from mcpweb import clock
-from mcpweb.dao.audit import AuditRow
+from mcpweb.dao.audit import AuditRow, Wanted
 from mcpweb.errors import BadCursor, InvalidInput, NotFound
 from mcpweb.schemas.objects import audit_object
 from mcpweb.services import accounts, audit, servers
@@ -40,8 +40,9 @@ def verify() -> Response:
 @bp.get("/export")
 @permission("audit.view")
 def export() -> Response:
-    """Send all rows as JSON lines, oldest first."""
-    rows = audit.export(core(), actor())
+    """Send the rows that fit the filter as JSON lines, oldest first."""
+    given = _given()
+    rows = audit.export(core(), actor(), wanted=_wanted(given, accounts.labels(core())))
 
     def lines() -> Iterator[str]:
         for row in rows:
@@ -56,18 +57,27 @@ def _page(verified: dict[str, Any] | None) -> Response:
     cursor = request.args.get("cursor", "")
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise BadCursor("The cursor is damaged.")
-    given = {name: request.args.get(name, "").strip()[:100] for name in _FILTERS}
+    given = _given()
     labels = accounts.labels(core())
-    listing = audit.listing(
-        core(), actor(), before_seq=int(cursor) if cursor else None, by=_who(given["who"], labels),
-        action=given["action"] or None, target=_target(given["target"]), since=_day(given, "since"), until=_day(given, "until"),
-    )
+    listing = audit.listing(core(), actor(), before_seq=int(cursor) if cursor else None, wanted=_wanted(given, labels))
     used = {name: value for name, value in given.items() if value}
     ids = (row.target for row in listing.rows if row.target.startswith("srv_"))
     return respond(
         "audit/index.html", listing=listing, next=listing.next, cursor=cursor, verified=verified, filters=given,
-        url="/audit" + (f"?{urlencode(used)}" if used else ""), filtered=bool(used), names=servers.names_of(core(), ids),
+        url="/audit" + (f"?{urlencode(used)}" if used else ""), query=urlencode(used), filtered=bool(used),
+        names=servers.names_of(core(), ids),
         people=sorted(set(labels.values())), places=_PLACES, facts=facts, labels=labels,
+    )
+
+
+def _given() -> dict[str, str]:
+    return {name: request.args.get(name, "").strip()[:100] for name in _FILTERS}
+
+
+def _wanted(given: dict[str, str], labels: dict[str, str]) -> Wanted:
+    """Return the filters as rows hold what was typed. Raises InvalidInput."""
+    return Wanted(
+        _who(given["who"], labels), given["action"] or None, _target(given["target"]), _day(given, "since"), _day(given, "until")
     )
 
 

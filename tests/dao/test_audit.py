@@ -149,8 +149,8 @@ def test_listing_by_actor_action_and_target_and_from_where_the_last_page_ended(t
     _append(ten, 11, actor="user:usr_1", action="user.add", target="usr_2")
     assert [row.seq for row in audit.listing(ten, limit=3)] == [11, 10, 9]
     assert [row.seq for row in audit.listing(ten, limit=3, before_seq=9)] == [8, 7, 6]
-    assert [row.seq for row in audit.listing(ten, actor="user:usr_1")] == [11]
-    assert [row.seq for row in audit.listing(ten, action="server.add", target="srv_4")] == [4]
+    assert [row.seq for row in audit.listing(ten, audit.Wanted(actor="user:usr_1"))] == [11]
+    assert [row.seq for row in audit.listing(ten, audit.Wanted(action="server.add", target="srv_4"))] == [4]
     assert [row.seq for row in audit.from_seq(ten, 4, 2)] == [4, 5]
 
 

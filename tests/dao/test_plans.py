@@ -103,9 +103,9 @@ def test_listings_of_pages(filled: Connection, listing: Any, names: tuple[str, .
 
 @pytest.mark.parametrize("before", [None, 100])
 def test_audit_listing(filled: Connection, before: int | None) -> None:
-    for chosen in _filters(("actor", "action", "target"), 3):
+    for chosen in _filters(("actor", "action", "target", "since", "until"), 5):
         _assert_searches(
-            _plans(filled, lambda c, chosen=chosen: audit.listing(c, before_seq=before, **dict.fromkeys(chosen, "x")))
+            _plans(filled, lambda c, chosen=chosen: audit.listing(c, audit.Wanted(**dict.fromkeys(chosen, "x")), before_seq=before))
         )
 
 

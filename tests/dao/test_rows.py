@@ -36,7 +36,7 @@ ROWS = {
     keys.KeyVersion: "encryption_key_versions",
     keys.Quarantined: "quarantine",
 }
-NOT_ROWS = {"Cursor", "Listing", "Verification"}
+NOT_ROWS = {"Cursor", "Listing", "Verification", "Wanted"}
 FIELD_LISTS = {
     servers.FIELDS: "servers", configurations.FIELDS: "configurations", types.FIELDS: "test_types",
     results.FIELDS: "test_results", runs.FIELDS: "test_runs", tools.FIELDS: "tools", jobs.FIELDS: "jobs",

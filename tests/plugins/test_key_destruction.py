@@ -97,7 +97,7 @@ def test_the_evidence_is_signed_kept_and_audited_and_names_its_limits(core: Core
     for name in ("complete", "checkpoint", "kcv", "destroyed_at", "hits"):
         assert not signing.fits(kept | {name: "other"}, public), name
     with core.db.reading() as conn:
-        (row,) = audit.listing(conn, action="key.destroyed")
+        (row,) = audit.listing(conn, audit.Wanted(action="key.destroyed"))
         assert row.detail["signature"] == evidence["signature"] and row.detail["complete"]
 
 

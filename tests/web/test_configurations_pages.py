@@ -39,7 +39,7 @@ def base(demo: Server) -> str:
 
 def details(core: Core, action: str) -> list[dict[str, Any]]:
     with core.db.reading() as conn:
-        return [row.detail for row in audit.listing(conn, action=action)]
+        return [row.detail for row in audit.listing(conn, audit.Wanted(action=action))]
 
 
 def test_a_configuration_is_added_from_fields(core: Core, actor: Actor, visitor: Visitor, demo: Server) -> None:

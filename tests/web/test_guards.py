@@ -113,7 +113,7 @@ def test_the_audit_log_says_from_where(visitor: Visitor, make_server: MakeServer
     server = make_server()
     visitor.post(f"/servers/{server.id}/start")
     with visitor.core.db.reading() as conn:
-        by_request = audit.listing(conn, limit=1, action="server.start")[0]
-        by_fixture = audit.listing(conn, limit=1, action="server.add")[0]
+        by_request = audit.listing(conn, audit.Wanted(action="server.start"), limit=1)[0]
+        by_fixture = audit.listing(conn, audit.Wanted(action="server.add"), limit=1)[0]
     assert by_request.ip == "127.0.0.1" and by_request.request_id.startswith("req_")
     assert (by_fixture.ip, by_fixture.request_id) == ("", "")

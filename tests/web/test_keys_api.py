@@ -143,7 +143,7 @@ def test_a_backup_that_needs_the_key_is_named_before_anything_is_lost(core: Core
     assert "kept.db" in str(refused)
     with core.db.reading() as conn:
         assert keys.version(conn, keys.by_name(conn, "main").id, 1).state == "retired"
-        assert not audit.listing(conn, action="key.destroy")
+        assert not audit.listing(conn, audit.Wanted(action="key.destroy"))
     core.db.close()
     assert said(core, "keys", "destroy", "main", "1", "--yes", "--force")["complete"]
 

@@ -136,7 +136,7 @@ def test_verifying_opens_all_and_names_what_does_not(
     assert all(one in banner[0] for one in (made[0].id, made[1].id, real.id)) and made[3].id not in banner[0]
     assert "Value 2 was written" in banner[0]
     with core.db.reading() as conn:
-        assert audit.listing(conn, action="key.verify")[0].detail["checked"] == 6
+        assert audit.listing(conn, audit.Wanted(action="key.verify"))[0].detail["checked"] == 6
 
 
 def test_destroying_needs_the_name_and_shows_the_evidence_with_its_limits(

@@ -89,7 +89,7 @@ def test_a_value_comes_out_for_a_fresh_admin_only(
     stale = ask(visitor, "POST", f"/secrets/{secret.id}/reveal", {})
     assert stale.status_code == 403 and stale.json["code"] == "step_up" and CANARY not in stale.text
     with core.db.reading() as conn:
-        assert len(audit.listing(conn, action="secret.reveal")) == 1
+        assert len(audit.listing(conn, audit.Wanted(action="secret.reveal"))) == 1
 
 
 def run(core: Core, *arguments: str, given: str = "", code: int = 0) -> str:

@@ -179,7 +179,7 @@ def test_a_value_is_shown_once_with_the_password_after_its_audit_row(core: Core,
     assert CANARY not in ada.get(f"/secrets/{secret.id}").text
     assert ada.get("/servers").status_code == 200, "the new session is kept"
     with core.db.reading() as conn:
-        row = audit.listing(conn, action="secret.reveal")[0]
+        row = audit.listing(conn, audit.Wanted(action="secret.reveal"))[0]
     assert row.target == secret.id and row.detail["name"] == "api-key"
 
 
@@ -188,7 +188,7 @@ def test_no_password_no_value(core: Core, ada: Visitor, secret: Secret) -> None:
         answer = ada.post(f"/secrets/{secret.id}/reveal", {"password": password})
         assert answer.status_code == 422 and CANARY not in answer.text and "The password is not right" in answer.text
     with core.db.reading() as conn:
-        assert not audit.listing(conn, action="secret.reveal")
+        assert not audit.listing(conn, audit.Wanted(action="secret.reveal"))
 
 
 def test_a_value_whose_audit_row_cannot_be_written_is_not_shown(core: Core, ada: Visitor, secret: Secret) -> None:
@@ -260,4 +260,4 @@ def test_removing_a_server_says_and_does_what_becomes_of_its_secrets(
     assert visitor.post(f"/servers/{demo.id}/remove", {"confirm": "demo"}).status_code == 303
     assert [secrets.get(core, actor, row.id).is_active for row in (theirs, deep, secret)] == [False, False, True]
     with core.db.reading() as conn:
-        assert audit.listing(conn, action="server.remove")[0].detail["secrets_deactivated"] == ["deep", "theirs"]
+        assert audit.listing(conn, audit.Wanted(action="server.remove"))[0].detail["secrets_deactivated"] == ["deep", "theirs"]

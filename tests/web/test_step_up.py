@@ -80,7 +80,7 @@ def test_a_wrong_password_opens_nothing_is_audited_and_throttled(ada: Visitor, c
     assert answer.status_code == 422 and "The password is not right" in answer.text
     assert ada.get("/guarded").status_code == 303
     with core.db.reading() as conn:
-        assert audit.listing(conn, action="session.refused")[0].detail == {"for": "step-up"}
+        assert audit.listing(conn, audit.Wanted(action="session.refused"))[0].detail == {"for": "step-up"}
     codes = [ada.post("/step-up", {"password": "wrong"}, page="/step-up").status_code for _ in range(12)]
     assert codes[-1] == 429 and ada.post("/step-up", {"password": PASSWORD}, page="/step-up").status_code == 429
 
