@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mcpweb.contracts import Delivery, Sensitive
 from mcpweb.core import Core, open_core
@@ -119,6 +120,16 @@ class House:
         finally:
             core.close()
 
+    def call(self, server: str, tool: str, **arguments: str) -> dict[str, Any]:
+        """Call a tool through the API and return the finished job."""
+        status, body = self._ask("POST", f"/api/v1/servers/{server}/tools/{tool}/call", {"arguments": arguments})
+        job: dict[str, Any] = json.loads(body)
+        assert status in (200, 202), job
+        while job["state"] in ("queued", "running"):
+            time.sleep(0.05)
+            job = json.loads(self._ask("GET", f"/api/v1/jobs/{job['id']}")[1])
+        return job
+
     def digest(self, server: str, variable: str) -> dict[str, str]:
         job = self.served.json("servers", "call", server, "digest", json.dumps({"name": variable}))
         told: dict[str, str] = json.loads(job["result"]["result"]["content"][0]["text"])
@@ -132,16 +143,20 @@ class House:
     def search(self, value: str, servers: Iterable[str]) -> Search:
         """Look for a value everywhere."""
         search = Search(spellings(value))
-        self._files(search)
-        self._rows(search)
-        self._pages(search)
-        self._answers(search)
+        self.look_around(search)
         for server in servers:
             self._container(search, self.container(server))
         root = Path(self.client.info()["DockerRootDir"])
         if os.access(root, os.R_OK | os.X_OK):
             search.tree("engine data", root, newer_than=self.began)
         return search
+
+    def look_around(self, search: Search) -> None:
+        """Look into everything that is ours: files, rows, pages and answers."""
+        self._files(search)
+        self._rows(search)
+        self._pages(search)
+        self._answers(search)
 
     def _files(self, search: Search) -> None:
         folder = self.served.folder
@@ -215,6 +230,16 @@ class House:
             search.bytes("commit: history", json.dumps(self.client.history(image)).encode())
         finally:
             self.client.remove_image(image, force=True)
+
+    def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.served.port, timeout=20)
+        try:
+            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
 
     def _get(self, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.served.port, timeout=20)

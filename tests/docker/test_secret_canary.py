@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -86,3 +88,54 @@ def test_the_environment_is_the_one_way_that_shows_and_says_so(house: House) -> 
     if os.geteuid() == 0:
         assert "engine data" in areas
     assert "last resort" in house.served.cli("servers", "logs", "shown")
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64, one on": lambda text: base64.b64encode(b"x" + text.encode() + b"yz").decode(),
+    "base64, two on": lambda text: base64.b64encode(b"xy" + text.encode() + b"z").decode(),
+    "base64 of addresses": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: text.encode().hex().upper(),
+    "address": lambda text: quote(text, safe=""),
+    "form": quote_plus,
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON, every character": lambda text: "".join(f"\\u{ord(char):04x}" for char in text),
+    "HTML": html.escape,
+    "HTML, decimal": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "HTML, hex": lambda text: "".join(f"&#x{ord(char):x};" for char in text),
+}
+PLACES = ("result", "long result", "structured", "error", "refusal", "stderr")
+
+
+def needles(value: str) -> list[bytes]:
+    """Return parts of each spelling that are long enough to belong to this value alone, as they are and inside JSON."""
+    parts = set()
+    for spell in SPELLINGS.values():
+        text = spell(value)
+        for at in range(2, len(text) - 26, 8):
+            parts |= {text[at : at + 24], json.dumps(text[at : at + 24])[1:-1], html.escape(text[at : at + 24])}
+    return sorted(part.encode() for part in parts)
+
+
+def test_a_tool_that_tells_its_secret_in_any_spelling_and_in_pieces_is_redacted_everywhere(house: House) -> None:
+    value = f"canary {secrets.token_hex(12)} \"q\" <&> 100%/+ {secrets.token_hex(12)}"
+    near = value[:-4] + "____"
+    house.served.cli("servers", "add", "speller", "--image", build_image("fixture"))
+    house.store("canary", value, ("speller", "API_KEY", "stdin"))
+    house.served.cli("servers", "start", "speller")
+    assert house.digest("speller", "API_KEY")["sha256"] == sha256(value)
+    calls = {
+        (spelling, place): house.call("speller", "spell", name="API_KEY", spelling=spelling, place=place)
+        for spelling in SPELLINGS for place in PLACES
+    }
+    for (spelling, place), job in calls.items():
+        if place in ("result", "structured", "error", "long result"):
+            assert "[redacted]" in json.dumps(job["result"]), (spelling, place)
+    wait_for(lambda: house.served.cli("servers", "logs", "speller").count("[redacted]") >= len(SPELLINGS))
+    search = Search(needles(value))
+    house.look_around(search)
+    assert search.hits == []
+    told = house.call("speller", "echo", text=near)
+    assert near in told["result"]["result"]["content"][0]["text"], "what is near to a secret and none is left alone"

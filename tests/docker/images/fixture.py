@@ -41,11 +41,13 @@ MOMENT says when the fault shows: ``start`` (before anything is read), ``handsha
 drip, garbage and hugeline.
 
 A path beside the purpose: every mode serves the tools echo, add, sleep, fail, big, env, write_stderr, digest (what
-it was given under a variable, as SHA-256) and spill (the same, in full, to standard error).
+it was given under a variable, as SHA-256), spill (the same, in full, to standard error) and spell (in any spelling and place).
 """
 
 import argparse
+import base64
 import hashlib
+import html
 import json
 import os
 import signal
@@ -53,7 +55,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 MODERN = "2026-07-28"
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -90,6 +92,8 @@ TOOLS = [
     tool("write_stderr", "Write a line to standard error.", ["text"], False, text={"type": "string", "maxLength": 100000}),
     tool("digest", "Return the SHA-256 of an environment variable, or of the file its _FILE twin names.", ["name"], name=NAME),
     tool("spill", "Write an environment variable to standard error.", ["name"], False, name=NAME),
+    tool("spell", "Tell an environment variable in a certain spelling and place.", ["name", "spelling", "place"], False,
+         name=NAME, spelling=NAME, place=NAME),
 ]
 RESOURCES = [{"uri": "fixture://hello", "name": "hello", "mimeType": "text/plain"}]
 PROMPTS = [{"name": "greet", "description": "Greet somebody.", "arguments": [{"name": "who", "required": True}]}]
@@ -151,8 +155,49 @@ def run_tool(name, arguments, cancelled):
     if name == "digest":
         place, value = given(arguments["name"])
         return result_of(json.dumps({"from": place, "sha256": hashlib.sha256(value).hexdigest()}))
+    if name == "spell":
+        return told(SPELLINGS[arguments["spelling"]](given(arguments["name"])[1].decode()), arguments["place"])
     text = given(arguments["name"])[1].decode() if name == "spill" else arguments["text"]
     sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+    return result_of("written")
+
+
+SPELLINGS = {
+    "raw": str,
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64, one on": lambda text: base64.b64encode(b"x" + text.encode() + b"yz").decode(),
+    "base64, two on": lambda text: base64.b64encode(b"xy" + text.encode() + b"z").decode(),
+    "base64 of addresses": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: text.encode().hex().upper(),
+    "address": lambda text: quote(text, safe=""),
+    "form": quote_plus,
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON, every character": lambda text: "".join(f"\\u{ord(char):04x}" for char in text),
+    "HTML": html.escape,
+    "HTML, decimal": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "HTML, hex": lambda text: "".join(f"&#x{ord(char):x};" for char in text),
+}
+
+
+def told(text, place):
+    """Tell the text in a place; those that are cut into pieces come slowly or across the engine's 32 KiB frames."""
+    if place == "result":
+        return result_of(f"before {text} after")
+    if place == "long result":
+        return result_of("." * 32700 + text + "." * 100)
+    if place == "structured":
+        return result_of("see there", structuredContent={"inner": [{"deep": text}]})
+    if place == "error":
+        return result_of(f"It failed with {text}.", isError=True)
+    if place == "refusal":
+        raise Refused(-32000, f"not with {text}", {"of": text})
+    for at in range(0, len(text), 5):
+        sys.stderr.write(text[at : at + 5])
+        sys.stderr.flush()
+        time.sleep(0.002)
+    sys.stderr.write("\n")
     sys.stderr.flush()
     return result_of("written")
 
