@@ -7,10 +7,12 @@ import signal
 import threading
 from typing import Any
 
+from mcpweb import logs
 from mcpweb.processes import keep_memory_private
 from mcpweb.settings import load
 from mcpweb.supervisor import LIFELINE
 
+logs.set_up()
 _settings = load()
 
 worker_class = "gthread"
@@ -33,6 +35,7 @@ proc_name = "mcpweb"
 def when_ready(server: Any) -> None:
     """Freeze what is loaded, so that forks share it, and leave when the supervisor is gone."""
     keep_memory_private()
+    logs.cover(server.log.error_log)
     gc.collect()
     gc.freeze()
     given = os.environ.get(LIFELINE)

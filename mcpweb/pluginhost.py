@@ -29,6 +29,7 @@ from mcpweb import pluginprobe
 from mcpweb.contracts import TestContext, TestOutcome, TestType
 from mcpweb.errors import Failure, PluginBroken
 from mcpweb.hookspecs import API_VERSION, PROJECT, Specs, hookimpl
+from mcpweb.redaction import hide
 from mcpweb.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -242,7 +243,7 @@ class PluginHost:
     def _report(self, name: str, hook: str, error: Exception) -> None:
         log.warning("plugin %s failed in %s", name, hook, exc_info=error)
         if self.on_error is not None:
-            self.on_error(name, hook, f"{type(error).__name__}: {error}"[:2000])
+            self.on_error(name, hook, hide(f"{type(error).__name__}: {error}")[:2000])
 
 
 class CoreHooks:

@@ -12,6 +12,7 @@ import threading
 from dataclasses import asdict
 from typing import Any
 
+from mcpweb import logs
 from mcpweb.contracts import Actor
 from mcpweb.core import Core, open_core
 from mcpweb.errors import Failure
@@ -23,6 +24,7 @@ from mcpweb.services import rotation
 def main(key_id: str, actor_name: str) -> int:
     """Rotate, and tell."""
     keep_memory_private()
+    logs.set_up()
     stop = threading.Event()
 
     def listen() -> None:

@@ -12,7 +12,7 @@ import threading
 import traceback
 from typing import Any
 
-from mcpweb import wire
+from mcpweb import logs, wire
 from mcpweb.bench.rows import CheckResultRow, readable, to_wire
 from mcpweb.contracts import CheckResult, TestType
 from mcpweb.errors import Failure
@@ -49,6 +49,7 @@ class Parent:
 
 def main(sock: socket.socket, request: dict[str, Any]) -> None:
     """Run all test types of a request and tell their verdicts."""
+    logs.set_up()
     with contextlib.suppress(OSError):  # what a test type starts ends with us
         os.setsid()
     with contextlib.suppress(ValueError, OSError):

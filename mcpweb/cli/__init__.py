@@ -56,8 +56,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 fine, 1 an answer that is no, 2 it could not be done."""
+    from mcpweb import logs
     from mcpweb.errors import Failure
 
+    logs.set_up(plain=True)
     try:
         code = cli.main(standalone_mode=False)
     except Failure as failure:

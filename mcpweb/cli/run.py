@@ -9,6 +9,7 @@ import threading
 
 import click
 
+from mcpweb import logs
 from mcpweb.cli.common import json_option, opened, print_json
 from mcpweb.core import Core, open_core
 from mcpweb.errors import Conflict
@@ -74,6 +75,7 @@ def worker(wait: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     keep_memory_private()
+    logs.set_up()
     core = open_core(role="worker")
     core.plugins.ready(core)
     elected = Worker(core)

@@ -5,6 +5,8 @@ like a secret are the second net. A line shorter than ``MIN_LENGTH`` characters 
 """
 from __future__ import annotations
 
+import functools
+import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,7 +16,7 @@ from mcpweb.redaction import rules
 from mcpweb.redaction.forms import MIN_LENGTH, OVERDONE, Span, blob_key, blobs_of, letter, lines_of, pieces_of, text_key
 from mcpweb.redaction.forms import Piece as _Piece
 
-__all__ = ["MARK", "MIN_LENGTH", "RedactingStream", "Redactor", "redactable"]
+__all__ = ["MARK", "MIN_LENGTH", "RedactingStream", "Redactor", "hide", "redactable"]
 
 MARK = "[redacted]"
 MOST_DEPTH = 200
@@ -24,11 +26,26 @@ _WRAPPED_LINE = 32  # a line that ends with so long a word may go on in the next
 _BLOB_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 _TOO_DEEP = "\0"
 _alive: weakref.WeakSet[Redactor] = weakref.WeakSet()
+_guard = threading.Lock()
 
 
 def redactable(value: Sensitive) -> bool:
     """Tell whether a value can be found in text: one of its lines has at least ``MIN_LENGTH`` characters."""
     return any(line.lower() not in MARK for line in lines_of(value.reveal()))
+
+
+def hide(text: str) -> str:
+    """Return a text without what any redactor of this process knows, and without what looks like a secret."""
+    with _guard:
+        known = [*_alive]
+    for redactor in [*known, _rules()]:
+        text = redactor.text(text)
+    return text
+
+
+@functools.cache
+def _rules() -> Redactor:
+    return Redactor()
 
 
 class Redactor:
@@ -48,7 +65,8 @@ class Redactor:
         self._run = min(shortest, _WRAPPED_LINE)
         self._beginnings = b"".join(b" " + blob.key for blob in self._blobs)
         self._longest_blob = max((len(blob.key) for blob in self._blobs), default=0)
-        _alive.add(self)
+        with _guard:
+            _alive.add(self)
 
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._pieces)} pieces>"
