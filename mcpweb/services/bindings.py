@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from mcpweb import clock
-from mcpweb.contracts import Actor, SecretDelivery, variable_fault
+from mcpweb.contracts import Actor, SecretDelivery, Sensitive, variable_fault
 from mcpweb.core import Core
 from mcpweb.dao import bindings, configurations, secrets
 from mcpweb.dao.bindings import Binding
@@ -48,6 +48,14 @@ def deliveries(core: Core, conn: Connection, configuration: Configuration) -> tu
         for binding, secret in wanted
         if _usable(secret)
     )
+
+
+def values(core: Core, conn: Connection, configuration: Configuration) -> tuple[Sensitive, ...]:
+    """Open everything that is bound to a configuration, usable or not: what a container that still runs may have.
+
+    Raises VaultLocked, Tampered.
+    """
+    return tuple(core.vault.open(conn, place_of(secret), secret.encrypted_value) for _, secret in _wanted(conn, configuration))
 
 
 def fingerprint(conn: Connection, configuration: Configuration) -> str:

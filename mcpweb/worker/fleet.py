@@ -18,7 +18,7 @@ from mcpweb.core import Core
 from mcpweb.dao import configurations, servers, tools
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.servers import Server
-from mcpweb.errors import Failure, ImageMissing, NotFound, RuntimeUnavailable, SecretMissing, ServerExited, VaultLocked
+from mcpweb.errors import Conflict, Failure, ImageMissing, NotFound, RuntimeUnavailable, SecretMissing, ServerExited, VaultLocked
 from mcpweb.events import ServerChanged
 from mcpweb.redaction import Redactor
 from mcpweb.schemas.configurations import load_config_data
@@ -161,15 +161,18 @@ class Fleet:
     def adopt(self, server: Server, configuration: Configuration, state: ContainerState) -> None:
         """Take over a running http container of ours after a restart. Raises when it does not answer MCP.
 
-        It may hold earlier secrets than it would be given now; then its row says so. Raises VaultLocked: without its
-        secrets nobody could keep them out of what it says.
+        Raises Conflict when it holds other secrets than it would be given now, and VaultLocked: without the values it has,
+        nobody could keep them out of what it says. One whose secrets expired meanwhile is taken over; its row says so.
         """
         with self.changing(server.id):
             with self._core.db.reading() as conn:
                 try:
                     wanted = self._wanted(conn, server, configuration)
+                    if wanted.config_hash != state.labels.get("mcpweb.config_hash"):
+                        raise Conflict("It holds other secrets than it would be given now.")
                 except SecretMissing:  # it was started when it had what it required
                     wanted = self._known(conn, server, configuration)
+                    wanted = replace(wanted, hidden=bindings.values(self._core, conn, configuration))
             image = self._core.runtime.image(state.image_id or server.image)
             endpoint = self._core.runtime.endpoint(state, wanted.config)
             launched = Launched(state.id, self._core.runtime.attach(state.id), endpoint)

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, SecretDelivery
+from mcpweb.contracts import ConfigData, ContainerIntent, ContainerState, ImageFacts, SecretDelivery, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao.servers import Server
 from mcpweb.errors import Failure
@@ -24,10 +24,11 @@ class Wanted:
     config: ConfigData
     config_hash: str
     secrets: tuple[SecretDelivery, ...] = ()
+    hidden: tuple[Sensitive, ...] = ()  # values it may have beside these
 
     def redactor(self) -> Redactor:
         """Return what takes these secrets out of all that the server says."""
-        return Redactor(secret.value for secret in self.secrets)
+        return Redactor([*(secret.value for secret in self.secrets), *self.hidden])
 
 
 @dataclass

@@ -136,7 +136,6 @@ class Watch:
             return False
         config = load_config_data(configuration.config_data)
         runs = state.labels.get("mcpweb.config_hash", "")
-        # other secrets are no reason to end what serves: its row says that it needs a restart
         if config.transport != "http" or not same_but_for_secrets(runs, config_hash(server.image, config)):
             return False
         try:

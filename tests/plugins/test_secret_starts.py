@@ -19,6 +19,7 @@ from mcpweb.dao.bindings import Binding
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.secrets import Secret
 from mcpweb.dao.servers import Server
+from mcpweb.errors import NotFound
 from mcpweb.ids import new_id
 from mcpweb.services import jobs, servers, test_runs
 from mcpweb.services.bindings import place_of
@@ -249,8 +250,8 @@ def test_after_a_restart_of_the_worker_a_server_has_its_secret_still_or_again(be
     container = bench.seen(server).container_id
     bench.next_worker()
     bench.eventually(lambda: bench.worker.fleet.member(server.id))
+    bench.eventually(lambda: (bench.seen(server).container_id == container) is (config is HTTP))
     assert bench.digest(server)["sha256"] == sha256(CANARY)
-    assert (bench.seen(server).container_id == container) is (config is HTTP)
     assert bench.seen(server).status_detail in ("", None)
 
 
@@ -262,14 +263,36 @@ def test_a_changed_secret_is_a_restart_to_make_and_the_server_runs_on(bench: Ben
     bench.replace_value(secret, "the new value")
     bench.worker._watch.sweep()
     assert (bench.seen(server).status, bench.seen(server).status_detail) == ("running", OTHER_SECRETS)
-    bench.next_worker()
-    bench.eventually(lambda: bench.worker.fleet.member(server.id))
-    assert bench.seen(server).container_id == container, "it is taken over, not ended"
-    assert bench.eventually(lambda: bench.seen(server).status_detail) == OTHER_SECRETS
-    assert bench.digest(server)["sha256"] == sha256(CANARY)
+    assert bench.seen(server).container_id == container and bench.digest(server)["sha256"] == sha256(CANARY)
     assert bench.ask(server, "restart").state == "succeeded"
     assert bench.seen(server).status_detail in ("", None)
     assert bench.digest(server)["sha256"] == sha256("the new value")
+
+
+def test_a_new_worker_takes_over_no_server_whose_secret_it_cannot_know_and_starts_it_anew(bench: Bench) -> None:
+    server = bench.server(config=HTTP)
+    secret = bench.bind(server)
+    bench.ask(server, "start")
+    container = bench.seen(server).container_id
+    bench.worker.stop()
+    bench.replace_value(secret, "the new value")
+    bench.worker = bench._elected()
+    bench.eventually(lambda: bench.worker.fleet.member(server.id))
+    bench.eventually(lambda: bench.seen(server).container_id != container)
+    assert bench.digest(server)["sha256"] == sha256("the new value")
+    assert bench.seen(server).status_detail in ("", None)
+    with pytest.raises(NotFound):
+        bench.runtime.inspect(str(container))
+
+
+def test_a_server_that_is_taken_over_with_an_expired_secret_still_says_it_to_nobody(bench: Bench) -> None:
+    server = bench.server(config=HTTP)
+    secret = bench.bind(server)
+    bench.ask(server, "start")
+    bench.expire(secret)
+    bench.next_worker()
+    member = bench.eventually(lambda: bench.worker.fleet.member(server.id))
+    assert member.redactor.text(f"it is {CANARY}") == "it is [redacted]"
 
 
 def test_another_way_or_an_expired_secret_is_a_restart_to_make_too_and_another_configuration_is_named_as_such(
