@@ -85,6 +85,8 @@ def verify(as_json: bool) -> int:
     else:
         for fault in report.faults:
             click.echo(f"{fault.secret_id}  {fault.name}: {fault.reason}")
+        for notice in report.notices:
+            click.echo(f"{notice.key} version {notice.version}: {notice.reason} Run `mcpweb keys rotate {notice.key}`.")
         click.echo(f"{report.checked} secrets, {len(report.faults)} with a fault.")
     return 0 if report.ok else 1
 

@@ -111,7 +111,10 @@ def key_object(facts: KeyFacts) -> Object:
 
 
 def verification_object(found: Verification) -> Object:
-    return {"ok": found.ok, "checked": found.checked, "faults": [asdict(fault) for fault in found.faults]}
+    return {
+        "ok": found.ok, "checked": found.checked, "faults": [asdict(fault) for fault in found.faults],
+        "notices": [asdict(notice) for notice in found.notices],
+    }
 
 
 def tool_object(row: Tool) -> Object:

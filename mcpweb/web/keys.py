@@ -101,8 +101,26 @@ def _page(*, failure: Failure | None = None, form: dict[str, str] | None = None,
     return respond(
         "keys/index.html", http_status=failure.status if failure else 200, keys=found, failure=failure, form=form or {},
         vault=state, last={facts.key.id: _last_rotation(facts) for facts in found}, ciphers=core().vault.ciphers,
-        names=_names(found), sources=list(core().vault.sources), default_source=core().vault.default_source, **context,
+        fault_words=_fault_words(), notice_words=_notice_words(), names=_names(found),
+        sources=list(core().vault.sources), default_source=core().vault.default_source, **context,
     )
+
+
+def _fault_words() -> dict[str, str]:
+    return {
+        "damaged": _("does not open."),
+        "earlier_value": _("holds an earlier value than the one written last."),
+        "unknown_value": _("holds a value the audit log does not tell of."),
+        "closed_version": _("stands under a key version that is out of use."),
+        "nonce_twice": _("was encrypted with the same nonce as another secret."),
+    }
+
+
+def _notice_words() -> dict[str, str]:
+    return {
+        "near_limit": _("It was used more often than its cipher advises."),
+        "counter_low": _("It counts fewer uses than values stand under it."),
+    }
 
 
 def _names(found: list[KeyFacts]) -> dict[str, str]:

@@ -108,6 +108,57 @@ def test_an_older_value_put_back_whole_opens_and_is_named_by_verify(core: Core, 
     assert fault.secret_id == two[0].id and "earlier value" in fault.reason
 
 
+class StuckNonce(AesGcm):
+    """A cipher whose random numbers are none."""
+
+    def encrypt(self, key: bytes, plaintext: bytes, associated: bytes) -> tuple[bytes, bytes]:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        return b"\0" * 12, AESGCM(key).encrypt(b"\0" * 12, plaintext, associated)
+
+
+def test_a_nonce_that_was_used_twice_is_named(core: Core, two: tuple[Secret, Secret]) -> None:
+    core.vault.ciphers = {"A256GCM": StuckNonce()}
+    third, fourth = (service.add(core, ME, name=name, value=Sensitive("some value")) for name in ("THIRD", "FOURTH"))
+    found = keycheck.verify(core, ME).faults
+    assert [fault.code for fault in found] == ["nonce_twice"]
+    assert found[0].secret_id in (third.id, fourth.id) and (third.id in found[0].reason or fourth.id in found[0].reason)
+
+
+def test_a_value_under_a_version_out_of_use_is_named(core: Core, two: tuple[Secret, Secret]) -> None:
+    with core.db.writing() as conn:
+        conn.execute("DROP TRIGGER IF EXISTS encryption_key_versions_states")
+        for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'encryption_key_versions'").fetchall():
+            conn.execute(f"DROP TRIGGER {name}")
+        conn.execute("UPDATE encryption_key_versions SET state = 'retired'")
+    assert {fault.code for fault in keycheck.verify(core, ME).faults} == {"closed_version"}
+
+
+def test_a_value_the_audit_log_does_not_tell_of_is_named(core: Core, two: tuple[Secret, Secret]) -> None:
+    """Sealed by somebody who has the keys, and put into the row past the log."""
+    with core.db.writing() as conn:
+        secret = secrets.get(conn, two[0].id)
+        place = replace_place(secret)
+        sealed = core.vault.seal(conn, place, Sensitive("a value of mine"))
+        put(conn, secret.id, encrypted_value=sealed.token, value_version=2)
+    (fault,) = keycheck.verify(core, ME).faults
+    assert (fault.secret_id, fault.code) == (two[0].id, "unknown_value")
+
+
+def replace_place(secret: Secret) -> Place:
+    return Place(secret.id, secret.name, secret.scope, secret.owner_id, secret.value_version + 1)
+
+
+@pytest.mark.parametrize(("uses", "code"), [(2**30, "near_limit"), (2**30 - 1, None), (0, "counter_low"), (1, "counter_low"), (2, None)])
+def test_a_key_near_its_limit_or_with_a_counter_set_back_asks_for_a_rotation(
+    core: Core, two: tuple[Secret, Secret], uses: int, code: str | None
+) -> None:
+    with core.db.writing() as conn:
+        conn.execute("UPDATE encryption_key_versions SET uses = ?", (uses,))
+    found = keycheck.verify(core, ME)
+    assert found.ok and [notice.code for notice in found.notices] == ([code] if code else [])
+
+
 def other_ring(core: Core) -> None:
     ring = json.loads(core.settings.key_file.read_text())
     from plugins.keysource_file.local import kek_id
@@ -117,11 +168,29 @@ def other_ring(core: Core) -> None:
     core.settings.key_file.write_text(json.dumps(ring))
 
 
+def linked(core: Core) -> None:
+    core.settings.key_file.rename(core.settings.key_file.with_name("elsewhere.json"))
+    core.settings.key_file.symlink_to("elsewhere.json")
+
+
+def piped(core: Core) -> None:
+    core.settings.key_file.unlink()
+    os.mkfifo(core.settings.key_file, 0o600)
+
+
+def content(core: Core) -> bytes | None:
+    """Return what lies in the place of the ring, None for anything but a plain file."""
+    file = core.settings.key_file
+    return file.read_bytes() if file.is_file() else None
+
+
 RINGS: dict[str, tuple[Callable[[Core], None], str]] = {
     "missing": (lambda core: core.settings.key_file.unlink(), "KEY_MISSING"),
     "another ring": (other_ring, "KEY_WRONG"),
     "damaged": (lambda core: core.settings.key_file.write_text("{}") and None, "KEY_WRONG"),
     "open to others": (lambda core: core.settings.key_file.chmod(0o644), "KEY_PERMISSIONS"),
+    "a symbolic link": (linked, "KEY_PERMISSIONS"),
+    "a pipe": (piped, "KEY_PERMISSIONS"),
 }
 
 
@@ -133,7 +202,7 @@ def test_without_its_ring_the_vault_says_why_pages_answer_and_nothing_is_written
     make_server("one")
     spoil(core)
     core.vault.forget()
-    before = core.settings.key_file.read_bytes() if core.settings.key_file.exists() else None
+    before = content(core)
     with core.db.reading() as conn:
         assert core.vault.state(conn).code == code
     for refused in (
@@ -145,8 +214,7 @@ def test_without_its_ring_the_vault_says_why_pages_answer_and_nothing_is_written
         assert (caught.value.status, caught.value.code) == (503, code) and caught.value.next_step
     for page in ("/", "/servers", "/servers/one", "/test-runs", "/jobs", "/settings", "/plugins", "/secrets", "/keys", "/audit"):
         assert visitor.get(page).status_code == 200, page
-    now = core.settings.key_file.read_bytes() if core.settings.key_file.exists() else None
-    assert now == before
+    assert content(core) == before
     with core.db.reading() as conn:
         assert [secrets.get(conn, one.id) for one in two] == list(two)
 
