@@ -7,7 +7,7 @@ from marshmallow import fields
 
 from mcpweb.rest.common import Body, asked, body, idempotency, many, one
 from mcpweb.schemas.objects import key_object
-from mcpweb.services import keys, stepup
+from mcpweb.services import keys
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
 
@@ -35,7 +35,6 @@ def index() -> Response:
 @permission("key.manage")
 def create() -> Response:
     """Add a named key."""
-    _fresh()
     facts = keys.add(core(), actor(), **body(NewKey))
     return one(key_object(facts), 201, location=f"/api/v1/keys/{facts.key.key_name}")
 
@@ -52,11 +51,4 @@ def show(name: str) -> Response:
 def rotate(name: str) -> Response:
     """Make a new version active; the job brings every secret to it."""
     given = body(Rotate)
-    _fresh()
     return asked(lambda: keys.rotate(core(), actor(), name, compromised=given["compromised"], idempotency=idempotency()))
-
-
-def _fresh() -> None:
-    """Ask people for their password again; a token has none, and was made by somebody who gave it."""
-    if actor().via == "session":
-        stepup.require(core(), actor())

@@ -21,7 +21,7 @@ from mcpweb.errors import Conflict, InvalidInput
 from mcpweb.events import KeyRotated
 from mcpweb.failpoints import Failpoints
 from mcpweb.files import private_folder, write_private
-from mcpweb.services import access
+from mcpweb.services import access, stepup
 
 PATIENCE_S = 5.0
 LIMITS = "Copies of the files made by others, and remnants a disk keeps outside its files, cannot be seen from here."
@@ -38,6 +38,7 @@ def destroy(core: Core, actor: Actor, name: str, number: int, *, force: bool = F
     that would go.
     """
     access.require(core, actor, "key.manage", key=name)
+    stepup.require(core, actor, tokens=True)
     failpoints = Failpoints(core.settings)
     with core.db.reading() as conn:
         key = keys.by_name(conn, name)

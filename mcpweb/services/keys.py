@@ -15,7 +15,7 @@ from mcpweb.errors import Conflict, InvalidInput, NoWorker, VaultLocked
 from mcpweb.events import KeyRotated
 from mcpweb.failpoints import Failpoints
 from mcpweb.schemas.names import check_name
-from mcpweb.services import access, jobs
+from mcpweb.services import access, jobs, stepup
 from mcpweb.services.jobs import Idempotency
 from mcpweb.vault import DEFAULT_CIPHER, VaultState
 
@@ -69,6 +69,7 @@ def get(core: Core, actor: Actor, name: str) -> KeyFacts:
 def add(core: Core, actor: Actor, name: str, *, cipher: str = DEFAULT_CIPHER, source: str | None = None) -> KeyFacts:
     """Add a named key. Raises Conflict for a taken name, InvalidInput for an unknown cipher or source, VaultLocked."""
     access.require(core, actor, "key.manage")
+    stepup.require(core, actor, tokens=True)
     check_name(name)
     _known("cipher", cipher, core.vault.ciphers)
     if source is not None:
@@ -95,6 +96,7 @@ def rotate(
     Raises NotFound, VaultLocked.
     """
     access.require(core, actor, "key.manage", key=name)
+    stepup.require(core, actor, tokens=True)
     failpoints = Failpoints(core.settings)
     with core.db.writing() as conn:
         if (found := jobs.known(conn, actor, idempotency)) is not None:
@@ -127,6 +129,7 @@ def rotate_kek(core: Core, actor: Actor) -> dict[str, object]:
     Raises InvalidInput for a source that cannot make keys, VaultLocked.
     """
     access.require(core, actor, "key.manage")
+    stepup.require(core, actor, tokens=True)
     failpoints = Failpoints(core.settings)
     with core.db.reading() as conn:
         sources = sorted({one.kek_source for one in _live(conn)})

@@ -27,9 +27,12 @@ def is_fresh(core: Core, actor: Actor) -> bool:
     return session is not None and session.stepped_up_at is not None and 0 <= clock.age(session.stepped_up_at) <= FRESH_S
 
 
-def require(core: Core, actor: Actor) -> None:
-    """Raise StepUpNeeded unless the actor gave the password within five minutes."""
-    if not is_fresh(core, actor):
+def require(core: Core, actor: Actor, *, tokens: bool = False) -> None:
+    """Raise StepUpNeeded unless the actor gave the password within five minutes.
+
+    With ``tokens`` a token passes, too: it has no password, and was made by somebody who gave theirs.
+    """
+    if not (tokens and actor.via == "token") and not is_fresh(core, actor):
         raise StepUpNeeded()
 
 

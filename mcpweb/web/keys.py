@@ -7,8 +7,8 @@ from flask import Blueprint, Response, request, url_for
 
 from mcpweb.contracts import Sensitive
 from mcpweb.dao.jobs import Job
-from mcpweb.errors import Failure, FieldError, InvalidInput
-from mcpweb.services import health, jobs, keycheck, keydestroy, keys, secrets, stepup
+from mcpweb.errors import Failure, FieldError, InvalidInput, StepUpNeeded
+from mcpweb.services import health, jobs, keycheck, keydestroy, keys, secrets
 from mcpweb.services.keys import KeyFacts
 from mcpweb.web.identity import actor, core
 from mcpweb.web.language import _
@@ -29,7 +29,6 @@ def index() -> Response:
 @bp.post("")
 @permission("key.manage")
 def create() -> Response:
-    stepup.require(core(), actor())
     form = request.form
     try:
         keys.add(core(), actor(), form.get("name", "").strip(), cipher=form.get("cipher", ""), source=form.get("source") or None)
@@ -41,7 +40,6 @@ def create() -> Response:
 @bp.post("/<name>/rotate")
 @permission("key.manage")
 def rotate(name: str) -> Response:
-    stepup.require(core(), actor())
     throttle_jobs()
     job = keys.rotate(core(), actor(), name, compromised="compromised" in request.form)
     jobs.wait(core(), job.id, _WAIT_S)
@@ -52,7 +50,6 @@ def rotate(name: str) -> Response:
 @permission("key.manage")
 def destroy(name: str) -> Response:
     """Destroy a retired version and show the evidence, with what it cannot claim."""
-    stepup.require(core(), actor())
     number = request.form.get("version", "")
     try:
         if request.form.get("confirm", "").strip() != name:
@@ -68,7 +65,6 @@ def destroy(name: str) -> Response:
 @bp.post("/rotate-kek")
 @permission("key.manage")
 def rotate_kek() -> Response:
-    stepup.require(core(), actor())
     try:
         changed = keys.rotate_kek(core(), actor())
     except Failure as failure:
@@ -96,6 +92,8 @@ def unlock() -> Response:
 
 
 def _page(*, failure: Failure | None = None, form: dict[str, str] | None = None, **context: Any) -> Response:
+    if isinstance(failure, StepUpNeeded):
+        raise failure
     found = keys.listing(core(), actor())
     state = health.vault_state(core())
     return respond(

@@ -214,6 +214,7 @@ def test_a_rotation_stops_where_it_is_told_to_and_goes_on_later(core: Core, valu
 
 def test_every_failpoint_is_visited_by_a_test() -> None:
     source = "".join(path.read_text() for path in (Path(rotation.__file__).parent).glob("*.py"))
-    tests = Path(__file__).read_text() + (Path(__file__).parent / "test_key_destruction.py").read_text()
+    here = Path(__file__).parent
+    tests = "".join((here / f"test_{name}.py").read_text() for name in ("rotation_kills", "key_destruction", "audit_retention"))
     named = {part.split('"')[1] for part in source.split("reach(")[1:]}
     assert named and not [name for name in named if name not in tests]

@@ -14,13 +14,14 @@ from mcpweb.dao import audit, observations, secrets
 from mcpweb.dao import keys as key_rows
 from mcpweb.dao.secrets import Secret
 from mcpweb.ids import new_id
-from mcpweb.services import keys, stepup
+from mcpweb.services import access, keys, stepup
 from mcpweb.services import secrets as services
 from mcpweb.services.bindings import place_of
 from mcpweb.testing.fixtures import Htmx, NewVisitor, Visitor, check_markup
 from mcpweb.worker import Worker
 from tests.web.test_servers_pages import until
 
+ME = Actor.cli("tester")
 MakeSecrets = Callable[[int], list[Secret]]
 
 
@@ -40,6 +41,7 @@ def make_secrets(core: Core) -> MakeSecrets:
                 sealed = core.vault.seal(conn, place_of(draft), Sensitive(f"canary-{number}"))
                 made.append(replace(draft, encrypted_value=sealed.token))
                 secrets.insert(conn, made[-1])
+                access.note(conn, ME, "secret.add", draft.id, {"value_version": 1})
         return made
 
     return make
@@ -132,9 +134,9 @@ def test_verifying_opens_all_and_names_what_does_not(
     text = visitor.post("/keys/verify").text
     banner = re.search(r'<div class="banner bad".*?</ul>', text, re.S)
     check_markup(visitor.app, text)
-    assert banner and "3 secrets are not as they were written" in banner[0] and "canary" not in text
+    assert banner and "3 secrets are not as they were written" in banner[0] and "canary" not in text, text
     assert all(one in banner[0] for one in (made[0].id, made[1].id, real.id)) and made[3].id not in banner[0]
-    assert "Value 2 was written" in banner[0]
+    assert "holds an earlier value than the one written last" in banner[0]
     with core.db.reading() as conn:
         assert audit.listing(conn, audit.Wanted(action="key.verify"))[0].detail["checked"] == 6
 
@@ -180,7 +182,8 @@ def test_keys_want_the_password_again_after_five_minutes(
     now = clock.source()
     monkeypatch.setattr(clock, "source", lambda: now + stepup.FRESH_S + 2)
     for path in ("/keys/main/rotate", "/keys/main/destroy", "/keys/rotate-kek", "/keys"):
-        assert visitor.post(path, Referer="http://127.0.0.1:8080/keys").headers["Location"] == "/step-up?next=%2Fkeys"
+        form = {"confirm": "main", "version": "1", "name": "second"}
+        assert visitor.post(path, form, Referer="http://127.0.0.1:8080/keys").headers["Location"] == "/step-up?next=%2Fkeys"
     assert keys.get(core, actor, "main").active.version == 1
 
 

@@ -1,17 +1,19 @@
 """The password once more: for five minutes, for sessions only, with a new session id."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 
 from mcpweb import clock
-from mcpweb.contracts import Actor
+from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import audit
 from mcpweb.errors import StepUpNeeded
-from mcpweb.services import accounts, stepup
+from mcpweb.services import accounts, keydestroy, keys, secrets, stepup
 from mcpweb.testing.fixtures import NewVisitor, Visitor
 from mcpweb.web.identity import actor as who_asks
 from mcpweb.web.identity import core as the_core
@@ -104,3 +106,29 @@ def test_a_token_has_no_password_and_the_command_line_needs_none(core: Core, act
 def test_another_persons_password_confirms_nothing(ada: Visitor, core: Core, actor: Actor, later: None) -> None:
     accounts.add_user(core, actor, name="eve", role="admin", password="nine small harbours")
     assert ada.post("/step-up", {"password": "nine small harbours"}, page="/step-up").status_code == 422
+
+
+def test_each_service_that_opens_a_value_or_touches_a_key_asks_by_itself(ada: Visitor, core: Core, later: None) -> None:
+    """Whatever route or plugin calls it: the password is asked for where the work is done."""
+    with core.db.reading() as conn:
+        user_id = conn.execute("SELECT id FROM users WHERE name = 'ada'").fetchone()[0]
+    session_id = hashlib.sha256(cookie(ada).encode()).hexdigest()
+    person = replace(Actor.cli("x"), name=f"user:{user_id}", via="session", user_id=user_id, session_id=session_id)
+    secret = secrets.add(core, Actor.cli("x"), name="ASKED", value=Sensitive("some value"))
+    work: dict[str, Callable[[Actor], object]] = {
+        "reveal": lambda actor: secrets.reveal(core, actor, secret.id),
+        "add a key": lambda actor: keys.add(core, actor, "second"),
+        "rotate": lambda actor: keys.rotate(core, actor, "main"),
+        "rotate the KEK": lambda actor: keys.rotate_kek(core, actor),
+        "destroy": lambda actor: keydestroy.destroy(core, actor, "main", 99),
+    }
+    for name, do in work.items():
+        with pytest.raises(StepUpNeeded):
+            do(person)
+            pytest.fail(f"{name} was done without a password")
+    token = replace(person, via="token")
+    with pytest.raises(StepUpNeeded):
+        work["reveal"](token)
+    work["add a key"](token)
+    _, fresh = stepup.confirm(core, person, PASSWORD)
+    assert work["reveal"](fresh) and work["rotate"](fresh)
