@@ -23,7 +23,7 @@ from mcpweb.contracts import Cipher, KeySource, Sensitive
 from mcpweb.dao import keys
 from mcpweb.dao.keys import Key, KeyVersion
 from mcpweb.db import Connection
-from mcpweb.errors import Conflict, Failure, InvalidInput, KeyExhausted, NotFound, Tampered, VaultLocked
+from mcpweb.errors import Conflict, Failure, FieldError, InvalidInput, KeyExhausted, NotFound, Tampered, VaultLocked
 from mcpweb.ids import new_id
 
 FORMAT = "mcpweb1"
@@ -321,7 +321,10 @@ def encoded(value: Sensitive) -> bytes:
     except UnicodeEncodeError:
         raise InvalidInput("The value is not valid text.") from None
     if len(plaintext) > MAX_VALUE_BYTES:
-        raise InvalidInput(f"The value has {len(plaintext)} bytes; at most {MAX_VALUE_BYTES} are kept.")
+        raise InvalidInput(
+            f"The value has {len(plaintext)} bytes; at most {MAX_VALUE_BYTES} are kept.",
+            errors=[FieldError("/value", f"at most {MAX_VALUE_BYTES} bytes")],
+        )
     return plaintext
 
 

@@ -54,15 +54,20 @@ def set_(
 @_scope
 @_owner
 @click.option("--all", "every", is_flag=True, help="Inactive ones too.")
+@click.option("--expiring", type=click.IntRange(0, 36500), default=None, help="Those that expire within so many days.")
+@click.option("--unused", is_flag=True, help="Those that no configuration uses.")
 @limit_option
 @cursor_option
 @json_option
-def list_(scope: str | None, owner: str, every: bool, limit: int, cursor: str | None, as_json: bool) -> None:
+def list_(
+    scope: str | None, owner: str, every: bool, expiring: int | None, unused: bool, limit: int, cursor: str | None, as_json: bool
+) -> None:
     """List secrets; values are never shown."""
     with opened() as (core, actor):
         listing = service.listing(
             core, actor, after=paging.decode(cursor) if cursor else None, limit=limit, scope=scope,
             owner_id=_owner_id(core, actor, scope or "server", owner) if owner else None, is_active=None if every else True,
+            expires_within_s=None if expiring is None else expiring * 86400.0, unused=unused,
         )
         print_listing(
             (secret_object(row) for row in listing.rows), paging.encode(listing.next) if listing.next else None,
@@ -98,7 +103,7 @@ def bind(
         )
         print_json(binding_object(row)) if as_json else click.echo(f"{configuration.name} gets {secret} as {variable}.")
         for caution in bindings.cautions(core, actor, row):
-            click.echo(f"Caution: {caution}", err=True)
+            click.echo(f"Caution: {bindings.CAUTIONS[caution]}", err=True)
 
 
 @secrets.command()
@@ -138,8 +143,11 @@ def _read_value() -> Sensitive:
     if sys.stdin.isatty():
         text: str = click.prompt("Value", hide_input=True, err=True)
     else:
+        data = sys.stdin.buffer.read(_MOST_BYTES)
+        if len(data) == _MOST_BYTES:
+            raise InvalidInput("A value has at most 64 KiB.", errors=[FieldError("/value", "at most 65536 bytes")])
         try:
-            text = sys.stdin.buffer.read(_MOST_BYTES).decode().removesuffix("\n")
+            text = data.decode().removesuffix("\n")
         except UnicodeDecodeError:
             raise InvalidInput("The value is not valid UTF-8.", next_step="Encode it, with base64 for example.") from None
     if not text:

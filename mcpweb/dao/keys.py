@@ -66,6 +66,11 @@ def any_exists(conn: Connection) -> bool:
     return conn.execute("SELECT 1 FROM encryption_keys LIMIT 1").fetchone() is not None
 
 
+def any_retiring(conn: Connection) -> bool:
+    """Tell whether a version is being left by its secrets."""
+    return conn.execute("SELECT 1 FROM encryption_key_versions WHERE state = 'retiring' LIMIT 1").fetchone() is not None
+
+
 def listing(conn: Connection) -> list[Key]:
     """Return all keys by name; there are few."""
     return [_read(row) for row in conn.execute(f"SELECT {FIELDS} FROM encryption_keys ORDER BY key_name")]

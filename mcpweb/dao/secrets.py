@@ -90,9 +90,24 @@ def listing(
     owner_id: str | None = None,
     name: str | None = None,
     is_active: bool | None = None,
+    expires_until: str | None = None,
+    unused: bool = False,
 ) -> Listing[Secret]:
+    """Return secrets, newest first; ``unused`` ones have no binding."""
     equals = {"scope": scope, "owner_id": owner_id, "name": name, "is_active": is_active}
-    return paging.select(conn, "secrets", FIELDS, _read, after=after, limit=limit, equals=equals)
+    where = ["expires_at <= :expires_until"] if expires_until is not None else []
+    if unused:
+        where.append("NOT EXISTS (SELECT 1 FROM configuration_secrets b WHERE b.secret_id = secrets.id)")
+    return paging.select(
+        conn, "secrets", FIELDS, _read, after=after, limit=limit, equals=equals, where=where,
+        values={"expires_until": expires_until} if expires_until is not None else None,
+    )
+
+
+def count_expiring(conn: Connection, until: str) -> int:
+    """Count active secrets whose time is over until then."""
+    sql = "SELECT count(*) FROM secrets WHERE expires_at <= :until AND is_active = TRUE"
+    return int(conn.execute(sql, {"until": until}).fetchone()[0])
 
 
 def replace_value(

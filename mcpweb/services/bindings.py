@@ -13,7 +13,7 @@ from mcpweb.dao.bindings import Binding
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.secrets import Secret
 from mcpweb.db import Connection, driver
-from mcpweb.errors import Conflict, FieldError, InvalidInput, SecretMissing, Tampered, VaultLocked
+from mcpweb.errors import Conflict, FieldError, InvalidInput, NotFound, SecretMissing, Tampered, VaultLocked
 from mcpweb.events import SecretChanged
 from mcpweb.ids import new_id
 from mcpweb.redaction import MIN_LENGTH, redactable
@@ -24,6 +24,13 @@ from mcpweb.vault import Place
 def place_of(secret: Secret) -> Place:
     """Return the place a secret's token is bound to."""
     return Place(secret.id, secret.name, secret.scope, secret.owner_id, secret.value_version)
+
+
+CAUTIONS = {
+    "exposed": "Whoever may inspect containers can read it; prefer stdin or file.",
+    "short": f"It is too short to be kept out of logs and results: less than {MIN_LENGTH} characters.",
+}
+"""Where a bound secret shows, and what cannot be kept out of texts."""
 
 
 def deliveries(core: Core, conn: Connection, configuration: Configuration) -> tuple[SecretDelivery, ...]:
@@ -131,11 +138,11 @@ def bind(
 
 
 def cautions(core: Core, actor: Actor, binding: Binding) -> tuple[str, ...]:
-    """Return what somebody who bound a secret should know: where it shows, and what cannot be kept out of texts."""
+    """Return what somebody who bound a secret should know, as keys of ``CAUTIONS``."""
     access.require(core, actor, "secret.view")
     told = []
     if binding.delivery == "environment":
-        told.append("Whoever may inspect containers can read it; prefer stdin or file.")
+        told.append("exposed")
     try:
         with core.db.reading() as conn:
             secret = secrets.get(conn, binding.secret_id)
@@ -143,8 +150,18 @@ def cautions(core: Core, actor: Actor, binding: Binding) -> tuple[str, ...]:
     except (VaultLocked, Tampered):
         return tuple(told)
     if not redactable(value):
-        told.append(f"{secret.name} is too short to be kept out of logs and results: less than {MIN_LENGTH} characters.")
+        told.append("short")
     return tuple(told)
+
+
+def cautions_of(core: Core, actor: Actor, binding_id: str) -> tuple[str, ...]:
+    """Return the cautions of a binding by its id, none for one that is gone."""
+    with core.db.reading() as conn:
+        try:
+            binding = bindings.get(conn, binding_id)
+        except NotFound:
+            return ()
+    return cautions(core, actor, binding)
 
 
 def unbind(core: Core, actor: Actor, binding_id: str) -> Binding:

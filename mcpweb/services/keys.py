@@ -16,6 +16,7 @@ from mcpweb.events import KeyRotated
 from mcpweb.failpoints import Failpoints
 from mcpweb.schemas.names import check_name
 from mcpweb.services import access, jobs, stepup
+from mcpweb.services.health import vault_state
 from mcpweb.services.jobs import Idempotency
 from mcpweb.vault import DEFAULT_CIPHER, VaultState
 
@@ -57,6 +58,21 @@ def listing(core: Core, actor: Actor) -> list[KeyFacts]:
     access.require(core, actor, "key.view")
     with core.db.reading() as conn:
         return [_facts(conn, key) for key in keys.listing(conn)]
+
+
+@dataclass(frozen=True)
+class KeyOverview:
+    """Whether the vault can be opened (None: nobody looked yet), and whether secrets are on their way to a new version."""
+
+    vault: VaultState | None
+    rotating: bool
+
+
+def overview(core: Core, actor: Actor) -> KeyOverview:
+    """Return the state of vault and keys in two rows."""
+    access.require(core, actor, "key.view")
+    with core.db.reading() as conn:
+        return KeyOverview(vault_state(core), keys.any_retiring(conn))
 
 
 def get(core: Core, actor: Actor, name: str) -> KeyFacts:

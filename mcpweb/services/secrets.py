@@ -22,6 +22,7 @@ from mcpweb.services import access, stepup
 from mcpweb.services.bindings import applies, place_of
 from mcpweb.vault import FIRST_KEY, token_digest
 
+SOON_S = 14 * 86400.0
 _MOST = 1000  # secrets and configurations of one server
 _STALE = "Its secrets changed"  # how the worker's sentence begins when a container has other values than the rows
 
@@ -47,13 +48,33 @@ def listing(
     owner_id: str | None = None,
     name: str | None = None,
     is_active: bool | None = None,
+    expires_within_s: float | None = None,
+    unused: bool = False,
 ) -> Listing[Secret]:
-    """Return secrets, newest first; no value is opened."""
+    """Return secrets, newest first; no value is opened. Those that expire within a time include the expired ones."""
     access.require(core, actor, "secret.view")
+    until = None if expires_within_s is None else clock.later(expires_within_s)
     with core.db.reading() as conn:
         return secrets.listing(
-            conn, after=after, limit=limit, scope=scope, owner_id=owner_id, name=name, is_active=is_active
+            conn, after=after, limit=limit, scope=scope, owner_id=owner_id, name=name, is_active=is_active,
+            expires_until=until, unused=unused,
         )
+
+
+def expiring(core: Core, actor: Actor) -> tuple[int, int]:
+    """Count the active secrets that are expired, and those that will be within two weeks."""
+    access.require(core, actor, "secret.view")
+    with core.db.reading() as conn:
+        expired = secrets.count_expiring(conn, clock.now())
+        return expired, secrets.count_expiring(conn, clock.later(SOON_S)) - expired
+
+
+def fingerprint(secret: Secret) -> str:
+    """Return eight characters that change whenever the stored value is written or encrypted anew.
+
+    They come from the ciphertext, so they tell nothing of the value, and not whether two secrets are the same.
+    """
+    return token_digest(secret.encrypted_value)[:8]
 
 
 def get(core: Core, actor: Actor, secret_id: str) -> Secret:

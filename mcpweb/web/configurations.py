@@ -17,7 +17,7 @@ from mcpweb.web.identity import actor, core
 from mcpweb.web.language import _
 from mcpweb.web.permissions import permission
 from mcpweb.web.rendering import done, may
-from mcpweb.web.secrets import binding_fields
+from mcpweb.web.secrets import binding_fields, cautions
 from mcpweb.web.servers import tab
 from mcpweb.web.words import N_
 
@@ -77,7 +77,7 @@ def show(server_id: str, configuration_id: str) -> Response:
         server_id, "configurations", body="configurations/_show.html", configuration=row, revisions=revisions,
         compared=compared, loosened=loosened(row.config_data), tools=servers.tools_of(core(), actor(), server_id),
         bound=bindings.of_configuration(core(), actor(), row.id) if may("secret.view") else [],
-        bindable=_bindable(row), form={},
+        bindable=_bindable(row), form={}, cautions=cautions() if may("secret.view") else [],
     )
 
 
@@ -138,8 +138,8 @@ def restore(server_id: str, configuration_id: str) -> Response:
 @permission("secret.edit")
 def bind(server_id: str, configuration_id: str) -> Response:
     row, form = _of(server_id, configuration_id), request.form.to_dict()
-    bindings.bind(core(), actor(), form.get("secret", ""), row.id, **binding_fields(form))
-    return _to(server_id, row.id)
+    binding = bindings.bind(core(), actor(), form.get("secret", ""), row.id, **binding_fields(form))
+    return _to(server_id, row.id, bound=binding.id)
 
 
 @bp.post("/<configuration_id>/remove")
@@ -183,8 +183,8 @@ def _number(name: str) -> int | None:
     return int(text) if text else None
 
 
-def _to(server_id: str, configuration_id: str) -> Response:
-    then = url_for("configurations.show", server_id=server_id, configuration_id=configuration_id)
+def _to(server_id: str, configuration_id: str, bound: str | None = None) -> Response:
+    then = url_for("configurations.show", server_id=server_id, configuration_id=configuration_id, bound=bound)
     return redirect(then, 303)  # type: ignore[return-value]
 
 

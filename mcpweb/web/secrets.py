@@ -23,7 +23,11 @@ from mcpweb.web.session import with_session
 
 bp = Blueprint("secrets", __name__)
 SCOPES = ("global", "server", "configuration")
-STATES = {"active": True, "inactive": False}
+STATES: dict[str, dict[str, Any]] = {
+    "active": {"is_active": True}, "inactive": {"is_active": False},
+    "expiring": {"is_active": True, "expires_within_s": secrets.SOON_S},
+    "expired": {"is_active": True, "expires_within_s": 0.0}, "unused": {"unused": True},
+}
 SHOWN_S = 30
 _FILTERS = ("name", "scope", "state")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -53,18 +57,25 @@ def index() -> Response:
     cursor = request.args.get("cursor", "")
     given = {name: request.args.get(name, "").strip()[:100] for name in _FILTERS}
     if given["scope"] not in ("", *SCOPES) or given["state"] not in ("", *STATES):
-        raise InvalidInput(f"scope is one of {', '.join(SCOPES)}, state active or inactive.")
+        raise InvalidInput(f"scope is one of {', '.join(SCOPES)}, state one of {', '.join(STATES)}.")
     listing = secrets.listing(
         core(), actor(), after=paging.decode(cursor) if cursor else None, scope=given["scope"] or None,
-        name=given["name"] or None, is_active=STATES.get(given["state"]),
+        name=given["name"] or None, **STATES.get(given["state"], {}),
     )
     used = {name: value for name, value in given.items() if value}
     return respond(
         "secrets/index.html", http_status=_status(), listing=listing, cursor=cursor, filters=given, filtered=bool(used),
         next=paging.encode(listing.next) if listing.next else "", url="/secrets" + (f"?{urlencode(used)}" if used else ""),
-        scopes=SCOPES, owners=_owners(_choices(), listing.rows),
+        scopes=SCOPES, states=_states(), fingerprint=secrets.fingerprint, owners=_owners(_choices(), listing.rows),
         used_by=bindings.counts(core(), actor(), [row.id for row in listing.rows]),
     )
+
+
+def _states() -> dict[str, str]:
+    return {
+        "active": _("active"), "inactive": _("inactive"), "expiring": _("expires within two weeks"), "expired": _("expired"),
+        "unused": _("used by nothing"),
+    }
 
 
 @bp.get("/secrets/new")
@@ -166,10 +177,10 @@ def reveal(secret_id: str) -> Response:
 def bind(secret_id: str) -> Response:
     form = request.form.to_dict()
     try:
-        bindings.bind(core(), actor(), secret_id, form.get("configuration", ""), **binding_fields(form))
+        binding = bindings.bind(core(), actor(), secret_id, form.get("configuration", ""), **binding_fields(form))
     except Failure as failure:
         return _page(secret_id, failure=failure, form=form)
-    return _to(secret_id)
+    return redirect(url_for("secrets.show", secret_id=secret_id, bound=binding.id), 303)  # type: ignore[return-value]
 
 
 @bp.post("/bindings/<binding_id>/remove")
@@ -191,6 +202,16 @@ def binding_fields(form: dict[str, str]) -> dict[str, Any]:
         "variable": form.get("variable", "").strip(), "scope": form.get("need", "required"),
         "delivery": form.get("delivery", "stdin"), "condition": condition,
     }
+
+
+def cautions() -> list[str]:
+    """Return what to say after a secret was bound: the page one comes to names the binding."""
+    words = {
+        "exposed": _("Everybody who may inspect containers can read it; prefer standard input or a file."),
+        "short": _("It is too short to be kept out of logs and results."),
+    }
+    bound = request.args.get("bound", "")[:80]
+    return [words[code] for code in bindings.cautions_of(core(), actor(), bound)] if bound else []
 
 
 def _value() -> Sensitive:
@@ -256,7 +277,8 @@ def _page(
     choices = _choices()
     return respond(
         "secrets/show.html", http_status=http_status or (failure.status if failure else _status()), secret=secret,
-        failure=failure, form=form or {}, choices=choices, owners=_owners(choices, [secret]),
+        failure=failure, form=form or {}, fingerprint=secrets.fingerprint, cautions=cautions(), choices=choices,
+        owners=_owners(choices, [secret]),
         uses=secrets.where_used(core(), actor(), secret.id), key_name=_keys().get(secret.encryption_key_id, ""), **context,
     )
 

@@ -13,7 +13,7 @@ from mcpweb.cli import cli
 from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import audit
-from mcpweb.errors import Failure
+from mcpweb.errors import Failure, InvalidInput
 from mcpweb.services import accounts, bindings, configurations, secrets, stepup
 from mcpweb.testing.fixtures import HOST, MakeServer, Visitor
 
@@ -147,6 +147,43 @@ def test_what_cannot_be_done_is_said(core: Core, make_server: MakeServer, argume
         run(core, "secrets", *arguments, given=given)
 
 
+LIMIT = 64 * 1024
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    (b"x" * LIMIT, b"x" * LIMIT), (b"x" * LIMIT + b"\n", b"x" * LIMIT), (b"x" * (LIMIT + 1), None), (b"x" * (1 << 21), None),
+    ("é".encode() * (1 << 20), None), (b"a\0b and more", b"a\0b and more"), (b"two lines\n\n", b"two lines\n"), (b"\xff\xfe", None),
+    (b"", None), (b"\n", None),
+], ids=["at the limit", "at the limit and a newline", "over it", "far over it", "far over it, in letters of two bytes", "a zero byte",
+        "one newline is dropped", "no UTF-8", "nothing", "a newline"])
+def test_the_command_line_keeps_a_value_as_it_is_up_to_its_limit(core: Core, actor: Actor, given: bytes, kept: bytes | None) -> None:
+    secret = secrets.add(core, actor, name="TOKEN", value=Sensitive("the earlier value"))
+    environment = {"MCPWEB_DATA_DIR": str(core.settings.data_dir)}
+    done = CliRunner().invoke(cli, ["secrets", "set", "TOKEN"], input=given, env=environment, standalone_mode=False)
+    assert (done.exception is None) is (kept is not None), done.output
+    if kept is None:
+        assert isinstance(done.exception, InvalidInput)
+        assert ("at most" in done.exception.detail) is (len(given) > LIMIT)
+    assert secrets.reveal(core, actor, secret.id).reveal() == (kept.decode() if kept is not None else "the earlier value")
+
+
+@pytest.mark.parametrize(("value", "status"), [("x" * LIMIT, 201), ("x" * (LIMIT + 1), 422), ("é" * (LIMIT // 2 + 1), 422), ("a\0b and more", 201), ("", 422)])
+def test_the_api_keeps_a_value_as_it_is_up_to_its_limit(core: Core, actor: Actor, visitor: Visitor, value: str, status: int) -> None:
+    answer = ask(visitor, "POST", "/secrets", {"name": "TOKEN", "value": value})
+    assert answer.status_code == status, answer.json
+    if status == 201:
+        assert secrets.reveal(core, actor, answer.json["id"]).reveal() == value
+    else:
+        assert answer.json["errors"][0]["pointer"] == "/value" and not secrets.listing(core, actor).rows
+
+
+def test_the_command_line_lists_expiring_and_unused_ones(core: Core, actor: Actor) -> None:
+    secrets.add(core, actor, name="SOON", value=Sensitive("some value"), expires_at=clock.later(86400 * 3))
+    secrets.add(core, actor, name="LATE", value=Sensitive("some value"), expires_at=clock.later(86400 * 30))
+    assert "SOON" in run(core, "secrets", "list", "--expiring", "7") and "LATE" not in run(core, "secrets", "list", "--expiring", "7")
+    assert "LATE" in run(core, "secrets", "list", "--unused")
+
+
 @pytest.mark.parametrize(("value", "delivery", "words"), [
     ("12345", "stdin", ["too short"]), ("123456", "stdin", []), ("123456", "environment", ["inspect"]),
     ("12345", "environment", ["inspect", "too short"]),
@@ -158,6 +195,6 @@ def test_binding_says_what_cannot_be_kept_out_of_sight(
     secret = secrets.add(core, actor, name="TOKEN", value=Sensitive(value))
     configuration = configurations.by_name(core, actor, server.id, "default")
     row = bindings.bind(core, actor, secret.id, configuration.id, variable="TOKEN", scope="required", delivery=delivery)
-    told = bindings.cautions(core, actor, row)
+    told = [bindings.CAUTIONS[code] for code in bindings.cautions(core, actor, row)]
     assert len(told) == len(words) and all(word in text for word, text in zip(words, told, strict=True))
     assert value not in " ".join(told)

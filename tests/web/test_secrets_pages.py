@@ -261,3 +261,72 @@ def test_removing_a_server_says_and_does_what_becomes_of_its_secrets(
     assert [secrets.get(core, actor, row.id).is_active for row in (theirs, deep, secret)] == [False, False, True]
     with core.db.reading() as conn:
         assert audit.listing(conn, audit.Wanted(action="server.remove"))[0].detail["secrets_deactivated"] == ["deep", "theirs"]
+
+
+def test_the_list_tells_expiring_expired_unused_and_inactive_ones_apart(
+    core: Core, actor: Actor, visitor: Visitor, make_server: MakeServer
+) -> None:
+    server = make_server("one")
+    days = {"today": 0.0, "soon": 13 * 86400.0, "late": 15 * 86400.0}
+    made = {
+        name: secrets.add(core, actor, name=name, value=Sensitive("some value"), expires_at=clock.later(after - 1))
+        for name, after in days.items()
+    }
+    for name in ("never", "bound", "off"):
+        made[name] = secrets.add(core, actor, name=name, value=Sensitive("some value"))
+    secrets.set_active(core, actor, made["off"].id, False)
+    configuration = configurations.by_name(core, actor, server.id, "default")
+    bindings.bind(core, actor, made["bound"].id, configuration.id, variable="TOKEN", scope="required")
+    for state, expected in {
+        "expired": {"today"}, "expiring": {"today", "soon"}, "inactive": {"off"}, "active": {*made} - {"off"}, "unused": {*made} - {"bound"},
+    }.items():
+        text = visitor.get(f"/secrets?state={state}").text
+        assert {name for name, secret in made.items() if f'id="{secret.id}"' in text} == expected, state
+        assert f'value="{state}" selected' in text
+    tile = visitor.get("/").text
+    assert 'href="/secrets?state=expired"><strong>1</strong>' in tile and 'href="/keys"' in tile
+    assert visitor.get("/secrets?state=lost").status_code == 422
+
+
+def test_the_fingerprint_changes_with_the_stored_value_and_tells_nothing_of_it(core: Core, actor: Actor, visitor: Visitor) -> None:
+    one, other = (secrets.add(core, actor, name=name, value=Sensitive("the same value")) for name in ("ONE", "OTHER"))
+    before = secrets.fingerprint(one)
+    assert before != secrets.fingerprint(other), "equal values cannot be told from it"
+    assert before in visitor.get("/secrets").text and before in visitor.get(f"/secrets/{one.id}").text
+    secrets.replace(core, actor, one.id, Sensitive("another value"))
+    assert before not in visitor.get(f"/secrets/{one.id}").text
+
+
+def test_binding_on_a_page_says_what_cannot_be_kept_out_of_sight(core: Core, actor: Actor, visitor: Visitor, make_server: MakeServer) -> None:
+    server = make_server("one")
+    configuration = configurations.by_name(core, actor, server.id, "default")
+    short = secrets.add(core, actor, name="SHORT", value=Sensitive("12345"))
+    form = {"configuration": configuration.id, "variable": "SHORT", "need": "required", "delivery": "environment"}
+    answer = visitor.post(f"/secrets/{short.id}/bindings", form)
+    text = visitor.get(answer.headers["Location"]).text
+    assert "too short to be kept out" in text and "may inspect containers can read it; prefer" in text
+    sound = secrets.add(core, actor, name="SOUND", value=Sensitive("long enough"))
+    form = {"secret": sound.id, "variable": "SOUND", "need": "required", "delivery": "stdin"}
+    place = visitor.post(f"/servers/{server.id}/configurations/{configuration.id}/bindings", form).headers["Location"]
+    assert "bound=" in place and "It is bound" not in visitor.get(place).text
+    assert "It is bound" not in visitor.get(f"/secrets/{sound.id}?bound=bnd_none").text
+
+
+LIMIT = 64 * 1024
+
+
+@pytest.mark.parametrize(("value", "kept"), [
+    ("x" * LIMIT, True), ("x" * (LIMIT + 1), False), ("é" * (LIMIT // 2), True), ("é" * (LIMIT // 2) + "x", False), ("", False),
+    ("a\0b and more", True), ("-----BEGIN KEY-----\nabc\n-----END KEY-----\n", True), ("  spaces stay  ", True),
+], ids=["at the limit", "over it", "bytes at the limit", "bytes over it", "empty", "a zero byte", "PEM", "spaces"])
+def test_a_value_is_kept_as_it_is_up_to_its_limit_or_refused_with_nothing_lost(
+    core: Core, actor: Actor, visitor: Visitor, value: str, kept: bool
+) -> None:
+    before = secrets.add(core, actor, name="TOKEN", value=Sensitive("the earlier value"))
+    answer = visitor.post(f"/secrets/{before.id}/replace", {"value": value})
+    now = secrets.reveal(core, actor, before.id).reveal()
+    if kept:
+        assert answer.status_code == 303 and now == value
+    else:
+        assert answer.status_code == 422 and now == "the earlier value"
+        assert "value" in answer.text and (not value or value[:200] not in answer.text)
