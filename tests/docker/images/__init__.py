@@ -2,6 +2,7 @@
 
     fixture      tests/docker/images/fixture.py on Python; ``command=("mute", "--at", "call")`` chooses its mode,
                  ``command=("open", "--http", "8000")`` with ``transport="http", port=8000`` its HTTP twin
+    corpus       the servers of tests/corpus; ``command=("sound",)`` chooses one, ``("sound", "--http", "8000")`` its HTTP twin
     time         mcp-server-time from PyPI
     everything   @modelcontextprotocol/server-everything from npm; ``command=("streamableHttp",)`` with
                  ``transport="http", port=3001`` speaks HTTP
@@ -28,6 +29,7 @@ from tests.docker.images import parts
 
 LABEL = "mcpweb.test.image"
 FIXTURE = Path(__file__).with_name("fixture.py")
+CORPUS = sorted((Path(__file__).parents[2] / "corpus").glob("*.py"))
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ RECIPES = {
     "fixture": Recipe(
         root=parts.python_base, entrypoint=("python3", "-u", "/srv/fixture.py"), files={"srv/fixture.py": FIXTURE},
         folders={"var/lib/fixture": 0o1777}, ports=(8000,),
+    ),
+    "corpus": Recipe(
+        root=parts.python_base, entrypoint=("python3", "-u", "/srv/corpus/main.py"), command=("sound",),
+        files={f"srv/corpus/{path.name}": path for path in CORPUS if path.stem != "__init__"},
+        folders={"data": 0o1777}, ports=(8000,),
     ),
     "time": Recipe(
         root=parts.python_base, layers=(parts.TIME,), entrypoint=("python3", "-m", "mcp_server_time"),

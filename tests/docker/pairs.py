@@ -1,0 +1,114 @@
+"""Run servers of the corpus through the real bench: an installation, the engine, a run child, the verdicts as users get them."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mcpweb.contracts import SEVERITIES
+from mcpweb.dao.test_results import TestResult
+from mcpweb.services import test_runs
+from tests.docker.images import build_image
+from tests.docker.installation import ACTOR, Installation, Report, installation
+
+HTTP = {"transport": "http", "port": 8000, "network": "published"}
+_ORDER = ("fail", "undecided", "pass")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a check must catch and what it must leave alone: two names of the corpus, and how they are run."""
+
+    check: str
+    bad: str
+    good: str
+    said: str = ""  # stands in a sentence of the catch
+    config: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    profile: str = "quick"
+
+    @property
+    def name(self) -> str:
+        return f"{self.check}-{self.bad}"
+
+
+class Seen:
+    """What a run said of one server."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.results: list[TestResult] = report.results
+
+    def of(self, check: str, tool: str | None = None) -> list[dict[str, Any]]:
+        """Return what was said of a check: verdict, severity, summary, evidence …, of a tool where one is named."""
+        found = [
+            {**(result.output_data or {}), "tool": result.tool_name, "input": result.input_data} for result in self.results
+            if result.check_id == check and tool in (None, result.tool_name)
+        ]
+        skipped = self.report.run.detail.get("not_applicable", [])
+        return found + [{"verdict": "not_applicable", **one} for one in skipped if one["check_id"] == check]
+
+    def verdict(self, check: str, tool: str | None = None) -> str:
+        """Return the worst verdict of a check: fail, undecided, pass, not_applicable, or missing."""
+        verdicts = {one["verdict"] for one in self.of(check, tool)}
+        return next((word for word in (*_ORDER, "not_applicable") if word in verdicts), "missing")
+
+    def said(self, check: str) -> str:
+        return " | ".join(f"{one['verdict']}: {one['summary']}" for one in self.of(check))
+
+    def failed(self, least: str = "info") -> dict[str, str]:
+        """Return the failed checks of a severity and above, with their sentences."""
+        floor = SEVERITIES.index(least)  # type: ignore[arg-type]
+        found: dict[str, str] = {}
+        for result in self.results:
+            out = result.output_data or {}
+            if out.get("verdict") == "fail" and SEVERITIES.index(result.severity or "info") >= floor:  # type: ignore[arg-type]
+                found[str(result.check_id)] = f"{found.get(str(result.check_id), '')} [{result.tool_name}] {out['summary']}".strip()
+        return found
+
+
+class Bench:
+    """Servers of the corpus under one test type; each server is run once for all checks that look at it."""
+
+    def __init__(self, here: Installation, test_type: str, image: str | None = None) -> None:
+        self.here, self.test_type = here, test_type
+        self.image = image or build_image("corpus")
+        self._seen: dict[str, Seen] = {}
+        self._names = 0
+
+    def run(
+        self, name: str, *, config: dict[str, Any] | None = None, parameters: dict[str, Any] | None = None, profile: str = "quick",
+        image: str | None = None, timeout_s: float = 120.0,
+    ) -> Seen:
+        """Return what is said of a server; the words of ``name`` are its command."""
+        key = repr((name, config, parameters, profile, image))
+        if key not in self._seen:
+            self._names += 1
+            server = self.here.add(f"c{self._names}-{name.split()[0]}"[:60], image or self.image, *name.split(), **(config or {}))
+            run, job = test_runs.request(
+                self.here.core, ACTOR, server.id, types=(self.test_type,), parameters=parameters, profile=profile
+            )
+            seen = Seen(self.here.report(run, self.here.wait(job, timeout_s)))
+            assert seen.report.job.state == "succeeded", seen.report.job.error
+            self._seen[key] = seen
+        return self._seen[key]
+
+    def prove(self, pair: Pair) -> None:
+        """The bad one is caught with the sentence that is expected, and its twin is not."""
+        bad = self.run(pair.bad, config=pair.config, parameters=pair.parameters, profile=pair.profile)
+        good = self.run(pair.good, config=pair.config, parameters=pair.parameters, profile=pair.profile)
+        assert bad.verdict(pair.check) == "fail", f"{pair.bad} is not caught: {bad.said(pair.check)}"
+        assert pair.said in bad.said(pair.check), bad.said(pair.check)
+        assert good.verdict(pair.check) in ("pass", "not_applicable"), f"{pair.good} is blamed: {good.said(pair.check)}"
+
+
+@contextmanager
+def bench(folder: Path, test_type: str) -> Iterator[Bench]:
+    """Open an installation for one test type."""
+    with installation(folder) as here:
+        yield Bench(here, test_type)
+
+
+Prove = Callable[[Pair], None]
