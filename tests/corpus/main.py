@@ -2,7 +2,6 @@
 
 import importlib
 import pathlib
-import sys
 
 framework = importlib.import_module("framework")
 for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
