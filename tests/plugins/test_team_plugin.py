@@ -80,7 +80,7 @@ def test_a_good_plugin_brings_a_test_type_a_table_and_hears_events(tmp_path: Pat
     assert "team_check" in core.test_types
     with core.db.reading() as conn:
         assert conn.execute("SELECT count(*) FROM p_counter_counts").fetchone()[0] == 0
-        assert {row.name for row in test_types.listing(conn) if row.installed} == {"connection", "team_check"}
+        assert {"connection", "team_check"} <= {row.name for row in test_types.listing(conn) if row.installed}
     core.close()
 
 
