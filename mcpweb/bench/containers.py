@@ -1,11 +1,12 @@
 """The containers of one run: what a run child may ask for, checked, started, and all removed at the end."""
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets as randomness
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from mcpweb.bench import sinkhole
 from mcpweb.bench.rows import RunRequest
@@ -21,7 +22,7 @@ from mcpweb.contracts import (
     SecretDelivery,
     Sensitive,
 )
-from mcpweb.errors import Failure, NotFound
+from mcpweb.errors import Failure, NotFound, Unavailable
 from mcpweb.ids import new_id
 from mcpweb.instance import Instance
 from mcpweb.schemas.configurations import load_config_data
@@ -31,7 +32,20 @@ log = logging.getLogger(__name__)
 
 MOST_CONTAINERS = 64
 MOST_GRACE_S = 30.0
+MOST_CHANGES = 10_000
+MOST_PROCESSES = 500
+_NAME_BASELINE = 'Give the run the parameter {"baseline": {"image": …}} or {"baseline": {"configuration": …}}.'
 _CHANGEABLE = frozenset(ConfigData.__dataclass_fields__) - {"mounts", "capabilities", "network", "user", "active_probes"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a container of a run can be one of: the server as it is tested, or what it is compared with."""
+
+    reference: str
+    image: ImageFacts
+    config: ConfigData
+    secrets: tuple[SecretDelivery, ...]
 
 
 class RunContainers:
@@ -39,14 +53,14 @@ class RunContainers:
 
     def __init__(
         self, runtime: Runtime, instance: Instance, request: RunRequest, image: ImageFacts, progress: Progress,
-        secrets: tuple[SecretDelivery, ...],
+        secrets: tuple[SecretDelivery, ...], baseline: Subject | None = None,
     ) -> None:
         self._runtime = runtime
         self._instance = instance
         self._request = request
-        self._image = image
         self._progress = progress
-        self._secrets = secrets
+        self._candidate = Subject(request.server["image"], image, request.config, secrets)
+        self._baseline = baseline
         self._containers: set[str] = set()
         self._sinks: set[str] = set()
         self._launched = 0
@@ -54,14 +68,20 @@ class RunContainers:
     def do(self, verb: str, message: dict[str, Any], fds: list[int]) -> Any:
         """Do what the child asks for; descriptors for it go into ``fds``. Raises Failure, KeyError, TypeError, ValueError."""
         if verb == "launch":
-            return self._launch(message.get("changes") or {}, str(message.get("sink") or ""), fds)
+            return self._launch(message, fds)
         if verb == "sink":
             return self._sink(fds)
+        if verb == "running":
+            return self._running()
         container_id = str(message["container_id"])
         if container_id not in self._containers:
             raise NotFound("This container does not belong to the run.")
         if verb == "inspect":
             return self._masked(_state(self._runtime.inspect(container_id)))
+        if verb == "changes":
+            return [asdict(change) for change in self._runtime.changes(container_id)[:MOST_CHANGES]]
+        if verb == "processes":
+            return [line[:4096] for line in self._runtime.processes(container_id)[:MOST_PROCESSES]]
         if verb == "stop":
             grace_s = min(max(float(message.get("grace_s", 5.0)), 0.0), MOST_GRACE_S)
             return self._masked(_state(self._runtime.stop(container_id, grace_s)))
@@ -70,25 +90,49 @@ class RunContainers:
             return None
         raise Failure(f"The run child asked for {verb!r}.")
 
-    def _launch(self, changes: dict[str, Any], sink: str, fds: list[int]) -> dict[str, Any]:
+    def _launch(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        changes, sink = message.get("changes") or {}, str(message.get("sink") or "")
+        subject = self._baseline if message.get("of") == "baseline" else self._candidate
+        if subject is None:
+            raise Unavailable("This run has no baseline.", code="no_baseline", next_step=_NAME_BASELINE)
         foreign = set(changes) - _CHANGEABLE
         if foreign:
             raise Failure(f"A test may not change {', '.join(sorted(foreign))}.", code="not_changeable")
-        config = load_config_data(self._request.config.to_json() | changes)
-        intent, canaries = self._intent(config), {}
+        config = load_config_data(subject.config.to_json() | changes)
+        intent, canaries = self._intent(config, subject), {}
+        if sink or message.get("canaries"):
+            canaries = {secret.variable: f"canary_{randomness.token_hex(16)}" for secret in subject.secrets}
+            planted = tuple(replace(secret, value=Sensitive(canaries[secret.variable])) for secret in subject.secrets)
+            # published is a port to be reached at, and no way out
+            kept: Literal["none", "published"] = "none" if config.transport == "stdio" else "published"
+            intent = replace(intent, config=replace(intent.config, network=kept), secrets=planted)
         if sink:
             if sink not in self._sinks:
                 raise NotFound("This sinkhole does not belong to the run.")
             if config.transport != "stdio":
                 raise Failure("Only stdio servers can stand behind a sinkhole.", code="sinkhole_stdio")
-            canaries = {secret.variable: f"canary_{randomness.token_hex(16)}" for secret in self._secrets}
-            planted = tuple(replace(secret, value=Sensitive(canaries[secret.variable])) for secret in self._secrets)
-            intent = replace(intent, config=replace(intent.config, network="none"), secrets=planted, behind=sink)
+            intent = replace(intent, behind=sink)
         launched = self._launched_one(intent, fds)
         return {
             "container_id": launched.container_id, "endpoint": launched.endpoint, "timings_ms": launched.timings_ms,
             "canaries": canaries,
         }
+
+    def _running(self) -> list[dict[str, Any]]:
+        """Return what people use of this server; of its environment only what is known to be no secret."""
+        found = []
+        for state in self._runtime.containers(self._instance.id):
+            if state.labels.get("mcpweb.server_id") == self._request.server["id"] and state.labels.get("mcpweb.role") == "server":
+                with contextlib.suppress(NotFound):
+                    found.append(self._known_only(asdict(self._runtime.inspect(state.id))))
+        return found
+
+    def _known_only(self, state: dict[str, Any]) -> dict[str, Any]:
+        config = state["raw"].get("Config") or {}
+        known = {f"{name}={value}" for name, value in self._request.config.environment.items()}
+        known |= set((self._candidate.image.raw.get("Config") or {}).get("Env") or [])
+        told = [line if line in known else f"{line.partition('=')[0]}=<sensitive>" for line in config.get("Env") or []]
+        return {**state, "raw": {**state["raw"], "Config": {**config, "Env": told}}}
 
     def _sink(self, fds: list[int]) -> dict[str, Any]:
         """Start a sinkhole; the child reads its log from the stream."""
@@ -96,7 +140,7 @@ class RunContainers:
         secret = randomness.token_hex(16)
         config = ConfigData(command=(secret,), limits=Limits(memory_mb=96, cpus=1, pids=512), tmpfs={})
         intent = replace(
-            self._intent(config), image=image, role="helper", sinkhole=True, secrets=(), config=config
+            self._intent(config, self._candidate), image=image, role="helper", sinkhole=True, secrets=(), config=config
         )
         launched = self._launched_one(intent, fds)
         self._sinks.add(launched.container_id)
@@ -111,7 +155,7 @@ class RunContainers:
         fds.append(launched.socket.detach())
         return launched
 
-    def _intent(self, config: ConfigData) -> ContainerIntent:
+    def _intent(self, config: ConfigData, subject: Subject) -> ContainerIntent:
         """Return what to run: mounts read-only, volumes replaced by memory, so that a test leaves nothing behind."""
         binds = tuple(replace(mount, read_only=True) for mount in config.mounts if mount.type == "bind")
         memory = {mount.target: "64m" for mount in config.mounts if mount.type == "volume"}
@@ -120,12 +164,13 @@ class RunContainers:
         return ContainerIntent(
             name=f"mcpweb-{server['name']}-{self._instance.short}-{new_id('t')[-8:]}",
             instance=self._instance.id, server_id=server["id"], server=server["name"], role="test",
-            image=self._image.id, config=safe, config_hash=config_hash(server["image"], config), secrets=self._secrets,
+            image=subject.image.id, config=safe, config_hash=config_hash(subject.reference, config), secrets=subject.secrets,
         )
 
     def _masked(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
         """Take out what the engine shows of secrets that were given in the environment."""
-        shown = {secret.variable for secret in self._secrets if secret.way == "environment"}
+        secrets = (*self._candidate.secrets, *(self._baseline.secrets if self._baseline else ()))
+        shown = {secret.variable for secret in secrets if secret.way == "environment"}
         config = (state or {}).get("raw", {}).get("Config") or {}
         if state is None or not shown or not config.get("Env"):
             return state

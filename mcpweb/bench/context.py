@@ -6,15 +6,32 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mcpweb.bench.rows import readable
 from mcpweb.bench.sinkhole.log import Sinkhole
-from mcpweb.contracts import ConfigData, ContainerState, Frame, ImageFacts, Sink, TestContext, TestSession, TestType
+from mcpweb.contracts import (
+    ConfigData,
+    ContainerState,
+    FileChange,
+    Frame,
+    ImageFacts,
+    Load,
+    Neighbour,
+    Pending,
+    Pin,
+    SavedCase,
+    Sink,
+    TestContext,
+    TestSession,
+    TestType,
+)
 from mcpweb.errors import Cancelled, Failure, ServerExited, TestError
+from mcpweb.mcp import calls
 from mcpweb.mcp import session as sessions
+from mcpweb.mcp.calls import load
 
 if TYPE_CHECKING:
     from mcpweb.bench.child import Parent
@@ -25,8 +42,11 @@ HTTP_BYTES = 1 << 20
 class Session(TestSession):
     """A fresh container with its session; ends with the run at the latest."""
 
-    def __init__(self, parent: Parent, launched: Mapping[str, Any], session: sessions.Session) -> None:
+    def __init__(
+        self, parent: Parent, launched: Mapping[str, Any], session: sessions.Session, remaining_s: Callable[[], float]
+    ) -> None:
         self._parent = parent
+        self._remaining_s = remaining_s
         self._session = session
         self._closed = False
         self.container_id = launched["container_id"]
@@ -49,6 +69,21 @@ class Session(TestSession):
     def call(self, tool: str, arguments: Mapping[str, Any], *, deadline_s: float = 30) -> Any:
         return self._session.call(tool, arguments, deadline_s=deadline_s)
 
+    def begin(self, method: str, params: Mapping[str, Any] | None = None) -> Pending:
+        return calls.begin(self._session, method, params)
+
+    def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+        self._session.notify(method, params)
+
+    def load(
+        self, tool: str, arguments: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, calls: int, concurrency: int = 1,
+        deadline_s: float = 30,
+    ) -> Load:
+        return load(
+            self._session, tool, arguments, calls=calls, concurrency=concurrency, deadline_s=deadline_s,
+            most_s=self._remaining_s(),
+        )
+
     def send_raw(self, data: bytes | Mapping[str, Any]) -> None:
         self._session.send_raw(data)
 
@@ -66,7 +101,6 @@ class Session(TestSession):
 
     @property
     def given_up(self) -> str:
-        """Why the session was ended from our side (it sent too much), empty while it lives or when the server left."""
         ended = self._session.ended
         return ended.sentence if ended is not None and ended.reason not in ("closed", "exited") else ""
 
@@ -75,6 +109,13 @@ class Session(TestSession):
 
     def inspect(self) -> ContainerState:
         return ContainerState(**self._parent.ask("inspect", container_id=self.container_id)[0])
+
+    def changes(self) -> list[FileChange]:
+        return [FileChange(**change) for change in self._parent.ask("changes", container_id=self.container_id)[0]]
+
+    def processes(self) -> list[str]:
+        lines: list[str] = self._parent.ask("processes", container_id=self.container_id)[0]
+        return lines
 
     def stop(self, grace_s: float = 5.0) -> ContainerState | None:
         state, _ = self._parent.ask("stop", container_id=self.container_id, grace_s=grace_s)
@@ -86,12 +127,6 @@ class Session(TestSession):
             self._session.close()
             with contextlib.suppress(Failure):
                 self._parent.ask("remove", container_id=self.container_id)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Context(TestContext):
@@ -115,10 +150,17 @@ class Context(TestContext):
         self.profile = request["profile"]
         self.parameters = request["parameters"]
         self.seed = request["seed"]
+        self.baseline = request["baseline"]
+        self._known = {name: request[name] for name in ("neighbours", "pins", "cases")}
         self.protocol = ""
 
-    def fresh(self, *, era: str = "auto", deadline_s: float = 20, sink: Sink | None = None, **changes: Any) -> Session:
-        launched, fds = self._parent.ask("launch", changes=changes, sink=sink.container_id if sink else "")
+    def fresh(
+        self, *, era: str = "auto", deadline_s: float = 20, sink: Sink | None = None, canaries: bool = False,
+        of: str = "candidate", **changes: Any,
+    ) -> Session:
+        launched, fds = self._parent.ask(
+            "launch", changes=changes, sink=sink.container_id if sink else "", canaries=canaries, of=of
+        )
         sock = socket.socket(fileno=fds[0])
         noted: list[bytes] = []
         try:
@@ -136,7 +178,7 @@ class Context(TestContext):
             with contextlib.suppress(Failure):
                 self._parent.ask("remove", container_id=launched["container_id"])
             raise
-        session = Session(self._parent, launched, opened)
+        session = Session(self._parent, launched, opened, self.remaining_s)
         self.protocol = self.protocol or session.protocol
         self._open.append(session)
         return session
@@ -146,6 +188,23 @@ class Context(TestContext):
             started, fds = self._parent.ask("sink")
             self._sink = Sinkhole(started["container_id"], socket.socket(fileno=fds[0]), started["secret"])
         return self._sink
+
+    def running(self) -> list[ContainerState]:
+        return [ContainerState(**state) for state in self._parent.ask("running")[0]]
+
+    def neighbours(self) -> list[Neighbour]:
+        return [Neighbour(one["server"], tuple(one["definitions"])) for one in self._known["neighbours"]]
+
+    def pins(self) -> list[Pin]:
+        return [Pin(**one) for one in self._known["pins"]]
+
+    def cases(self) -> list[SavedCase]:
+        return [SavedCase(**{**one, "assertions": tuple(one["assertions"])}) for one in self._known["cases"]]
+
+    def may_see_secrets(self, definition: Mapping[str, Any]) -> bool:
+        annotations = definition.get("annotations")
+        marked = isinstance(annotations, Mapping) and annotations.get("readOnlyHint") is True
+        return marked or self.config.active_probes
 
     def _last_state(self, container_id: str) -> ContainerState | None:
         state = None

@@ -17,9 +17,9 @@ from typing import Any
 
 from mcpweb import wire
 from mcpweb.bench import child
-from mcpweb.bench.containers import RunContainers
+from mcpweb.bench.containers import RunContainers, Subject
 from mcpweb.bench.rows import CheckResultRow, RunOutcome, RunRequest, from_wire
-from mcpweb.contracts import ImageFacts, Progress, Runtime, SecretDelivery
+from mcpweb.contracts import ConfigData, ImageFacts, Progress, Runtime, SecretDelivery
 from mcpweb.core import Core
 from mcpweb.errors import Cancelled, Failure, TestError, Unavailable
 from mcpweb.line import describe
@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 SILENCE_S = 15.0
 IDLE_FORKSERVER_S = 600.0
 MOST_RESULTS = 20_000
+MOST_STEPS = 500  # of an image's history
 
-_TOLD = ("summary", "tool", "evidence", "input", "next_step")
+_TOLD = ("summary", "tool", "evidence", "input", "next_step", "key", "reproduce")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["mcpweb.bench.child", "mcpweb.bench.preload"])
@@ -52,20 +53,21 @@ def execute(
     cancelled: Callable[[], bool],
     on_orphan: Callable[[str], None],
     secrets: Sequence[SecretDelivery] = (),
+    baseline_secrets: Sequence[SecretDelivery] = (),
     silence_s: float = SILENCE_S,
 ) -> RunOutcome:
     """Carry out a run in a child of its own and return how it ended.
 
     ``secrets`` go from here into each container; the child gets the stream of one that has them, and never the values.
     No container of the run is left, also when the child dies, hangs, or the budget is used up; one that cannot be
-    removed now is told to ``on_orphan``. Raises what ``on_results`` raises.
+    removed now is told to ``on_orphan``. Raises what ``on_results`` raises, and ImageMissing.
     """
     image = runtime.image(request.server["image"])
+    baseline = _baseline(runtime, request, tuple(baseline_secrets))
     ours, theirs = socket.socketpair()
-    run = _Run(core, runtime, request, image, ours, on_results, progress, tuple(secrets))
-    process = _context.Process(
-        target=child.main, args=(theirs, _described(core, request, image)), name=f"run {request.run_id}", daemon=True
-    )
+    run = _Run(core, runtime, request, image, ours, on_results, progress, tuple(secrets), baseline)
+    described = _described(core, request, image, runtime.history(image.id), baseline)
+    process = _context.Process(target=child.main, args=(theirs, described), name=f"run {request.run_id}", daemon=True)
     with _forkserver_wanted(), ours:
         with theirs, _no_main_module():
             _start(process)
@@ -76,6 +78,13 @@ def execute(
         finally:
             _end(process, patient=outcome is not None and outcome.error is None)
             run.containers.clean_up(on_orphan)
+
+
+def _baseline(runtime: Runtime, request: RunRequest, secrets: tuple[SecretDelivery, ...]) -> Subject | None:
+    if request.baseline is None:
+        return None
+    reference = str(request.baseline["image"])
+    return Subject(reference, runtime.image(reference), ConfigData.from_json(request.baseline["config"]), secrets)
 
 
 def _start(process: Any) -> None:
@@ -100,12 +109,21 @@ def _no_main_module() -> Iterator[None]:
             sys.modules["__main__"] = main
 
 
-def _described(core: Core, request: RunRequest, image: ImageFacts) -> dict[str, Any]:
+def _described(
+    core: Core, request: RunRequest, image: ImageFacts, history: list[dict[str, Any]], baseline: Subject | None
+) -> dict[str, Any]:
+    against = None
+    if baseline is not None and request.baseline is not None:
+        against = {
+            "image": baseline.reference, "image_id": baseline.image.id, "configuration": request.baseline["configuration"],
+        }
     return {
         "server": request.server, "config": request.config.to_json(), "types": list(request.types),
         "profile": request.profile, "parameters": request.parameters, "seed": request.seed,
-        "approved_image_id": request.approved_image_id, "image": asdict(replace(image, raw={})),
-        "plugins": core.plugins.to_child(),
+        "approved_image_id": request.approved_image_id,
+        "image": asdict(replace(image, raw={**image.raw, "History": history[:MOST_STEPS]})),
+        "plugins": core.plugins.to_child(), "baseline": against, "neighbours": request.neighbours, "pins": request.pins,
+        "cases": request.cases,
     }
 
 
@@ -122,9 +140,10 @@ class _Run:
         on_results: Callable[[Sequence[CheckResultRow]], None],
         progress: Progress,
         secrets: tuple[SecretDelivery, ...],
+        baseline: Subject | None,
     ) -> None:
-        self._secrets = secrets
-        self._redactor = Redactor(secret.value for secret in secrets)
+        known = (*secrets, *(baseline.secrets if baseline else ()))
+        self._redactor = Redactor(secret.value for secret in known)
         self._core = core
         self._runtime = runtime
         self._request = request
@@ -132,7 +151,7 @@ class _Run:
         self._sock = sock
         self._on_results = on_results
         self._progress = progress
-        self.containers = RunContainers(runtime, core.instance, request, image, progress, secrets)
+        self.containers = RunContainers(runtime, core.instance, request, image, progress, secrets, baseline)
         self._told = 0
         types = [core.test_types[name] for name in request.types]
         self.budget_s = sum(t.budget_s.get(request.profile, 60.0) for t in types) + 5.0

@@ -4,13 +4,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from mcpweb.contracts import SEVERITIES, CheckResult, Confidence, ConfigData, Verdict
 
 EVIDENCE_BYTES = 64 * 1024
 _TEXT_CHARS = 8 * 1024
+MOST_METRICS = 40
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,11 @@ class CheckResultRow:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Everything a run child needs to know; no keys, no settings."""
+    """Everything a run child needs to know; no keys, no settings.
+
+    ``neighbours``, ``pins`` and ``cases`` are plain JSON with the fields of the classes of these names. ``baseline`` is
+    what to compare with: its image and configuration by name, and the document of the latter.
+    """
 
     run_id: str
     server: dict[str, str]  # id, name, image
@@ -34,6 +39,10 @@ class RunRequest:
     parameters: dict[str, Any]
     seed: int
     approved_image_id: str | None
+    neighbours: list[dict[str, Any]] = field(default_factory=list)
+    pins: list[dict[str, Any]] = field(default_factory=list)
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    baseline: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ def to_wire(row: CheckResultRow) -> dict[str, Any]:
         "summary": readable(result.summary)[:2000], "tool": readable(result.tool)[:256], "severity": result.severity,
         "evidence": evidence, "input": given, "duration_ms": jsonable(result.duration_ms),
         "timed_out": result.timed_out, "next_step": readable(result.next_step)[:2000],
-        "confidence": result.confidence,
+        "confidence": result.confidence, "key": readable(result.key)[:300], "reproduce": readable(result.reproduce)[:2000],
+        "metrics": {readable(name)[:80]: value for name, value in result.metrics.items()},
     }
 
 
@@ -79,6 +89,11 @@ def _checked(result: CheckResult) -> None:
         raise ValueError(f"{str(result.severity)[:40]!r} is no severity")
     if result.confidence not in get_args(Confidence):
         raise ValueError(f"{str(result.confidence)[:40]!r} is no confidence")
+    if len(result.metrics) > MOST_METRICS:
+        raise ValueError(f"{len(result.metrics)} metrics are more than {MOST_METRICS}")
+    for name, value in result.metrics.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"the metric {str(name)[:40]!r} is no finite number")
 
 
 def readable(text: str) -> str:

@@ -9,17 +9,10 @@ from mcpweb.contracts.actors import (
     Setting,
 )
 from mcpweb.contracts.bench import (
-    SEVERITIES,
-    Check,
-    CheckResult,
-    Confidence,
-    Frame,
-    Severity,
+    Pending,
     TestContext,
-    TestOutcome,
     TestSession,
     TestType,
-    Verdict,
 )
 from mcpweb.contracts.configuration import (
     ConfigData,
@@ -27,9 +20,23 @@ from mcpweb.contracts.configuration import (
     Limits,
     Mount,
 )
+from mcpweb.contracts.material import (
+    FileChange,
+    Frame,
+    Load,
+    Neighbour,
+    SavedCase,
+    Timed,
+)
 from mcpweb.contracts.pages import (
     Link,
     Panel,
+)
+from mcpweb.contracts.pins import (
+    Pin,
+    PinKind,
+    canonical,
+    pin_hash,
 )
 from mcpweb.contracts.runtime import (
     ContainerIntent,
@@ -57,6 +64,15 @@ from mcpweb.contracts.vault import (
     Wrapped,
     variable_fault,
 )
+from mcpweb.contracts.verdicts import (
+    SEVERITIES,
+    Check,
+    CheckResult,
+    Confidence,
+    Severity,
+    TestOutcome,
+    Verdict,
+)
 
 __all__ = [
     "ROLES",
@@ -70,6 +86,7 @@ __all__ = [
     "ContainerIntent",
     "ContainerState",
     "Delivery",
+    "FileChange",
     "Frame",
     "ImageFacts",
     "Json",
@@ -78,13 +95,19 @@ __all__ = [
     "Launched",
     "Limits",
     "Link",
+    "Load",
     "Mount",
+    "Neighbour",
     "Panel",
+    "Pending",
+    "Pin",
+    "PinKind",
     "Progress",
     "Role",
     "Runtime",
     "RuntimeEvent",
     "RuntimeHealth",
+    "SavedCase",
     "SecretDelivery",
     "Sensitive",
     "Setting",
@@ -97,7 +120,10 @@ __all__ = [
     "TestOutcome",
     "TestSession",
     "TestType",
+    "Timed",
     "Verdict",
     "Wrapped",
+    "canonical",
+    "pin_hash",
     "variable_fault",
 ]

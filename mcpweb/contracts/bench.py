@@ -2,70 +2,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from mcpweb.contracts.configuration import ConfigData, Json
+from mcpweb.contracts.material import FileChange, Frame, Load, Neighbour, SavedCase
+from mcpweb.contracts.pins import Pin
 from mcpweb.contracts.runtime import ContainerState, ImageFacts
 from mcpweb.contracts.sink import Sink
-
-Verdict = Literal["pass", "fail", "not_applicable", "undecided"]
-Severity = Literal["info", "low", "medium", "high", "critical"]
-SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
-Confidence = Literal["certain", "firm", "tentative"]
+from mcpweb.contracts.verdicts import Check, CheckResult
 
 
-@dataclass(frozen=True)
-class Check:
-    """One promise a test type holds a server to; ``severity`` counts when it fails."""
+class Pending(ABC):
+    """A request under way."""
 
-    id: str
-    title: str
-    severity: Severity
-    description: str = ""
+    request_id: int | str
+    """As on the wire."""
 
+    @abstractmethod
+    def result(self, *, deadline_s: float = 10) -> Json:
+        """Wait for the raw result. Raises as ``TestSession.request``; after ServerTimeout it can be asked again."""
 
-@dataclass(frozen=True)
-class CheckResult:
-    """The verdict of one check on one tool (``*`` for the server as a whole).
-
-    ``input`` is the exact request that can be sent again, ``evidence`` what was seen, ``summary`` one sentence
-    for people, ``next_step`` what they can do. ``timed_out`` marks a fail or undecided without a reply.
-    ``confidence`` is how far the evidence goes: *certain* was seen to happen, *firm* follows from facts that were seen,
-    *tentative* is read from wording alone.
-    """
-
-    check_id: str
-    verdict: Verdict
-    summary: str
-    tool: str = "*"
-    severity: Severity | None = None
-    evidence: Mapping[str, Json] = field(default_factory=dict)
-    input: Json = None
-    duration_ms: float | None = None
-    timed_out: bool = False
-    next_step: str = ""
-    confidence: Confidence = "certain"
-
-
-@dataclass(frozen=True)
-class TestOutcome:
-    """All verdicts of one test type in one run."""
-
-    __test__ = False
-    results: tuple[CheckResult, ...]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One protocol line or message as seen on the wire. ``at`` is time.monotonic_ns(); ``data`` is raw, capped."""
-
-    at: int
-    direction: Literal["sent", "received"]
-    size: int
-    data: bytes
-    message: Json = None  # the decoded JSON, None when it is not JSON
+    @abstractmethod
+    def cancel(self, reason: str = "") -> None:
+        """Tell the server with notifications/cancelled, and do not wait any more. One that was answered stays so."""
 
 
 class TestSession(ABC):
@@ -79,7 +40,13 @@ class TestSession(ABC):
     capabilities: Mapping[str, Json]
     instructions: str
     timings_ms: Mapping[str, float]  # create, attach, start, ready (first answer), handshake
-    canaries: Mapping[str, str]  # behind a sinkhole: what was planted in place of each secret, by variable
+    canaries: Mapping[str, str]  # what was planted in place of each secret, by variable; empty where the real ones are
+    silent_probe: bool  # the server left server/discover unanswered
+
+    @property
+    @abstractmethod
+    def given_up(self) -> str:
+        """Why the session was ended from our side (it sent too much), empty while it lives or when the server left."""
 
     @abstractmethod
     def request(self, method: str, params: Mapping[str, Json] | None = None, *, deadline_s: float = 10) -> Json:
@@ -92,6 +59,25 @@ class TestSession(ABC):
     @abstractmethod
     def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float = 30) -> Json:
         """Call a tool and return the raw result, ``isError`` ones too."""
+
+    @abstractmethod
+    def begin(self, method: str, params: Mapping[str, Json] | None = None) -> Pending:
+        """Send a request and do not wait. Raises as ``request`` when it cannot be sent."""
+
+    @abstractmethod
+    def notify(self, method: str, params: Mapping[str, Json] | None = None) -> None:
+        """Send a notification."""
+
+    @abstractmethod
+    def load(
+        self, tool: str, arguments: Mapping[str, Json] | Sequence[Mapping[str, Json]], *, calls: int, concurrency: int = 1,
+        deadline_s: float = 30,
+    ) -> Load:
+        """Call a tool many times, ``concurrency`` at once; a sequence of arguments is used in turn.
+
+        A call that fails is a ``Timed`` like any other. Ends early, with fewer calls, when the session is over, when one
+        caller waited three times in a row in vain, or when the time of the test type is up.
+        """
 
     @abstractmethod
     def send_raw(self, data: bytes | Mapping[str, Json]) -> None:
@@ -122,6 +108,14 @@ class TestSession(ABC):
         """Ask the runtime for the container's state."""
 
     @abstractmethod
+    def changes(self) -> list[FileChange]:
+        """Return what differs from the image in the container's own file system, 10,000 paths at most."""
+
+    @abstractmethod
+    def processes(self) -> list[str]:
+        """Return the command lines of what runs in the container; none when it has ended."""
+
+    @abstractmethod
     def stop(self, grace_s: float = 5.0) -> ContainerState | None:
         """Stop the container with SIGTERM, then by force; return its last state."""
 
@@ -129,28 +123,38 @@ class TestSession(ABC):
     def close(self) -> None:
         """End session and container; idempotent."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class TestContext(ABC):
     """What a test type gets: the server under test and the ways to reach it. Do not keep it after the call."""
 
     __test__ = False
     server: Mapping[str, Json]  # id, name, image
-    image: ImageFacts
+    image: ImageFacts  # ``raw`` is all the runtime tells of it, and its steps under "History"
     approved_image_id: str | None  # the image id recorded when the server was first started
     config: ConfigData
     profile: Literal["quick", "full"]
     parameters: Mapping[str, Json]
     seed: int
+    baseline: Mapping[str, Json] | None  # image, image_id, configuration of what to compare with; None without one
 
     @abstractmethod
     def fresh(
         self, *, era: Literal["auto", "handshake", "modern", "none"] = "auto", deadline_s: float = 20,
-        sink: Sink | None = None, **changes: Json,
+        sink: Sink | None = None, canaries: bool = False, of: Literal["candidate", "baseline"] = "candidate",
+        **changes: Json,
     ) -> TestSession:
         """Start a new container and open a session; ``era="none"`` leaves the wire untouched.
 
-        ``changes`` are fields of ConfigData to replace. Behind a ``sink`` the container has no other network and no real
-        secret: each is replaced by a canary, which the session tells. Only stdio servers can stand there.
+        ``changes`` are fields of ConfigData to replace. With ``canaries`` the container has no network (one that speaks
+        HTTP is still reached, and reaches nobody outside) and no real secret: each is replaced by a canary, which the
+        session tells. Behind a ``sink`` the same, and the sink is its network; only stdio servers can stand there.
+        ``of="baseline"`` starts what the run's parameters name to compare with; Unavailable when they name nothing.
         Raises StartFailed, ServerExited, ServerTimeout, …; the exception's ``container`` attribute, if any, tells the last
         state, ``stderr`` the last words.
         The caller closes it (it is a context manager too); what stays open is closed after the run.
@@ -161,6 +165,30 @@ class TestContext(ABC):
         """Start a sinkhole, the same one at every call; it ends with the test type.
 
         Raises Unavailable with the next step when its image cannot be had.
+        """
+
+    @abstractmethod
+    def running(self) -> list[ContainerState]:
+        """Return the containers of this server that people use right now, ``raw`` filled; secrets are masked."""
+
+    @abstractmethod
+    def neighbours(self) -> list[Neighbour]:
+        """Return the other servers of this installation with the tools they were last seen to have."""
+
+    @abstractmethod
+    def pins(self) -> list[Pin]:
+        """Return what was approved of this server; nothing when nothing was approved yet."""
+
+    @abstractmethod
+    def cases(self) -> list[SavedCase]:
+        """Return the saved cases of this server that are in use."""
+
+    @abstractmethod
+    def may_see_secrets(self, definition: Mapping[str, Json]) -> bool:
+        """Tell whether a tool may be called where the real secrets and the configured network are.
+
+        Only one that is marked readOnlyHint may, or any where the configuration allows active probes. Call all others in
+        ``fresh(canaries=True)`` or behind the sink, and leave undecided what may have failed for that reason.
         """
 
     @abstractmethod
@@ -180,7 +208,10 @@ class TestContext(ABC):
 
 @dataclass(frozen=True)
 class TestType:
-    """A kind of test. ``run`` is called in the run's own process and returns (or yields) results."""
+    """A kind of test. ``run`` is called in the run's own process and returns (or yields) results.
+
+    While an ``exclusive`` one runs, no other run, rotation or retention does.
+    """
 
     __test__ = False
     name: str
@@ -190,3 +221,4 @@ class TestType:
     run: Callable[[TestContext], Iterable[CheckResult]]
     order: int = 100
     budget_s: Mapping[str, float] = field(default_factory=lambda: {"quick": 60.0, "full": 600.0})
+    exclusive: bool = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mcpweb.contracts.configuration import ConfigData, Json
+from mcpweb.contracts.material import FileChange
 from mcpweb.contracts.vault import SecretDelivery
 from mcpweb.errors import InvalidInput
 
@@ -139,6 +140,10 @@ class Runtime(ABC):
         """Return facts of a local image. Raises ImageMissing."""
 
     @abstractmethod
+    def history(self, reference: str) -> list[dict[str, Json]]:
+        """Return how an image was made, newest step first, each with at least "CreatedBy". Raises ImageMissing."""
+
+    @abstractmethod
     def pull(self, reference: str, progress: Progress) -> ImageFacts:
         """Fetch an image. Raises PullFailed with the reason, Cancelled."""
 
@@ -180,6 +185,14 @@ class Runtime(ABC):
     @abstractmethod
     def remove(self, container_id: str) -> None:
         """Remove, by force if it runs; not an error if it is gone."""
+
+    @abstractmethod
+    def changes(self, container_id: str) -> list[FileChange]:
+        """Return what differs from the image in a container's own file system. Raises NotFound."""
+
+    @abstractmethod
+    def processes(self, container_id: str) -> list[str]:
+        """Return the command lines of what runs in a container, none when it has ended. Raises NotFound."""
 
     @abstractmethod
     def stats(self, container_id: str, stop: Callable[[], bool]) -> Iterator[Stats]:

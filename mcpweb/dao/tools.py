@@ -48,6 +48,22 @@ def listing(conn: Connection, server_id: str) -> list[Tool]:
     return [_read(row) for row in conn.execute(sql, {"id": server_id})]
 
 
+def of_others(conn: Connection, server_id: str, *, most_bytes: int) -> dict[str, list[dict[str, Any]]]:
+    """Return the definitions of every other server by its name, until they are ``most_bytes`` long."""
+    rows = conn.execute(
+        "SELECT servers.name, tools.definition FROM tools JOIN servers ON servers.id = tools.server_id "
+        "WHERE servers.id <> :id AND servers.removed_at IS NULL ORDER BY servers.name, tools.position",
+        {"id": server_id},
+    )
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, definition in rows:
+        most_bytes -= len(definition)
+        if most_bytes < 0:
+            break
+        found.setdefault(name, []).append(loads(definition))
+    return found
+
+
 def find(conn: Connection, server_id: str, name: str) -> Tool | None:
     sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id AND name = :name LIMIT 1"
     row = conn.execute(sql, {"id": server_id, "name": name}).fetchone()

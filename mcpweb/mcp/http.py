@@ -98,7 +98,8 @@ class _Tapped:
 
     def note(self, direction: Any, item: Any) -> None:
         text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-        self._tap.frame(direction, text.encode(), json.loads(text) if len(text) < 65536 else None)
+        number = getattr(item.message, "id", None)
+        self._tap.frame(direction, text.encode(), json.loads(text) if len(text) < 65536 else None, number)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

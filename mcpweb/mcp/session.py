@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import socket
@@ -40,6 +41,7 @@ LISTS = {
     "prompts": "prompts/list",
 }
 MOST_PAGES = 100
+_OWN_IDS = 100_000  # above what the dispatcher counts in any session
 _SLACK_S = 0.5  # what the loop may be late before the caller stops to wait
 
 __all__ = ["Session", "SessionEnd", "SessionLimits", "open_http", "open_stdio"]
@@ -68,6 +70,7 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._drain: asyncio.Task[None] | None = None
         self._sock: socket.socket | None = None
+        self._numbers = itertools.count(_OWN_IDS + 1)
 
     # Requests
 
@@ -81,7 +84,7 @@ class Session:
         on_progress: Callable[[float, float | None, str | None], None] | None = None,
     ) -> dict[str, Any]:
         """Send a request and return the raw result. Raises RpcError, ServerTimeout, ServerExited, Cancelled."""
-        future = loops.submit(self._request(method, dict(params or {}), deadline_s, on_progress))
+        future = loops.submit(self.ask(method, dict(params or {}), deadline_s, on_progress))
         until = time.monotonic() + deadline_s + _SLACK_S
         while True:
             left = until - time.monotonic()
@@ -99,8 +102,14 @@ class Session:
             except FutureCancelled:
                 raise self._gone(method) from None
 
+    def next_id(self) -> int:
+        """Return an id for a request that no other of this session has."""
+        return next(self._numbers)
+
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """Send a notification."""
+        """Send a notification. Raises ServerTimeout, and the reason where the session is over."""
+        if self.ended is not None or self._dispatcher is None:
+            raise self._gone(method)
         self._run(self._dispatcher.notify(method, dict(params or {}), {"headers": self._headers(method, {})}))
 
     def listing(self, what: str, *, deadline_s: float = 30.0) -> list[Any]:
@@ -220,18 +229,24 @@ class Session:
                 headers["mcp-name"] = encode_header_value(name)
         return headers
 
-    async def _request(
+    async def ask(
         self,
         method: str,
         params: dict[str, Any],
-        deadline_s: float,
+        deadline_s: float | None,
         on_progress: Callable[[float, float | None, str | None], None] | None = None,
+        *,
+        number: int | None = None,
+        cancel_on_abandon: bool = True,
     ) -> dict[str, Any]:
+        """Send a request from the loop's thread and return the raw result; ``number`` is an id of ``next_id``."""
         if self.era == "modern":
             from mcpweb.mcp.negotiate import modern_meta
 
             params["_meta"] = modern_meta(self.protocol) | dict(params.get("_meta") or {})
-        options: dict[str, Any] = {"headers": self._headers(method, params)}
+        options: dict[str, Any] = {"headers": self._headers(method, params), "cancel_on_abandon": cancel_on_abandon}
+        if number is not None:
+            options["request_id"] = number
         if on_progress is not None:
 
             async def told(progress: float, total: float | None, message: str | None) -> None:
@@ -241,7 +256,7 @@ class Session:
         return await self._send(method, params, options, deadline_s)
 
     async def _send(
-        self, method: str, params: dict[str, Any], options: dict[str, Any], deadline_s: float
+        self, method: str, params: dict[str, Any], options: dict[str, Any], deadline_s: float | None
     ) -> dict[str, Any]:
         from mcp.shared.exceptions import MCPError
         from mcp_types import CONNECTION_CLOSED

@@ -204,9 +204,10 @@ class AttachedWriter:
     async def send(self, item: SessionMessage) -> None:
         message = item.message
         data = encode(message)
-        if isinstance(message, JSONRPCRequest):
+        number = message.id if isinstance(message, JSONRPCRequest) else None
+        if number is not None:
             self._traffic.asked += 1
-        await self._write(data)
+        await self._write(data, number)
         if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
             self._traffic.owed -= 1
 
@@ -215,9 +216,9 @@ class AttachedWriter:
         self._traffic.asked += 1 + data.count(b'"id"')
         await self._write(data)
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes, number: int | str | None = None) -> None:
         line = data.rstrip(b"\n")
-        self._tap.frame("sent", line, _message_of(line))
+        self._tap.frame("sent", line, _message_of(line), number)
         async with self._lock:
             await self._drain()
             self._rest = memoryview(data)

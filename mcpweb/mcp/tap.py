@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from mcpweb.contracts import Frame
@@ -17,6 +18,14 @@ BAD_KEPT = 20
 STDERR_KEPT = 64 * 1024
 
 
+@dataclass
+class Mark:
+    """When the lines of one request and its reply crossed the wire; 0 until they did."""
+
+    sent: int = 0
+    received: int = 0
+
+
 class Tap:
     """Written by the loop thread, read from any. Times are time.monotonic_ns()."""
 
@@ -25,6 +34,7 @@ class Tap:
         self._bytes = 0
         self.received = 0  # bytes of all messages so far
         self.dropped = 0  # messages nobody asked for, above the rate
+        self._marks: dict[object, Mark] = {}
         self._changed = threading.Condition()
         self._waiting = 0
         self._bad: list[bytes] = []
@@ -34,9 +44,20 @@ class Tap:
         self.first_received_at: int | None = None
         self.closed = False
 
-    def frame(self, direction: Literal["sent", "received"], data: bytes, message: Any) -> None:
-        """Note one frame."""
+    def mark(self, number: int | str) -> Mark:
+        """Return where the times of the request with this id will be noted."""
+        return self._marks.setdefault(number, Mark())
+
+    def unmark(self, number: int | str) -> None:
+        self._marks.pop(number, None)
+
+    def frame(
+        self, direction: Literal["sent", "received"], data: bytes, message: Any, number: int | str | None = None
+    ) -> None:
+        """Note one frame; ``number`` is the id of a request or reply where the message does not show it."""
         now = time.monotonic_ns()
+        if self._marks:
+            self._note(direction, message, number, now)
         if direction == "received":
             self.received += len(data)
             if self.first_received_at is None:
@@ -50,6 +71,17 @@ class Tap:
         if self._waiting:
             with self._changed:
                 self._changed.notify_all()
+
+    def _note(self, direction: str, message: Any, number: int | str | None, now: int) -> None:
+        if number is None and isinstance(message, dict) and "method" not in message:
+            number = message.get("id")
+        mark = self._marks.get(number) if isinstance(number, int | str) else None
+        if mark is None:
+            return
+        if direction == "sent":
+            mark.sent = now
+        elif not mark.received:
+            mark.received = now
 
     def bad_line(self, line: bytes) -> None:
         """Note a line on stdout that is not a JSON-RPC message."""

@@ -15,9 +15,11 @@ from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.dao.test_results import TestResult
 from mcpweb.dao.test_runs import TestRun
 from mcpweb.dao.test_types import TestTypeRow
-from mcpweb.errors import FieldError, InvalidInput
+from mcpweb.db import Connection
+from mcpweb.errors import FieldError, InvalidInput, NotFound
 from mcpweb.events import TestRunRequested
 from mcpweb.ids import new_id
+from mcpweb.schemas.names import check_image
 from mcpweb.services import access, jobs
 from mcpweb.services.jobs import Idempotency
 
@@ -37,6 +39,7 @@ def request(
 ) -> tuple[TestRun, Job]:
     """Ask for a test run; without ``types`` all registered ones run.
 
+    The parameter ``baseline`` names an image, a configuration of this server or both to compare with.
     Raises NotFound, InvalidInput for an unknown type, profile or configuration.
     """
     access.require(core, actor, "test.run", server_id=server_id)
@@ -52,6 +55,7 @@ def request(
             chosen = configurations.active(conn, server.id)
         else:
             chosen = configurations.by_name(conn, server.id, configuration)
+        _check_baseline(conn, server.id, (parameters or {}).get("baseline"))
         run_id = new_id("run")
         job = jobs.draft(
             actor, "test_run", subject=f"server:{server.id}", payload={"run_id": run_id, "server_id": server.id},
@@ -83,6 +87,27 @@ def _known_types(core: Core, types: Sequence[str] | None) -> list[str]:
     if not types:
         raise InvalidInput("Name at least one test type.", errors=[FieldError("/types", "empty")])
     return [name for name in core.test_types if name in types]
+
+
+def _check_baseline(conn: Connection, server_id: str, baseline: Any) -> None:
+    """Raise InvalidInput unless it names an image, a configuration of the server, or both."""
+    if baseline is None:
+        return
+    here = "/parameters/baseline"
+    if not isinstance(baseline, Mapping) or not baseline or set(baseline) - {"image", "configuration"}:
+        raise InvalidInput(
+            "The baseline names an image, a configuration, or both.", next_step='Write {"image": "name:tag"}.',
+            errors=[FieldError(here, "image and configuration only")],
+        )
+    if "image" in baseline:
+        check_image(baseline["image"], f"{here}/image")
+    if "configuration" in baseline:
+        try:
+            configurations.by_name(conn, server_id, str(baseline["configuration"]))
+        except NotFound as failure:
+            raise InvalidInput(
+                failure.detail, next_step=failure.next_step, errors=[FieldError(f"{here}/configuration", "unknown")]
+            ) from None
 
 
 def _seed(parameters: Mapping[str, Any] | None) -> int:

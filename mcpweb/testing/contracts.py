@@ -88,7 +88,10 @@ class RuntimeContract(DeliveryContract, ABC):
         for ask in (
             lambda: absent_runtime.image(intent.image),
             lambda: absent_runtime.containers(intent.instance),
+            lambda: absent_runtime.history(intent.image),
             lambda: absent_runtime.inspect("0" * 64),
+            lambda: absent_runtime.changes("0" * 64),
+            lambda: absent_runtime.processes("0" * 64),
             lambda: absent_runtime.stop("0" * 64),
             lambda: absent_runtime.remove("0" * 64),
             lambda: absent_runtime.attach("0" * 64),
@@ -104,6 +107,12 @@ class RuntimeContract(DeliveryContract, ABC):
         facts = runtime.image(self.intent_for("stdio").image)
         assert facts.id.startswith("sha256:") and facts.size > 0 and facts.architecture
         assert runtime.image(facts.id).id == facts.id
+
+    def test_the_history_of_an_image_tells_its_steps(self, runtime: Runtime) -> None:
+        steps = runtime.history(self.intent_for("stdio").image)
+        assert steps and all("CreatedBy" in step for step in steps)
+        with pytest.raises(ImageMissing):
+            runtime.history("mcpweb-no-such-image:1")
 
     def test_an_image_that_is_not_there_is_named_with_a_next_step(self, runtime: Runtime, make: Any) -> None:
         with pytest.raises(ImageMissing) as caught:
@@ -214,6 +223,20 @@ class RuntimeContract(DeliveryContract, ABC):
         runtime.remove(launched.container_id)
         with pytest.raises(NotFound):
             runtime.inspect(launched.container_id)
+
+    def test_a_container_is_looked_into_while_it_runs_and_has_no_processes_afterwards(self, runtime: Runtime, make: Any) -> None:
+        intent = make()
+        launched = runtime.launch(intent)
+        words = (*(intent.config.entrypoint or ()), *(intent.config.command or ()))
+        listed = runtime.processes(launched.container_id)
+        assert listed and all(any(word.split()[0] in line for line in listed) for word in words[:1])
+        assert runtime.changes(launched.container_id) == []
+        runtime.stop(launched.container_id, 1)
+        assert runtime.processes(launched.container_id) == []
+        runtime.remove(launched.container_id)
+        for look in (runtime.processes, runtime.changes):
+            with pytest.raises(NotFound):
+                look(launched.container_id)
 
     # Conflicts and half-made things
 

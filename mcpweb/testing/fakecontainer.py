@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from mcpweb import clock
-from mcpweb.contracts import ContainerIntent, ContainerState, ImageFacts, Json
+from mcpweb.contracts import ContainerIntent, ContainerState, FileChange, ImageFacts, Json
 from mcpweb.testing.tinyserver import Behaviour, ServerEnds
 
 STDOUT, STDERR = 1, 2
@@ -64,6 +64,7 @@ class FakeContainer:
         self.id = secrets.token_hex(32)
         self.intent = intent
         self.ended = threading.Event()
+        self.changes: list[FileChange] = []  # what a test says it changed
         self._image = image
         self._tell = tell
         self._behaviour = image.behaviour(intent)
@@ -90,6 +91,12 @@ class FakeContainer:
 
     def state(self) -> ContainerState:
         return self._state
+
+    def processes(self) -> list[tuple[str, ...]]:
+        """Return what runs in it: its own program as long as it lives."""
+        config = self.intent.config
+        words = (*(config.entrypoint or self._image.facts.entrypoint), *(config.command or self._image.facts.command))
+        return [words] if self.running else []
 
     def attach(self) -> socket.socket:
         """Return the client's end of a new stream."""

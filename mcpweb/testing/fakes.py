@@ -23,7 +23,9 @@ from mcpweb.contracts import (
     ConfigData,
     ContainerIntent,
     ContainerState,
+    FileChange,
     ImageFacts,
+    Json,
     Launched,
     Progress,
     Runtime,
@@ -97,6 +99,10 @@ class FakeRuntime(Runtime):
         self._ask("image")
         return self._image(reference).facts
 
+    def history(self, reference: str) -> list[dict[str, Json]]:
+        self._ask("history")
+        return [{"CreatedBy": "ENTRYPOINT serve", "Size": self._image(reference).facts.size}]
+
     def pull(self, reference: str, progress: Progress) -> ImageFacts:
         self._ask("pull")
         image = self.registry.get(reference) or self._images.get(reference)
@@ -156,7 +162,8 @@ class FakeRuntime(Runtime):
         self._ask("inspect")
         container = self._container(container_id)
         state, config = container.state(), shown(container.intent)
-        return replace(state, raw={"Id": state.id, "State": {"Status": state.status}, "HostConfig": {}, "Config": config})
+        raw = {"Id": state.id, "State": {"Status": state.status}, "HostConfig": {}, "Config": config}
+        return replace(state, raw={**raw, "Network": container.intent.config.network})
 
     def containers(self, instance: str) -> list[ContainerState]:
         self._ask("containers")
@@ -179,6 +186,14 @@ class FakeRuntime(Runtime):
             container.end(137)
             if self._containers.pop(container.id, None) is not None:
                 self._tell("destroy", container)
+
+    def changes(self, container_id: str) -> list[FileChange]:
+        self._ask("changes")
+        return list(self._container(container_id).changes)
+
+    def processes(self, container_id: str) -> list[str]:
+        self._ask("processes")
+        return [" ".join(words) for words in self._container(container_id).processes()]
 
     def stats(self, container_id: str, stop: Callable[[], bool]) -> Iterator[Stats]:
         self._ask("stats")

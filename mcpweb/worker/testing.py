@@ -10,10 +10,13 @@ from mcpweb.bench import parent
 from mcpweb.bench.rows import CheckResultRow, RunRequest
 from mcpweb.contracts import SEVERITIES, Actor
 from mcpweb.core import Core
-from mcpweb.dao import configurations, servers, test_results, test_runs
+from mcpweb.dao import configurations, servers, test_results, test_runs, tools
+from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.jobs import Job
+from mcpweb.dao.servers import Server
 from mcpweb.dao.test_results import TestResult
 from mcpweb.dao.test_runs import TestRun
+from mcpweb.db import Connection
 from mcpweb.errors import Cancelled, Failure, Interrupted
 from mcpweb.events import TestRunFinished
 from mcpweb.ids import new_id
@@ -21,6 +24,7 @@ from mcpweb.schemas.configurations import load_config_data
 from mcpweb.services import access, bindings
 from mcpweb.worker.work import Work
 
+NEIGHBOUR_BYTES = 8 << 20  # of the tools of all other servers, as JSON
 VERDICTS = ("pass", "fail", "not_applicable", "undecided")
 
 
@@ -38,6 +42,9 @@ def test_run(work: Work) -> dict[str, Any]:
     try:
         with core.db.reading() as conn:
             secrets = bindings.deliveries(core, conn, configuration)
+            baseline, other = _baseline(conn, run, server, configuration)
+            baseline_secrets = bindings.deliveries(core, conn, other) if other.id != configuration.id else secrets
+            neighbours = _neighbours(conn, server)
         image = core.runtime.image(server.image)
         with core.db.writing() as conn:
             test_runs.begin(conn, run.id, image_id=image.id, image_digest=image.digest, at=clock.now())
@@ -50,6 +57,8 @@ def test_run(work: Work) -> dict[str, Any]:
             parameters=run.parameters,
             seed=run.seed,
             approved_image_id=server.image_id,
+            neighbours=neighbours,
+            baseline=baseline,
         )
 
         def store(rows: Sequence[CheckResultRow]) -> None:
@@ -66,7 +75,7 @@ def test_run(work: Work) -> dict[str, Any]:
 
         outcome = parent.execute(
             core, core.runtime, wanted, on_results=store, progress=work.progress, cancelled=work.cancelled,
-            on_orphan=work.worker.fleet.orphans.add, secrets=secrets,
+            on_orphan=work.worker.fleet.orphans.add, secrets=secrets, baseline_secrets=baseline_secrets,
         )
         protocol, error = outcome.protocol, outcome.error
         state = "failed" if error else "succeeded"
@@ -92,6 +101,24 @@ def test_run(work: Work) -> dict[str, Any]:
     if error:
         raise Failure(error["detail"], code=error["code"])
     return {"run_id": run.id, "verdict": verdict, "counts": _counts(counts)}
+
+
+def _baseline(
+    conn: Connection, run: TestRun, server: Server, configuration: Configuration
+) -> tuple[dict[str, Any] | None, Configuration]:
+    """Return what the run's parameters name to compare with, and the configuration whose secrets it gets."""
+    named = run.parameters.get("baseline")
+    if not isinstance(named, dict):
+        return None, configuration
+    other = configurations.by_name(conn, server.id, named["configuration"]) if named.get("configuration") else configuration
+    config = load_config_data(other.config_data)
+    return {"image": named.get("image") or server.image, "configuration": other.name, "config": config.to_json()}, other
+
+
+def _neighbours(conn: Connection, server: Server) -> list[dict[str, Any]]:
+    """Return the tools of all other servers as last seen."""
+    found = tools.of_others(conn, server.id, most_bytes=NEIGHBOUR_BYTES)
+    return [{"server": name, "definitions": definitions} for name, definitions in found.items()]
 
 
 def settle_run(core: Core, job: Job) -> None:
@@ -166,6 +193,7 @@ def _row(run: TestRun, work: Work, row: CheckResultRow, digest: str | None) -> T
             "next_step": result.next_step,
             "image_digest": digest,
             "seed": run.seed,
+            **{name: told for name in ("key", "reproduce", "metrics") if (told := getattr(result, name))},
         },
         error_message=None if result.verdict == "pass" else result.summary,
         execution_time_ms=None if result.duration_ms is None else round(result.duration_ms),

@@ -39,6 +39,15 @@ def facts(engine: Engine, reference: str) -> ImageFacts:
         raise references.missing(reference) from None
 
 
+def history(engine: Engine, reference: str) -> list[dict[str, Any]]:
+    """Return the steps an image was made by, newest first. Raises ImageMissing."""
+    references.check(reference)
+    try:
+        return [dict(step) for step in engine.call("tell an image's history", lambda client: client.history(reference))]
+    except (ImageMissing, NotFound):
+        raise references.missing(reference) from None
+
+
 def pull(engine: Engine, reference: str, progress: Progress) -> ImageFacts:
     """Fetch an image. Raises PullFailed with the reason, Cancelled, and the kinds of RuntimeUnavailable."""
     match = references.PULLABLE.fullmatch(reference)
@@ -208,4 +217,4 @@ def _digest(reference: str, digests: list[str]) -> str | None:
     return pairs[0][1] if pairs else None
 
 
-__all__ = ["facts", "pull"]
+__all__ = ["facts", "history", "load", "pull", "save"]

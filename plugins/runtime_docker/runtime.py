@@ -9,7 +9,9 @@ from mcpweb.plugin import (
     ConfigData,
     ContainerIntent,
     ContainerState,
+    FileChange,
     ImageFacts,
+    Json,
     Launched,
     Progress,
     Runtime,
@@ -18,7 +20,7 @@ from mcpweb.plugin import (
     Stats,
 )
 
-from . import grounds, images
+from . import grounds, images, looks
 from .attach import attach
 from .containers import Containers, checked
 from .engine import Deadlines, Engine
@@ -50,6 +52,9 @@ class DockerRuntime(Runtime):
     def image(self, reference: str) -> ImageFacts:
         return images.facts(self._engine, reference)
 
+    def history(self, reference: str) -> list[dict[str, Json]]:
+        return images.history(self._engine, reference)
+
     def pull(self, reference: str, progress: Progress) -> ImageFacts:
         return images.pull(self._engine, reference, progress)
 
@@ -76,6 +81,12 @@ class DockerRuntime(Runtime):
 
     def remove(self, container_id: str) -> None:
         self._containers.remove(container_id)
+
+    def changes(self, container_id: str) -> list[FileChange]:
+        return looks.changes(self._engine, container_id)
+
+    def processes(self, container_id: str) -> list[str]:
+        return looks.processes(self._engine, container_id)
 
     def stats(self, container_id: str, stop: Callable[[], bool]) -> Iterator[Stats]:
         return stats(self._engine, self._containers, container_id, stop)

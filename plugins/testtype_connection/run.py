@@ -138,7 +138,7 @@ def did_not_start(failure: Failure, seconds: float) -> Iterator[CheckResult]:
 
 def negotiated(session: TestSession) -> CheckResult:
     """C05: which era and version, and how long each step took."""
-    silent = bool(getattr(session, "silent_probe", False))
+    silent = session.silent_probe
     evidence = {"era": session.era, "protocol": session.protocol, "timings_ms": dict(session.timings_ms),
                 "silent_probe": silent, "server_info": session.server_info}
     note = " It leaves server/discover unanswered, which costs seconds at each start." if silent else ""
@@ -191,7 +191,7 @@ def kept_running(session: TestSession) -> CheckResult:
     state = session.inspect()
     evidence = {"status": state.status, "exit_code": state.exit_code, "oom_killed": state.oom_killed,
                 "stderr": session.stderr()[-2000:]}
-    given_up = str(getattr(session, "given_up", ""))
+    given_up = session.given_up
     if given_up:
         return CheckResult("C03", "fail", f"The session had to be ended: {given_up}", evidence=evidence,
                            next_step="Tell the server's author: answer in smaller pieces, and only when asked.")

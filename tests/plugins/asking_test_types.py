@@ -1,0 +1,71 @@
+"""A test type that asks its context for everything there is, and tells what it got."""
+from dataclasses import asdict
+
+from mcpweb.plugin import Check, CheckResult, Failure, TestType, hookimpl, pin_hash
+
+mcpweb_api = 1
+
+
+def secrets(context):
+    """Which value a container has: the place and the hash."""
+    told = {}
+    for name, more in {"real": {}, "canaries": {"canaries": True}}.items():
+        with context.fresh(**more) as session:
+            told[name] = [session.call("digest", {"variable": "API_KEY"})["content"][0]["text"], dict(session.canaries)]
+            told[f"{name}_network"] = session.inspect().raw["Network"]
+    return told
+
+
+def looks(context):
+    with context.fresh() as session:
+        told = {
+            "processes": session.processes(), "changes": [asdict(one) for one in session.changes()],
+            "given_up": session.given_up, "silent_probe": session.silent_probe,
+            "history": context.image.raw["History"], "config": context.image.raw["Config"],
+        }
+    with context.fresh() as session:
+        pending = session.begin("tools/call", {"name": "echo", "arguments": {"text": "x"}})
+        session.notify("notifications/roots/list_changed")
+        load = session.load("echo", [{"text": "a"}, {"text": "b"}], calls=8, concurrency=2)
+        told["begun"] = pending.result()["content"][0]["text"]
+        told["load"] = [one.outcome for one in load.calls]
+    return told
+
+
+def running(context):
+    return {"running": [asdict(state) for state in context.running()]}
+
+
+def known(context):
+    return {
+        "neighbours": [asdict(one) for one in context.neighbours()], "pins": [asdict(one) for one in context.pins()],
+        "cases": [asdict(one) for one in context.cases()], "hash": pin_hash({"b": 1, "a": "ü"}),
+        "may": [context.may_see_secrets({"annotations": given}) for given in ({"readOnlyHint": True}, {"readOnlyHint": 1}, {}, None)],
+    }
+
+
+def baseline(context):
+    told = {"baseline": context.baseline}
+    try:
+        with context.fresh(of="baseline") as old, context.fresh() as new:
+            told["images"] = [old.inspect().image_id, new.inspect().image_id]
+            told["environment"] = [one.inspect().raw["Config"]["Env"] for one in (old, new)]
+    except Failure as failure:
+        told["failure"] = [failure.code, failure.next_step]
+    return told
+
+
+def run(context):
+    yield CheckResult("A01", "pass", "Asked.", evidence=globals()[context.parameters["ask"]](context))
+
+
+def numbers(context):
+    metrics = {"many": {f"m{n}": n for n in range(41)}, "nan": {"p50": float("nan")}, "text": {"p50": "1"}, "good": {"p50": 1.5}}
+    way = context.parameters["ask"]
+    yield CheckResult("A01", "pass", "Measured.", key="k" * 400, reproduce="Do it again.", metrics=metrics[way])
+
+
+@hookimpl
+def mcpweb_add_test_types():
+    checks = (Check("A01", "Asks", "low"),)
+    return [TestType("asks", "Asks", "Asks.", checks, run), TestType("numbers", "Numbers", "Tells numbers.", checks, numbers)]
