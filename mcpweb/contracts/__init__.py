@@ -23,6 +23,7 @@ from mcpweb.contracts.configuration import (
 from mcpweb.contracts.material import (
     FileChange,
     Frame,
+    InputCase,
     Load,
     Neighbour,
     SavedCase,
@@ -89,6 +90,7 @@ __all__ = [
     "FileChange",
     "Frame",
     "ImageFacts",
+    "InputCase",
     "Json",
     "KeySource",
     "KeySourceHealth",

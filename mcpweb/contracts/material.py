@@ -20,6 +20,15 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class InputCase:
+    """Arguments for a tool, made from its schema. ``label`` says where (a JSON pointer) something is special, and what."""
+
+    label: str
+    arguments: dict[str, Json]
+    valid: bool
+
+
+@dataclass(frozen=True)
 class Timed:
     """One call of a load. ``latency_ms`` is from the request's line to the reply's line; the deadline for a timeout."""
 
