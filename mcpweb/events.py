@@ -14,7 +14,7 @@ class Event:
 @dataclass(frozen=True)
 class ServerChanged(Event):
     server_id: str
-    change: str  # added, updated, status, removed
+    change: str  # added, updated, status, pins, removed
 
 
 @dataclass(frozen=True)

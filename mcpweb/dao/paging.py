@@ -68,8 +68,9 @@ def select(
     equals: Mapping[str, Any] | None = None,
     where: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
+    at: str = "created_at",
 ) -> Listing[Row]:
-    """Return one page of a table that is sorted by (created_at, id), newest first.
+    """Return one page of a table that is sorted by (created_at, id), newest first; ``at`` names another column of time.
 
     ``equals`` are filters by column (None is no filter), ``where`` further clauses with their ``values``. Table,
     fields and clauses are our own text, never input.
@@ -83,12 +84,12 @@ def select(
             clauses.append(f"{column} = :{column}")
             bound[column] = value
     # the first page begins after the end of time, so that each page is a search in an index and none a scan
-    clauses.append("(created_at, id) < (:after_created_at, :after_id)")
+    clauses.append(f"({at}, id) < (:after_created_at, :after_id)")
     bound["after_created_at"] = after.created_at if after else _END_OF_TIME
     bound["after_id"] = after.id if after else ""
     condition = " AND ".join(clauses)
-    sql = f"SELECT {fields} FROM {table} WHERE {condition} ORDER BY created_at DESC, id DESC LIMIT :limit"
+    sql = f"SELECT {fields} FROM {table} WHERE {condition} ORDER BY {at} DESC, id DESC LIMIT :limit"
     found = conn.execute(sql, bound).fetchall()
     rows = tuple(read(row) for row in found[:limit])
     last = found[limit - 1] if len(found) > limit else None
-    return Listing(rows, Cursor(last["created_at"], last["id"]) if last is not None else None)
+    return Listing(rows, Cursor(last[at], last["id"]) if last is not None else None)

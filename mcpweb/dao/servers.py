@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mcpweb import clock
@@ -13,7 +13,8 @@ from mcpweb.errors import NotFound, PreconditionFailed
 
 FIELDS = (
     "id, name, description, image, status, created_at, updated_at, last_health_check, metadata, wanted, "
-    "status_detail, seen_at, container_id, image_id, image_digest, protocol, created_by, removed_at, revision"
+    "status_detail, seen_at, container_id, image_id, image_digest, protocol, created_by, removed_at, revision, "
+    "pin_policy, pinned"
 )
 
 
@@ -38,6 +39,8 @@ class Server:
     created_by: str
     removed_at: str | None
     revision: int
+    pin_policy: str = "block"
+    pinned: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def new(
@@ -56,12 +59,13 @@ class Server:
 def _read(row: Mapping[str, Any]) -> Server:
     fields = dict(row)
     fields["metadata"] = loads(fields["metadata"]) or {}
+    fields["pinned"] = loads(fields["pinned"]) or {}
     fields["description"] = fields["description"] or ""
     return Server(**fields)
 
 
 def insert(conn: Connection, server: Server) -> None:
-    fields = asdict(server) | {"metadata": dumps(server.metadata)}
+    fields = asdict(server) | {"metadata": dumps(server.metadata), "pinned": dumps(server.pinned)}
     conn.execute(f"INSERT INTO servers ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 
@@ -187,6 +191,18 @@ def record_image(
         "updated_at = :now WHERE id = :id",
         {"id": server_id, "image_id": image_id, "image_digest": image_digest, "protocol": protocol, "now": clock.now()},
     )
+
+
+def set_pin_policy(conn: Connection, server_id: str, policy: str) -> None:
+    conn.execute(
+        "UPDATE servers SET pin_policy = :policy, updated_at = :now WHERE id = :id",
+        {"id": server_id, "policy": policy, "now": clock.now()},
+    )
+
+
+def set_pinned(conn: Connection, server_id: str, pinned: Mapping[str, str]) -> None:
+    """Note which lists were pinned at first sight."""
+    conn.execute("UPDATE servers SET pinned = :pinned WHERE id = :id", {"id": server_id, "pinned": dumps(dict(pinned))})
 
 
 def hide(conn: Connection, server_id: str) -> None:

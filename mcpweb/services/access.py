@@ -22,6 +22,8 @@ PERMISSIONS: dict[str, Role] = {
     "server.operate": "operator",
     "server.edit": "operator",
     "test.run": "operator",
+    "finding.accept": "operator",
+    "pin.approve": "operator",
     "job.cancel": "operator",
     "secret.edit": "operator",
     "key.view": "operator",

@@ -7,6 +7,7 @@ from mcpweb import clock
 from mcpweb.contracts import ConfigData
 from mcpweb.dao import configurations, jobs, servers, test_results, test_runs, test_types
 from mcpweb.dao.configurations import Configuration
+from mcpweb.dao.findings import Finding
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.servers import Server
 from mcpweb.dao.test_results import TestResult
@@ -65,6 +66,16 @@ def a_result(run: TestRun, status: str = "success", **fields: Any) -> TestResult
         "run_id": run.id, "check_id": "C01", "severity": "info",
     } | fields
     return TestResult(**values)
+
+
+def a_finding(run: TestRun, **fields: Any) -> Finding:
+    values = {
+        "id": new_id("fnd"), "server_id": run.server_id, "test_type": "security", "check_id": "M01", "tool_name": "now", "key": "",
+        "severity": "high", "confidence": "firm", "summary": "It hides an instruction.", "state": "open",
+        "first_seen_at": clock.now(), "first_run_id": run.id, "last_seen_at": clock.now(), "last_run_id": run.id,
+        "result_id": "res_1",
+    } | fields
+    return Finding(**values)
 
 
 def make_results(conn: Connection, run: TestRun, *statuses: str) -> list[TestResult]:

@@ -19,6 +19,7 @@ from mcpweb.db import Database, driver, migrate
 from mcpweb.errors import Conflict, MigrationRefused, StorageUnusable
 
 CORE_FILES = sorted(file.name for file in paths.SQL.glob("*.sql"))
+LAST, NEXT, AFTER = (f"{len(CORE_FILES) + ahead:04d}" for ahead in range(3))
 STARTER = """
 import sys
 from pathlib import Path
@@ -121,19 +122,19 @@ def test_a_starter_killed_at_any_moment_leaves_a_database_the_next_one_finishes(
 
 
 def test_a_file_that_fails_half_way_leaves_nothing_and_is_named(path: Path, files: Path) -> None:
-    (files / "0009_break.sql").write_text("CREATE TABLE half (id TEXT);\nINSERT INTO nowhere VALUES (1);\n")
+    (files / f"{NEXT}_break.sql").write_text("CREATE TABLE half (id TEXT);\nINSERT INTO nowhere VALUES (1);\n")
     before = _tables(path)
     refused = _refusal(path, files)
-    assert "0009_break.sql" in refused.detail and "INSERT INTO nowhere" in refused.detail
+    assert f"{NEXT}_break.sql" in refused.detail and "INSERT INTO nowhere" in refused.detail
     assert _tables(path) == before
-    assert migrate.status(path, [("core", files)]).pending == ("0009_break.sql",)
+    assert migrate.status(path, [("core", files)]).pending == (f"{NEXT}_break.sql",)
 
 
 def test_files_before_a_broken_one_stay_applied(path: Path, files: Path) -> None:
-    (files / "0009_good.sql").write_text("CREATE TABLE good (id TEXT);")
-    (files / "0010_break.sql").write_text("CREATE TABLE;")
+    (files / f"{NEXT}_good.sql").write_text("CREATE TABLE good (id TEXT);")
+    (files / f"{AFTER}_break.sql").write_text("CREATE TABLE;")
     _refusal(path, files)
-    assert migrate.status(path, [("core", files)]).pending == ("0010_break.sql",)
+    assert migrate.status(path, [("core", files)]).pending == (f"{AFTER}_break.sql",)
     assert "good" in _tables(path)
 
 
@@ -170,10 +171,10 @@ def test_a_database_written_by_a_newer_version_is_refused_with_the_way_out(path:
     assert CORE_FILES[-1] in refused.detail and "newer" in refused.detail and "Upgrade" in refused.next_step
 
 
-@pytest.mark.parametrize("name", ["0010_gap.sql", "0008_again.sql", "9_short.sql", "0009-dash.sql", "0009_Upper.sql"])
+@pytest.mark.parametrize("name", [f"{AFTER}_gap.sql", f"{LAST}_again.sql", "9_short.sql", f"{NEXT}-dash.sql", f"{NEXT}_Upper.sql"])
 def test_a_gap_a_repeated_number_or_a_bad_name_is_refused(path: Path, files: Path, name: str) -> None:
     (files / name).write_text("CREATE TABLE extra (id TEXT);")
-    assert name in _refusal(path, files).detail or "0008" in _refusal(path, files).detail
+    assert name in _refusal(path, files).detail or LAST in _refusal(path, files).detail
     assert "extra" not in _tables(path)
 
 
@@ -181,13 +182,13 @@ def test_a_gap_a_repeated_number_or_a_bad_name_is_refused(path: Path, files: Pat
     "statement", ["COMMIT;", "BEGIN;", "ROLLBACK;", "SAVEPOINT s;", "ATTACH 'other.db' AS other;", "DETACH main;"]
 )
 def test_a_file_cannot_leave_its_transaction_or_its_database(path: Path, files: Path, statement: str) -> None:
-    (files / "0009_escape.sql").write_text(f"CREATE TABLE escaped (id TEXT);\n{statement}\n")
+    (files / f"{NEXT}_escape.sql").write_text(f"CREATE TABLE escaped (id TEXT);\n{statement}\n")
     _refusal(path, files)
     assert "escaped" not in _tables(path)
 
 
 def test_triggers_and_quoted_semicolons_stay_whole(path: Path, files: Path) -> None:
-    (files / "0009_split.sql").write_text(
+    (files / f"{NEXT}_split.sql").write_text(
         "-- a comment; with a semicolon and an apostrophe's end\n"
         "CREATE TABLE split (id TEXT DEFAULT 'a;b');\n"
         "CREATE TRIGGER split_made AFTER INSERT ON split BEGIN\n"
@@ -201,30 +202,30 @@ def test_triggers_and_quoted_semicolons_stay_whole(path: Path, files: Path) -> N
 
 
 def test_a_file_that_ends_in_the_middle_of_a_statement_is_refused(path: Path, files: Path) -> None:
-    (files / "0009_torn.sql").write_text("CREATE TABLE whole (id TEXT);\nCREATE TABLE torn (id TEXT")
+    (files / f"{NEXT}_torn.sql").write_text("CREATE TABLE whole (id TEXT);\nCREATE TABLE torn (id TEXT")
     _refusal(path, files)
     assert "whole" not in _tables(path)
 
 
 def test_a_file_that_leaves_an_orphan_is_refused_and_one_that_rebuilds_a_table_is_not(path: Path, files: Path) -> None:
-    (files / "0009_orphan.sql").write_text(
+    (files / f"{NEXT}_orphan.sql").write_text(
         "INSERT INTO configurations (id, server_id, name, config_data) VALUES ('cfg_1', 'srv_gone', 'x', '{}');"
     )
     assert "configurations" in _refusal(path, files).detail
-    (files / "0009_orphan.sql").unlink()
-    (files / "0009_rebuild.sql").write_text(
+    (files / f"{NEXT}_orphan.sql").unlink()
+    (files / f"{NEXT}_rebuild.sql").write_text(
         "CREATE TABLE test_types_new (name TEXT PRIMARY KEY, title TEXT);\n"
         "INSERT INTO test_types_new SELECT name, title FROM test_types;\n"
         "DROP TABLE test_types;\nALTER TABLE test_types_new RENAME TO test_types;\n"
     )
-    assert migrate.migrate(path, [("core", files)]) == ["0009_rebuild.sql"]
+    assert migrate.migrate(path, [("core", files)]) == [f"{NEXT}_rebuild.sql"]
 
 
 def test_status_says_what_is_pending_and_writes_nothing(path: Path, files: Path) -> None:
-    (files / "0009_more.sql").write_text("CREATE TABLE more (id TEXT);")
+    (files / f"{NEXT}_more.sql").write_text("CREATE TABLE more (id TEXT);")
     before = path.read_bytes()
     found = migrate.status(path, [("core", files)])
-    assert (list(found.applied), found.pending) == (CORE_FILES, ("0009_more.sql",))
+    assert (list(found.applied), found.pending) == (CORE_FILES, (f"{NEXT}_more.sql",))
     assert path.read_bytes() == before
 
 
@@ -237,7 +238,7 @@ def test_status_of_no_database_makes_none(fresh: Path) -> None:
 
 
 def test_a_private_backup_is_kept_before_the_first_pending_file_of_a_used_database(path: Path, files: Path) -> None:
-    (files / "0009_more.sql").write_text("CREATE TABLE more (id TEXT);")
+    (files / f"{NEXT}_more.sql").write_text("CREATE TABLE more (id TEXT);")
     migrate.migrate(path, [("core", files)])
     (backup,) = path.parent.glob("mcpweb.db.before-*")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
@@ -251,18 +252,18 @@ def test_no_backup_is_made_of_a_new_database_or_when_nothing_is_pending(fresh: P
 
 
 def test_only_the_newest_backups_stay(path: Path, files: Path, at: Callable[[float], None]) -> None:
-    for number in range(9, 14):
+    for number in range(5):
         at(number)
-        (files / f"{number:04d}_more.sql").write_text(f"CREATE TABLE more_{number} (id TEXT);")
+        (files / f"{int(NEXT) + number:04d}_more.sql").write_text(f"CREATE TABLE more_{number} (id TEXT);")
         migrate.migrate(path, [("core", files)])
     backups = sorted(path.parent.glob("*.before-*"))
-    assert [("more_11" in _tables(b), "more_12" in _tables(b)) for b in backups] == [
+    assert [("more_2" in _tables(b), "more_3" in _tables(b)) for b in backups] == [
         (False, False), (True, False), (True, True),
     ]
 
 
 def test_a_used_database_changes_only_when_the_caller_is_alone(path: Path, files: Path) -> None:
-    (files / "0009_more.sql").write_text("CREATE TABLE more (id TEXT);")
+    (files / f"{NEXT}_more.sql").write_text("CREATE TABLE more (id TEXT);")
 
     def refuse() -> None:
         raise Conflict("in use")
@@ -323,7 +324,7 @@ def test_a_database_without_its_log_gets_it_back_at_the_next_start(path: Path) -
 
 
 def test_each_applied_file_moves_the_number_that_tells_running_processes(path: Path, files: Path) -> None:
-    (files / "0009_more.sql").write_text("CREATE TABLE more (id TEXT);")
+    (files / f"{NEXT}_more.sql").write_text("CREATE TABLE more (id TEXT);")
     db = Database(path)
     with db.reading() as conn:
         before = conn.execute("PRAGMA user_version").fetchone()[0]

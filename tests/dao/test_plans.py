@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from mcpweb.dao import accounts, audit, configurations, jobs, servers
+from mcpweb.dao import accounts, audit, configurations, findings, jobs, pins, servers
 from mcpweb.dao import test_results as results
 from mcpweb.dao import test_runs as runs
 from mcpweb.dao.paging import Cursor
+from mcpweb.dao.pins import PinChange, PinRow
 from mcpweb.db import Connection, Database
-from tests.dao.rows import a_result, make_configuration, make_job, make_run, make_server, make_types
+from tests.dao.rows import a_finding, a_result, make_configuration, make_job, make_run, make_server, make_types
 
 AFTER = Cursor("2026-01-01 00:00:00.000", "x_1")
 RESULT_FILTERS = ("server_id", "configuration_id", "test_type", "status", "tool_name", "run_id", "check_id", "severity")
 # people, plugins' faults and test types are few by nature, and lists of ids come as JSON
+FINDING_FILTERS = ("server_id", "severity", "check_id", "test_type", "tool_name")
 SMALL = re.compile(r"SCAN (users|test_types|plugin_events|audit_floor|json_each|wanted|CONSTANT ROW|\(subquery)")
 
 
@@ -50,6 +52,10 @@ def filled(
             results.insert_many(
                 conn, [a_result(run, "failure" if n % 9 == 0 else "success", check_id=f"C{n % 20}") for n in range(300)]
             )
+            for n in range(200):
+                findings.insert(conn, a_finding(run, check_id=f"C{n % 20}", key=f"/{n}", state="fixed" if n % 3 else "open"))
+            pins.put(conn, [PinRow(server.id, "tool", f"t{n}", "h", "2026-01-01", "cli:me", {"name": f"t{n}"}) for n in range(50)])
+            pins.set_changes(conn, server.id, ["tool"], [PinChange(server.id, "tool", "t1", "changed", "g", "2026-01-01", {})])
             for _ in range(60):
                 make_job(conn, subject=f"server:{server.id}")
                 audit.append(conn, actor="cli:me", actor_kind="cli", action="server.add", target=server.id)
@@ -101,6 +107,14 @@ def test_listings_of_pages(filled: Connection, listing: Any, names: tuple[str, .
         _assert_searches(_plans(filled, lambda c, chosen=chosen: listing(c, after=after, limit=50, **dict.fromkeys(chosen, "x"))))
 
 
+@pytest.mark.parametrize("after", [None, AFTER], ids=["first page", "next page"])
+@pytest.mark.parametrize("state", [None, "open", "accepted", "fixed"])
+@pytest.mark.parametrize("chosen", _filters(FINDING_FILTERS, 2), ids=" ".join)
+def test_finding_listing(filled: Connection, chosen: tuple[str, ...], state: str | None, after: Cursor | None) -> None:
+    values: dict[str, Any] = dict.fromkeys(chosen, "x")
+    _assert_searches(_plans(filled, lambda c: findings.listing(c, after=after, limit=50, state=state, **values)))
+
+
 @pytest.mark.parametrize("before", [None, 100])
 def test_audit_listing(filled: Connection, before: int | None) -> None:
     for chosen in _filters(("actor", "action", "target", "since", "until"), 5):
@@ -130,6 +144,18 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "jobs.counts": jobs.counts,
     "audit.from_seq": lambda c: audit.from_seq(c, 5, 10),
     "audit.delete_below_floor": lambda c: audit.delete_below_floor(c, 10),
+    "findings.of_server": lambda c: findings.of_server(c, "x"),
+    "findings.standing": lambda c: findings.standing(c, "x", 10),
+    "findings.of_results": lambda c: findings.of_results(c, [("x", "C01", "*", "")]),
+    "findings.open_counts": lambda c: findings.open_counts(c, ["x", "y"]),
+    "findings.fix": lambda c: findings.fix(c, ["x"]),
+    "pins.listing": lambda c: pins.listing(c, "x"),
+    "pins.hashes": lambda c: pins.hashes(c, "x"),
+    "pins.changes": lambda c: pins.changes(c, "x"),
+    "pins.change_hashes": lambda c: pins.change_hashes(c, "x"),
+    "pins.change_of": lambda c: pins.change_of(c, "x", "tool", "y"),
+    "pins.change_counts": lambda c: pins.change_counts(c, "x"),
+    "pins.changed_servers": lambda c: pins.changed_servers(c, ["x", "y"]),
     "accounts.find_user_by_name": lambda c: accounts.find_user_by_name(c, "x"),
     "accounts.users": accounts.users,
     "accounts.sessions_of": lambda c: accounts.sessions_of(c, "x"),

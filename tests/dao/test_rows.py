@@ -9,7 +9,21 @@ from dataclasses import fields, is_dataclass
 import pytest
 
 import mcpweb.dao
-from mcpweb.dao import accounts, audit, bindings, configurations, jobs, keys, observations, plugin_events, secrets, servers, tools
+from mcpweb.dao import (
+    accounts,
+    audit,
+    bindings,
+    configurations,
+    findings,
+    jobs,
+    keys,
+    observations,
+    pins,
+    plugin_events,
+    secrets,
+    servers,
+    tools,
+)
 from mcpweb.dao import test_results as results
 from mcpweb.dao import test_runs as runs
 from mcpweb.dao import test_types as types
@@ -35,6 +49,9 @@ ROWS = {
     keys.Key: "encryption_keys",
     keys.KeyVersion: "encryption_key_versions",
     keys.Quarantined: "quarantine",
+    pins.PinRow: "pins",
+    pins.PinChange: "pin_changes",
+    findings.Finding: "findings",
 }
 NOT_ROWS = {"Cursor", "Listing", "Verification", "Wanted"}
 FIELD_LISTS = {
@@ -43,7 +60,8 @@ FIELD_LISTS = {
     audit.FIELDS: "audit_log", plugin_events.FIELDS: "plugin_events", accounts.USER_FIELDS: "users",
     accounts.SESSION_FIELDS: "sessions", accounts.TOKEN_FIELDS: "tokens",
     secrets.FIELDS: "secrets", bindings.FIELDS: "configuration_secrets", keys.FIELDS: "encryption_keys",
-    keys.VERSION_FIELDS: "encryption_key_versions",
+    keys.VERSION_FIELDS: "encryption_key_versions", pins.FIELDS: "pins", pins.CHANGE_FIELDS: "pin_changes",
+    findings.FIELDS: "findings",
 }
 
 
