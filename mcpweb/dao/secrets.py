@@ -104,6 +104,11 @@ def listing(
     )
 
 
+def count(conn: Connection) -> int:
+    """Count all secrets, active or not."""
+    return int(conn.execute("SELECT count(*) FROM secrets").fetchone()[0])
+
+
 def count_expiring(conn: Connection, until: str) -> int:
     """Count active secrets whose time is over until then."""
     sql = "SELECT count(*) FROM secrets WHERE expires_at <= :until AND is_active = TRUE"

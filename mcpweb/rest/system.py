@@ -1,6 +1,7 @@
 """``jobs``, ``audit``, ``plugins``, ``settings`` and ``doctor``"""
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from typing import Any
 
@@ -8,6 +9,7 @@ from flask import Response, request
 from flask_smorest import Blueprint
 from marshmallow import ValidationError, fields, validate
 
+from mcpweb import apart
 from mcpweb.dao.audit import Wanted
 from mcpweb.errors import BadCursor, InvalidInput, NotFound
 from mcpweb.rest.common import Body, Query, body, many, one, page, query
@@ -18,6 +20,7 @@ from mcpweb.settings import PREFIX, SETTINGS
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
 
+_verifying = threading.Lock()  # one at a time in this process: who asks twice at once gains nothing
 bp = Blueprint("api_system", __name__, description="Background work, audit and health")
 
 
@@ -33,6 +36,8 @@ class AuditQuery(Body):
     actor = fields.String()
     action = fields.String()
     target = fields.String()
+    since = fields.Date()
+    until = fields.Date()
 
 
 @bp.get("/jobs")
@@ -77,14 +82,18 @@ def _audit_query() -> dict[str, Any]:
     if cursor is not None and not (cursor.isdigit() and len(cursor) < 18):
         raise BadCursor("The cursor is damaged.")
     limit = given.pop("limit")
+    for name, hour in (("since", "00:00:00"), ("until", "24")):  # days (UTC), the last one included
+        if name in given:
+            given[name] = f"{given[name].isoformat()} {hour}"
     return {"before_seq": int(cursor) if cursor else None, "limit": limit, "wanted": Wanted(**given)}
 
 
 @bp.get("/audit/verify")
 @permission("audit.view")
 def verify() -> Response:
-    """Check the whole chain and name the first bad row."""
-    return one(audit.verify(core(), actor()))
+    """Check the whole chain and name the first bad row. A process of its own does it, so that nobody else waits."""
+    with _verifying:
+        return one(apart.run(core().settings, "verify_audit", actor().name))
 
 
 @bp.get("/plugins")

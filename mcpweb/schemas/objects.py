@@ -110,9 +110,11 @@ def key_object(facts: KeyFacts) -> Object:
     }
 
 
-def verification_object(found: Verification) -> Object:
+def verification_object(found: Verification, *, most: int | None = None) -> Object:
+    """Return a report; ``most`` bounds how many faults it lists, never how many it counts."""
     return {
-        "ok": found.ok, "checked": found.checked, "faults": [asdict(fault) for fault in found.faults],
+        "ok": found.ok, "checked": found.checked, "fault_count": len(found.faults),
+        "faults": [asdict(fault) for fault in found.faults[:most]],
         "notices": [asdict(notice) for notice in found.notices],
     }
 

@@ -1,12 +1,15 @@
 """Who may do what: any denial wins, silence means no."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
 from mcpweb import origin
 from mcpweb.contracts import Actor, Role
 from mcpweb.core import Core
 from mcpweb.dao import audit
 from mcpweb.db import Connection
-from mcpweb.errors import Forbidden
+from mcpweb.errors import Failure, Forbidden, StepUpNeeded
 
 # The least role that may use each permission. A route or service that names another permission fails a test.
 PERMISSIONS: dict[str, Role] = {
@@ -58,6 +61,22 @@ def require(core: Core, actor: Actor, permission: str, **resource: str) -> None:
     with core.db.writing() as conn:
         note(conn, actor, "access.denied", next(iter(resource.values()), ""), {"permission": permission})
     raise Forbidden(f"{actor.label or actor.name} may not do this ({permission}).")
+
+
+@contextmanager
+def attempt(core: Core, actor: Actor, action: str, target: str) -> Iterator[None]:
+    """Audit a failure of what is tried inside, in a transaction of its own: ``<action>.refused`` with the failure's code.
+
+    A denial has its row already, and a password that is asked for again is no failure.
+    """
+    try:
+        yield
+    except (Forbidden, StepUpNeeded):
+        raise
+    except Failure as failure:
+        with suppress(Failure), core.db.writing() as conn:  # nothing was done, so nothing is to be taken back
+            note(conn, actor, f"{action}.refused", target, {"code": failure.code})
+        raise
 
 
 def note(

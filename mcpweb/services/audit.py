@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import audit
 from mcpweb.dao.audit import EVERY, AuditRow, Wanted
+from mcpweb.dao.jobs import Job
 from mcpweb.db import Connection
-from mcpweb.services import access, retention
+from mcpweb.services import access, jobs, retention
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +47,24 @@ def listing(
     return AuditListing(kept, kept[-1].seq if more else None)
 
 
-def verify(core: Core, actor: Actor) -> dict[str, Any]:
+def request_verify(core: Core, actor: Actor) -> Job:
+    """Ask for ``verify`` as a job; the worker has it done by a process of its own."""
+    access.require(core, actor, "audit.view")
+    return jobs.ask(core, actor, "verify_audit", subject="audit")
+
+
+def verify(
+    core: Core, actor: Actor, tell: Callable[[float | None, str], None] = lambda fraction, message: None
+) -> dict[str, Any]:
     """Return {ok, rows, first_bad, reason, checkpoints} of the whole chain, the signed checkpoints and the triggers.
 
-    ``first_bad`` is the first row that is wrong or missing; None when something else than a row is.
+    ``first_bad`` is the first row that is wrong or missing; None when something else than a row is. This is work for a
+    whole core: a process that serves others has it done apart (``mcpweb/apart``).
     """
     access.require(core, actor, "audit.view")
     with core.db.reading(deadline_s=_VERIFY_S) as conn:
-        found = audit.verify(conn)
+        total = max(1, audit.head(conn)[0] - audit.floor(conn)[0])
+        found = audit.verify(conn, lambda rows: tell(rows / total, f"{rows:,} of {total:,} rows"))
         kept = checkpoints.read(core.settings)
         wrong = None if found.ok else (found.first_bad, found.reason)
         wrong = _earlier(wrong, _against(conn, kept))
@@ -67,6 +78,13 @@ def verify(core: Core, actor: Actor) -> dict[str, Any]:
         wrong = (None, f"the trigger {missing[0]} is gone, so rows could have been changed")
     bad, reason = wrong or (None, "")
     return {"ok": wrong is None, "rows": found.rows, "first_bad": bad, "reason": reason, "checkpoints": len(kept.checkpoints)}
+
+
+def note_failed(conn: Connection, job: Job, error: Mapping[str, str]) -> None:
+    """Append the row of a job that failed, in the transaction that ends it; the sentence stays with the job."""
+    actor = Actor(name=job.created_by, role="viewer", via="system")
+    detail: dict[str, object] = {"kind": job.kind, "code": error.get("code", ""), "job": job.id}
+    access.note(conn, actor, "job.failed", job.subject.partition(":")[2] or job.subject, detail)
 
 
 Wrong = tuple[int | None, str]

@@ -71,6 +71,24 @@ def known(conn: Connection, actor: Actor, idempotency: Idempotency | None) -> Jo
     return found
 
 
+def ask(core: Core, actor: Actor, kind: str, *, subject: str, payload: Mapping[str, Any] | None = None) -> Job:
+    """Ask for a job of which one at a time is enough: an open one of this kind is returned instead of a second one."""
+    with core.db.writing() as conn:
+        if (same := jobs.open_with(conn, kind)) is not None:
+            return same
+        job = draft(actor, kind, subject=subject, payload=payload or {}, dedupe_key=kind)
+        jobs.insert(conn, job)
+    core.line.kick()
+    return job
+
+
+def newest(core: Core, kind: str, subject: str) -> Job | None:
+    """Return the newest job of a kind about a subject, None when there is none."""
+    with core.db.reading() as conn:
+        rows = jobs.listing(conn, kind=kind, subject=subject, limit=1).rows
+    return rows[0] if rows else None
+
+
 def get(core: Core, actor: Actor, job_id: str) -> Job:
     """Return a job. Raises NotFound."""
     access.require(core, actor, "job.view", job_id=job_id)

@@ -1,21 +1,24 @@
 """Verify: open every secret once, and compare what opened with what the audit log and the keys say of it."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import keys, secrets
+from mcpweb.dao.jobs import Job
 from mcpweb.dao.secrets import Secret
 from mcpweb.db import Connection
 from mcpweb.errors import Conflict, NotFound, Tampered
-from mcpweb.services import access, retention
+from mcpweb.services import access, jobs, retention
 from mcpweb.services.bindings import place_of
 from mcpweb.vault import Token
 
 _BATCH = 200
+MOST_TOLD = 200
+"""How many faults a job's result lists; the report of the command line lists all."""
 _CLOSED = ("retired", "destroyed")
 
 
@@ -77,16 +80,33 @@ class _Seen:
         return None if other == secret.id else other
 
 
-def verify(core: Core, actor: Actor) -> Verification:
-    """Open every secret, active or not; no value leaves. Raises VaultLocked when a key cannot be had."""
+def request_verify(core: Core, actor: Actor) -> Job:
+    """Ask for ``verify`` as a job; the worker has it done by a process of its own."""
+    access.require(core, actor, "key.manage")
+    return jobs.ask(core, actor, "verify_keys", subject="keys")
+
+
+def verify(
+    core: Core, actor: Actor, tell: Callable[[float | None, str], None] = lambda fraction, message: None
+) -> Verification:
+    """Open every secret, active or not; no value leaves. Raises VaultLocked when a key cannot be had.
+
+    This is work for a whole core: a process that serves others has it done apart (``mcpweb/apart``).
+    """
     access.require(core, actor, "key.manage")
     checked, faults, seen = 0, [], _Seen()
     with core.db.reading() as conn:
-        states = {(one.key_id, one.version): one.state for key in keys.listing(conn) for one in keys.versions(conn, key.id)}
+        total = max(1, secrets.count(conn))
+        versions = [one for key in keys.listing(conn) for one in keys.versions(conn, key.id)]
+        states = {(one.key_id, one.version): one.state for one in versions}
+        for one in versions:
+            if one.state not in _CLOSED:  # without a secret, too: the next one will be put under it
+                core.vault.material(conn, one)
     for batch in _batches(core):
         checked += len(batch)
         with core.db.reading() as conn:
             faults += [fault for secret in batch if (fault := _fault(core, conn, secret, states, seen))]
+        tell(min(1.0, checked / total), f"{checked:,} of {total:,} secrets")
     with core.db.reading() as conn:
         notices = tuple(_notices(core, conn, seen))
     with core.db.writing() as conn:

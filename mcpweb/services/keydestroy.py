@@ -39,6 +39,11 @@ def destroy(core: Core, actor: Actor, name: str, number: int, *, force: bool = F
     """
     access.require(core, actor, "key.manage", key=name)
     stepup.require(core, actor, tokens=True)
+    with access.attempt(core, actor, "key.destroy", name):
+        return _destroy(core, actor, name, number, force)
+
+
+def _destroy(core: Core, actor: Actor, name: str, number: int, force: bool) -> dict[str, Any]:
     failpoints = Failpoints(core.settings)
     with core.db.reading() as conn:
         key = keys.by_name(conn, name)

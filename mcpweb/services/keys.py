@@ -90,7 +90,7 @@ def add(core: Core, actor: Actor, name: str, *, cipher: str = DEFAULT_CIPHER, so
     _known("cipher", cipher, core.vault.ciphers)
     if source is not None:
         _known("key source", source, core.vault.sources)
-    with core.db.writing() as conn:
+    with access.attempt(core, actor, "key.add", name), core.db.writing() as conn:
         try:
             key = core.vault.add_key(conn, name, created_by=actor.name, cipher=cipher, source=source)
         except driver.IntegrityError:
@@ -114,7 +114,7 @@ def rotate(
     access.require(core, actor, "key.manage", key=name)
     stepup.require(core, actor, tokens=True)
     failpoints = Failpoints(core.settings)
-    with core.db.writing() as conn:
+    with access.attempt(core, actor, "key.rotate", name), core.db.writing() as conn:
         if (found := jobs.known(conn, actor, idempotency)) is not None:
             return found
         key = keys.by_name(conn, name)
@@ -146,6 +146,13 @@ def rotate_kek(core: Core, actor: Actor) -> dict[str, object]:
     """
     access.require(core, actor, "key.manage")
     stepup.require(core, actor, tokens=True)
+    with access.attempt(core, actor, "key.rotate_kek", ""):
+        done = _rotate_kek(core, actor)
+    core.announce(KeyRotated(actor.name, "", "", "rewrapped"))
+    return done
+
+
+def _rotate_kek(core: Core, actor: Actor) -> dict[str, object]:
     failpoints = Failpoints(core.settings)
     with core.db.reading() as conn:
         sources = sorted({one.kek_source for one in _live(conn)})
@@ -161,7 +168,6 @@ def rotate_kek(core: Core, actor: Actor) -> dict[str, object]:
         access.note(conn, actor, "key.rotate_kek", "", {"keks": made, "versions": count})
         failpoints.reach("kek.before_commit")
     failpoints.reach("kek.after_commit")
-    core.announce(KeyRotated(actor.name, "", "", "rewrapped"))
     return {"keks": made, "versions": count}
 
 

@@ -250,7 +250,7 @@ def deactivate_owned(conn: Connection, actor: Actor, server_id: str) -> list[str
 def purge(core: Core, actor: Actor, secret_id: str) -> None:
     """Delete a secret and its bindings. Raises Conflict while a configuration requires it."""
     access.require(core, actor, "secret.edit", secret_id=secret_id)
-    with core.db.writing() as conn:
+    with access.attempt(core, actor, "secret.purge", secret_id), core.db.writing() as conn:
         secret = secrets.get(conn, secret_id)
         needed = [
             configurations.get(conn, binding.configuration_id).name
@@ -267,11 +267,12 @@ def reveal(core: Core, actor: Actor, secret_id: str) -> Sensitive:
     """Return the value. The audit row is committed first. Raises StepUpNeeded, Tampered, VaultLocked, NotFound."""
     access.require(core, actor, "secret.reveal", secret_id=secret_id)
     stepup.require(core, actor)
-    with core.db.writing() as conn:
-        _note(conn, actor, "secret.reveal", secrets.get(conn, secret_id))
-    with core.db.reading() as conn:
-        secret = secrets.get(conn, secret_id)
-        return core.vault.open(conn, place_of(secret), secret.encrypted_value)
+    with access.attempt(core, actor, "secret.reveal", secret_id):
+        with core.db.writing() as conn:
+            _note(conn, actor, "secret.reveal", secrets.get(conn, secret_id))
+        with core.db.reading() as conn:
+            secret = secrets.get(conn, secret_id)
+            return core.vault.open(conn, place_of(secret), secret.encrypted_value)
 
 
 def key_names(core: Core, actor: Actor) -> dict[str, str]:

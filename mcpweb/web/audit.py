@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -13,12 +12,14 @@ from mcpweb import clock
 from mcpweb.dao.audit import AuditRow, Wanted
 from mcpweb.errors import BadCursor, InvalidInput, NotFound
 from mcpweb.schemas.objects import audit_object
-from mcpweb.services import accounts, audit, servers
+from mcpweb.services import accounts, audit, jobs, servers
 from mcpweb.web.identity import actor, core
+from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
-from mcpweb.web.rendering import respond
+from mcpweb.web.rendering import done, respond
 
 bp = Blueprint("audit", __name__, url_prefix="/audit")
+_WAIT_S = 0.8
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FILTERS = ("who", "action", "target", "since", "until")
 # what the id of a row's target begins with, and the page that shows it
@@ -28,13 +29,16 @@ _PLACES = {"srv": "/servers/", "run": "/test-runs/", "sec": "/secrets/"}
 @bp.get("")
 @permission("audit.view")
 def index() -> Response:
-    return _page(None)
+    return _page()
 
 
 @bp.post("/verify")
 @permission("audit.view")
 def verify() -> Response:
-    return _page(audit.verify(core(), actor()))
+    """Ask for the check; the page shows how far it is and how it ended."""
+    throttle_jobs()
+    jobs.wait(core(), audit.request_verify(core(), actor()).id, _WAIT_S)
+    return done("/audit", event="job-changed")
 
 
 @bp.get("/export")
@@ -53,7 +57,7 @@ def export() -> Response:
     return response
 
 
-def _page(verified: dict[str, Any] | None) -> Response:
+def _page() -> Response:
     cursor = request.args.get("cursor", "")
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise BadCursor("The cursor is damaged.")
@@ -63,7 +67,8 @@ def _page(verified: dict[str, Any] | None) -> Response:
     used = {name: value for name, value in given.items() if value}
     ids = (row.target for row in listing.rows if row.target.startswith("srv_"))
     return respond(
-        "audit/index.html", listing=listing, next=listing.next, cursor=cursor, verified=verified, filters=given,
+        "audit/index.html", listing=listing, next=listing.next, cursor=cursor, filters=given,
+        checking=jobs.newest(core(), "verify_audit", "audit"),
         url="/audit" + (f"?{urlencode(used)}" if used else ""), query=urlencode(used), filtered=bool(used),
         names=servers.names_of(core(), ids),
         people=sorted(set(labels.values())), places=_PLACES, facts=facts, labels=labels,

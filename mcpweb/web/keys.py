@@ -75,11 +75,10 @@ def rotate_kek() -> Response:
 @bp.post("/verify")
 @permission("key.manage")
 def verify() -> Response:
-    """Open every secret once and show which do not."""
-    try:
-        return _page(report=keycheck.verify(core(), actor()))
-    except Failure as failure:
-        return _page(failure=failure)
+    """Ask for the check; the page shows how far it is and which secrets do not open."""
+    throttle_jobs()
+    jobs.wait(core(), keycheck.request_verify(core(), actor()).id, _WAIT_S)
+    return done(url_for("keys.index"), event="job-changed")
 
 
 @bp.post("/unlock")
@@ -100,7 +99,8 @@ def _page(*, failure: Failure | None = None, form: dict[str, str] | None = None,
         "keys/index.html", http_status=failure.status if failure else 200, keys=found, failure=failure, form=form or {},
         vault=state, last={facts.key.id: _last_rotation(facts) for facts in found}, ciphers=core().vault.ciphers,
         fault_words=_fault_words(), notice_words=_notice_words(), names=_names(found),
-        sources=list(core().vault.sources), default_source=core().vault.default_source, **context,
+        sources=list(core().vault.sources), checking=jobs.newest(core(), "verify_keys", "keys"),
+        default_source=core().vault.default_source, **context,
     )
 
 

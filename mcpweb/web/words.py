@@ -32,12 +32,14 @@ WORDS = {
 DOING = {
     "start": N_("Starting"), "stop": N_("Stopping"), "restart": N_("Restarting"), "pull": N_("Pulling the image"),
     "tools": N_("Reading the tools"), "remove": N_("Removing"), "call": N_("Calling a tool"), "test_run": N_("Testing"),
-    "rotate": N_("Rotating the key"),
+    "rotate": N_("Rotating the key"), "verify_keys": N_("Opening every secret"), "verify_audit": N_("Checking the audit log"),
+    "prune_audit": N_("Moving old audit rows out"),
 }
 KINDS = {
     "start": N_("Start"), "stop": N_("Stop"), "restart": N_("Restart"), "pull": N_("Pull"), "tools": N_("Read tools"),
     "remove": N_("Remove"), "call": N_("Call"), "test_run": N_("Test run"),
-    "rotate": N_("Key rotation"),
+    "rotate": N_("Key rotation"), "verify_keys": N_("Check of secrets"), "verify_audit": N_("Check of the audit log"),
+    "prune_audit": N_("Audit retention"),
 }
 
 

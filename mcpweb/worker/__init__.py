@@ -199,6 +199,8 @@ class Worker:
                 with self.core.db.writing() as conn:
                     if not jobs.finish(conn, job.id, self.id, state=state, result=result, error=error):
                         return jobs.get(conn, job.id)
+                    if error is not None and state == "failed":
+                        audit.note_failed(conn, job, error)
                     done = 1.0 if state == "succeeded" else job.progress
                     return replace(
                         job, state=state, result=result, error=error, finished_at=clock.now(), lease_until=None, progress=done
@@ -220,6 +222,7 @@ class Worker:
                     sentence = handler.lost_sentence if handler else "No plugin does this kind of job any more."
                     error = Interrupted(sentence).as_job_error()
                     jobs.finish(conn, job.id, None, state="failed", error=error)
+                    audit.note_failed(conn, job, error)
             if handler is not None and handler.clean_up is not None:
                 handler.clean_up(self.core, job)
 

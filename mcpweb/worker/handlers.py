@@ -9,7 +9,7 @@ from mcpweb.dao import configurations, servers
 from mcpweb.errors import Conflict, ServerTimeout
 from mcpweb.events import ServerChanged
 from mcpweb.services import access
-from mcpweb.worker.rotating import rotate
+from mcpweb.worker.apart import prune_audit, rotate, verify_audit, verify_keys
 from mcpweb.worker.testing import settle_run, test_run
 from mcpweb.worker.work import Handler, Work
 
@@ -107,5 +107,8 @@ HANDLERS: dict[str, Handler] = {
         call, "fail", "The worker ended during the call; it is not known whether the tool ran, and it is not repeated."
     ),
     "rotate": Handler(rotate, "rerun"),
+    "verify_keys": Handler(verify_keys, "rerun"),
+    "verify_audit": Handler(verify_audit, "rerun"),
+    "prune_audit": Handler(prune_audit, "rerun"),
     "test_run": Handler(test_run, "fail", "The worker ended in the middle of the test run.", settle_run),
 }

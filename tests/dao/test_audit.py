@@ -186,3 +186,19 @@ def test_an_edit_of_the_first_row_above_the_floor_is_named(ten: Connection) -> N
     _disarm(ten)
     ten.execute("UPDATE audit_log SET target = 'x' WHERE seq = 5")
     assert audit.verify(ten).first_bad == 5
+
+
+@pytest.mark.parametrize("text", ["", "ä", "日本語 \U0001f511", "a\0b", "x" * 300, "12", "1e3", "\\u0000"])
+def test_whatever_a_field_holds_it_is_hashed_as_it_was_written(conn: Connection, text: str) -> None:
+    for name in ("actor", "actor_kind", "ip", "request_id", "action", "target"):
+        audit.append(conn, **{"actor": "a", "actor_kind": "cli", "action": "x.y", "target": "t", name: text})
+    audit.append(conn, actor="a", actor_kind="cli", action="x.y", target="t", detail={text: [text, None, 1.5]})
+    assert audit.verify(conn) == audit.Verification(True, 7)
+
+
+def test_the_walk_tells_how_far_it_came(conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 12):
+        _append(conn, number)
+    monkeypatch.setattr(audit, "_CHUNK", 4)
+    told: list[int] = []
+    assert audit.verify(conn, told.append).ok and told == [4, 8, 11]

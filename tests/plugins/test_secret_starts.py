@@ -13,7 +13,7 @@ import pytest
 from mcpweb import clock
 from mcpweb.contracts import Actor, ConfigData, ContainerIntent, Delivery, Sensitive
 from mcpweb.core import Core
-from mcpweb.dao import bindings, configurations, keys, secrets, tools
+from mcpweb.dao import audit, bindings, configurations, keys, secrets, tools
 from mcpweb.dao import servers as server_rows
 from mcpweb.dao.bindings import Binding
 from mcpweb.dao.jobs import Job
@@ -186,6 +186,12 @@ def test_a_start_without_a_required_secret_is_refused_by_name_and_others_start(b
     assert ended.state == "failed" and ended.error is not None and ended.error["code"] == "secret_missing"
     run = test_runs.get(bench.core, bench.actor, asked.id)
     assert run.state == "failed" and run.error is not None and "api-key" in run.error["detail"]
+    with bench.core.db.reading() as conn:
+        failed = audit.listing(conn, audit.Wanted(action="job.failed", target=server.id))
+    assert [(row.actor, row.detail) for row in failed] == [
+        (bench.actor.name, {"kind": kind, "code": "secret_missing", "job": job_id})
+        for kind, job_id in (("test_run", run_job.id), ("start", job.id))
+    ]
 
 
 def test_an_optional_secret_that_is_gone_is_left_out_and_a_conditional_one_waits_for_its_condition(bench: Bench) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from mcpweb import settings
+from mcpweb.app import create_app
 from mcpweb.contracts import Actor, Sensitive
-from mcpweb.core import Core
-from mcpweb.dao import secrets
+from mcpweb.core import Core, open_core
+from mcpweb.dao import audit, secrets
 from mcpweb.dao.secrets import Secret
 from mcpweb.db import Connection
 from mcpweb.errors import Failure, Tampered, VaultLocked
 from mcpweb.services import keycheck
 from mcpweb.services import secrets as service
+from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.fixtures import MakeServer, Visitor
 from mcpweb.vault import Material, Place, Token
 from plugins.cipher_aesgcm import AesGcm
@@ -93,6 +97,8 @@ def test_a_changed_value_does_not_open_and_is_the_only_one_verify_names(
     assert service.reveal(core, ME, two[1].id).reveal() == "second-value"
     with core.db.reading() as conn:
         assert secrets.get(conn, two[0].id).encrypted_value == left
+        (refused,) = audit.listing(conn, audit.Wanted(action="secret.reveal.refused"))
+    assert (refused.target, refused.detail, refused.actor) == (two[0].id, {"code": "integrity"}, ME.name)
 
 
 def test_an_untouched_store_is_fine(core: Core, two: tuple[Secret, Secret]) -> None:
@@ -217,6 +223,42 @@ def test_without_its_ring_the_vault_says_why_pages_answer_and_nothing_is_written
     assert content(core) == before
     with core.db.reading() as conn:
         assert [secrets.get(conn, one.id) for one in two] == list(two)
+
+
+def test_a_ring_inside_the_data_folder_locks_the_vault_when_the_product_starts(
+    core: Core, two: tuple[Secret, Secret], runtime: FakeRuntime
+) -> None:
+    core.close()
+    folder = core.settings.data_dir / "keys"
+    shutil.copytree(core.settings.key_dir, folder)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    moved = open_core(
+        settings.load({"MCPWEB_DATA_DIR": str(core.settings.data_dir), "MCPWEB_KEY_FILE": str(folder / "ring.json")}), role="web"
+    )
+    moved.use_runtime(runtime)
+    with moved.db.reading() as conn:
+        state = moved.vault.state(conn)
+    assert state.locked and state.code == "KEY_PERMISSIONS" and "data folder" in state.detail and state.next_step
+    with pytest.raises(VaultLocked):
+        service.reveal(moved, ME, two[0].id)
+    visitor = Visitor(create_app(moved), moved, runtime).sign_in()
+    for page in ("/", "/servers", "/jobs", "/secrets", "/keys", "/audit"):
+        assert visitor.get(page).status_code == 200, page
+    assert all(path.read_bytes() == content for path, content in before.items())
+    moved.close()
+
+
+def test_each_way_to_spoil_a_ring_has_a_sentence_of_its_own(core: Core, two: tuple[Secret, Secret]) -> None:
+    ring, told = core.settings.key_file.read_bytes(), set()
+    for spoil, _ in RINGS.values():
+        spoil(core)
+        core.vault.forget()
+        with core.db.reading() as conn:
+            told.add(core.vault.state(conn).detail)
+        core.settings.key_file.unlink(missing_ok=True)
+        core.settings.key_file.write_bytes(ring)
+        core.settings.key_file.chmod(0o600)
+    assert len(told) == len(RINGS)
 
 
 def test_the_same_ring_given_back_opens_everything_again(core: Core, two: tuple[Secret, Secret]) -> None:

@@ -10,8 +10,9 @@ import pytest
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import audit
-from mcpweb.services import access
-from mcpweb.testing.fixtures import MakeServer, NewVisitor, Visitor, check_markup
+from mcpweb.services import access, jobs
+from mcpweb.testing.fixtures import Htmx, MakeServer, NewVisitor, Visitor, check_markup
+from mcpweb.worker import Worker
 
 
 def rows(text: str) -> list[str]:
@@ -79,14 +80,31 @@ def test_pages_hold_every_row_once_and_keep_the_filter(core: Core, actor: Actor,
     assert len(seen) == 120 == len(set(seen))
 
 
-def test_the_verify_button_answers_with_the_first_bad_row(core: Core, actor: Actor, visitor: Visitor) -> None:
+def checked(visitor: Visitor) -> str:
+    """Press the button and wait for the end of this check."""
+    before = jobs.newest(visitor.core, "verify_audit", "audit")
+    assert visitor.post("/audit/verify").headers["Location"] == "/audit"
+    asked = jobs.newest(visitor.core, "verify_audit", "audit")
+    assert asked is not None and (before is None or asked.id != before.id)
+    assert jobs.wait(visitor.core, asked.id, 30).finished
+    return visitor.get("/audit").text
+
+
+def test_a_check_that_waits_is_shown_in_place(visitor: Visitor, hx: Htmx) -> None:
+    assert 'hx-trigger="job-changed' in hx.get("/audit").text
+    assert hx.post("/audit/verify", page="/audit").headers["HX-Trigger"] == "job-changed"
+    text = hx.get("/audit").text
+    assert 'hx-trigger="every 1s' in text and "<progress" in text
+
+
+def test_the_verify_button_answers_with_the_first_bad_row(core: Core, actor: Actor, visitor: Visitor, worker: Worker) -> None:
     write(core, actor, 9)
-    assert "The chain is whole" in visitor.post("/audit/verify").text
+    assert "The chain is whole" in checked(visitor)
     with core.db.writing() as conn:
         conn.execute("DROP TRIGGER audit_log_no_update")
         seq = conn.execute("SELECT max(seq) - 3 FROM audit_log").fetchone()[0]
         conn.execute("UPDATE audit_log SET detail = '{}' WHERE seq = ?", (seq,))
-    text = visitor.post("/audit/verify").text
+    text = checked(visitor)
     assert "broken at row" in text and str(seq) in text and 'class="banner bad"' in text
 
 

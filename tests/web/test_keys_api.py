@@ -112,7 +112,7 @@ def test_unknown_keys_are_not_found(api: Api) -> None:
 
 def test_the_command_line_rotates_verifies_and_names_what_is_wrong(core: Core, three: list[str]) -> None:
     assert said(core, "keys", "rotate", "main")["result"]["resealed"] == 3
-    assert said(core, "keys", "verify") == {"ok": True, "checked": 3, "faults": [], "notices": []}
+    assert said(core, "keys", "verify") == {"ok": True, "checked": 3, "fault_count": 0, "faults": [], "notices": []}
     with core.db.writing() as conn:
         conn.execute(
             "UPDATE secrets SET encrypted_value = (SELECT encrypted_value FROM secrets WHERE id = :other) WHERE id = :id",

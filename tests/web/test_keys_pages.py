@@ -11,10 +11,11 @@ from mcpweb import clock
 from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import audit, observations, secrets
+from mcpweb.dao import jobs as job_rows
 from mcpweb.dao import keys as key_rows
 from mcpweb.dao.secrets import Secret
 from mcpweb.ids import new_id
-from mcpweb.services import access, keys, stepup
+from mcpweb.services import access, jobs, keys, stepup
 from mcpweb.services import secrets as services
 from mcpweb.services.bindings import place_of
 from mcpweb.testing.fixtures import Htmx, NewVisitor, Visitor, check_markup
@@ -120,18 +121,44 @@ def test_a_viewer_reads_that_it_is_locked_and_gets_no_way_he_may_not_go(core: Co
     assert 'id="vault-lock"' in text and 'href="/keys"' not in text
 
 
+def checked(visitor: Visitor) -> str:
+    """Press the button and wait for the end of this check."""
+    before = jobs.newest(visitor.core, "verify_keys", "keys")
+    assert visitor.post("/keys/verify").headers["Location"] == "/keys"
+    asked = jobs.newest(visitor.core, "verify_keys", "keys")
+    assert asked is not None and (before is None or asked.id != before.id)
+    assert jobs.wait(visitor.core, asked.id, 30).finished
+    return visitor.get("/keys").text
+
+
+def test_a_check_that_waits_or_runs_is_shown_and_asked_for_once(core: Core, visitor: Visitor, hx: Htmx) -> None:
+    answer = hx.post("/keys/verify", page="/keys")
+    assert answer.status_code == 204 and answer.headers["HX-Trigger"] == "job-changed"
+    visitor.post("/keys/verify")
+    text = hx.get("/keys").text
+    assert 'hx-trigger="every 1s' in text and "<progress" in text and text.count("Opening every secret") == 2
+    with core.db.reading() as conn:
+        assert len(job_rows.listing(conn, kind="verify_keys").rows) == 1
+
+
+def test_a_check_that_could_not_be_done_says_why(core: Core, visitor: Visitor, worker: Worker) -> None:
+    core.settings.key_file.unlink()
+    text = checked(visitor)
+    assert "The secrets could not be checked:" in text and "Every secret opens" not in text
+
+
 def test_verifying_opens_all_and_names_what_does_not(
-    core: Core, actor: Actor, visitor: Visitor, make_secrets: MakeSecrets
+    core: Core, actor: Actor, visitor: Visitor, worker: Worker, make_secrets: MakeSecrets
 ) -> None:
     made = make_secrets(5)
     real = services.add(core, actor, name="replayed", value=Sensitive("first canary"))
     services.replace(core, actor, real.id, Sensitive("second canary"))
-    assert "Every secret opens" in visitor.post("/keys/verify").text
+    assert "Every secret opens" in checked(visitor)
     with core.db.writing() as conn:
         conn.execute("UPDATE secrets SET name = 'renamed' WHERE id = ?", (made[0].id,))
         conn.execute("UPDATE secrets SET encrypted_value = ? WHERE id = ?", (made[2].encrypted_value, made[1].id))
         conn.execute("UPDATE secrets SET encrypted_value = ?, value_version = 1 WHERE id = ?", (real.encrypted_value, real.id))
-    text = visitor.post("/keys/verify").text
+    text = checked(visitor)
     banner = re.search(r'<div class="banner bad".*?</ul>', text, re.S)
     check_markup(visitor.app, text)
     assert banner and "3 secrets are not as they were written" in banner[0] and "canary" not in text, text
