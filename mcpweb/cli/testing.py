@@ -10,7 +10,7 @@ from mcpweb.cli.common import json_option, opened, print_json, wait_for, with_ha
 from mcpweb.contracts import SEVERITIES
 from mcpweb.errors import Failure
 from mcpweb.schemas.objects import test_run_object
-from mcpweb.services import test_runs
+from mcpweb.services import findings, test_runs
 
 _MARKS = {"success": "ok   ", "failure": "FAIL ", "timeout": "TIME ", "error": "?    "}
 
@@ -35,8 +35,9 @@ def test(
             job = wait_for(core, job, quiet=as_json)
         run = test_runs.get(core, actor, run.id)
         results = test_runs.results(core, actor, run.id)
+        found = findings.of_results(core, results)
         if as_json:
-            print_json(test_run_object(run, results))
+            print_json(test_run_object(run, results, found))
         else:
             _print(run, results)
         if run.state != "succeeded":
@@ -44,7 +45,8 @@ def test(
             if not as_json:
                 raise Failure(error["detail"], code=error["code"])
             sys.exit(2)
-        sys.exit(1 if _failed(results, fail_on) else 0)
+        counted = [r for r in results if not (r.id in found and found[r.id].state == "accepted")]
+        sys.exit(1 if _failed(counted, fail_on) else 0)
 
 
 def _failed(results: list[Any], fail_on: str) -> bool:

@@ -38,6 +38,23 @@ class PinChange:
     definition: Any
 
 
+@dataclass(frozen=True)
+class PinState:
+    """A pin beside what is served now: approved, changed or removed since, or added without approval."""
+
+    server_id: str
+    kind: str
+    name: str
+    state: str
+    hash: str | None
+    approved_at: str | None
+    approved_by: str | None
+    definition: Any
+    current_hash: str | None
+    seen_at: str | None
+    current_definition: Any
+
+
 def _read(row: Mapping[str, Any]) -> PinRow:
     return PinRow(**(dict(row) | {"definition": loads(row["definition"])}))
 
@@ -114,6 +131,44 @@ def change_counts(conn: Connection, server_id: str) -> dict[str, int]:
     for row in conn.execute("SELECT change FROM pin_changes WHERE server_id = :id", {"id": server_id}):
         counts[row[0]] = counts.get(row[0], 0) + 1
     return counts
+
+
+Place = tuple[str, str, str]
+"""Server, kind and name: where the next page of states begins."""
+
+
+def states(
+    conn: Connection, *, after: Place | None = None, limit: int = 50, server_id: str | None = None, kind: str | None = None
+) -> tuple[list[PinState], Place | None]:
+    """Return pins and what differs from them, of one server or of all that are not removed, by server, kind and name."""
+    where = ["({0}.server_id, {0}.kind, {0}.name) > (:after_server, :after_kind, :after_name)"]
+    start = after or ("", "", "")
+    bound: dict[str, Any] = {"after_server": start[0], "after_kind": start[1], "after_name": start[2], "limit": limit + 1}
+    if server_id is not None:
+        where.append("{0}.server_id = :server_id")
+        bound["server_id"] = server_id
+    else:
+        where.append("EXISTS (SELECT 1 FROM servers WHERE servers.id = {0}.server_id AND servers.removed_at IS NULL)")
+    if kind is not None:
+        where.append("+{0}.kind = :kind")  # the plus: a kind that is known breaks the order the key gives
+        bound["kind"] = kind
+    clauses = " AND ".join(where)
+    sql = (
+        "SELECT pins.server_id AS server_id, pins.kind AS kind, pins.name AS name, coalesce(now.change, 'approved') AS state, "
+        "pins.hash AS hash, pins.approved_at AS approved_at, pins.approved_by AS approved_by, pins.definition AS definition, "
+        "iif(now.change = 'changed', now.hash, NULL) AS current_hash, now.seen_at AS seen_at, "
+        "now.definition AS current_definition FROM pins LEFT JOIN pin_changes AS now "
+        "ON now.server_id = pins.server_id AND now.kind = pins.kind AND now.name = pins.name "
+        f"WHERE {clauses.format('pins')} UNION ALL "
+        "SELECT server_id, kind, name, change, NULL, NULL, NULL, NULL, hash, seen_at, definition FROM pin_changes "
+        f"WHERE change = 'added' AND {clauses.format('pin_changes')} ORDER BY server_id, kind, name LIMIT :limit"
+    )
+    rows = [
+        PinState(**(dict(row) | {name: loads(row[name]) for name in ("definition", "current_definition")}))
+        for row in conn.execute(sql, bound)
+    ]
+    last = rows[limit - 1] if len(rows) > limit else None
+    return rows[:limit], (last.server_id, last.kind, last.name) if last is not None else None
 
 
 def changed_servers(conn: Connection, server_ids: Sequence[str]) -> set[str]:

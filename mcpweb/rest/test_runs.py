@@ -7,7 +7,7 @@ from marshmallow import fields, validate
 
 from mcpweb.rest.common import Body, Query, answered, body, idempotency, many, one, page, query
 from mcpweb.schemas.objects import result_object, test_run_object, test_type_object
-from mcpweb.services import test_runs
+from mcpweb.services import findings, test_runs
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
@@ -91,7 +91,8 @@ def compare() -> Response:
 def show(run_id: str) -> Response:
     """Return one run with its results."""
     run = test_runs.get(core(), actor(), run_id)
-    return one(test_run_object(run, test_runs.results(core(), actor(), run_id)))
+    found = test_runs.results(core(), actor(), run_id)
+    return one(test_run_object(run, found, findings.of_results(core(), found)))
 
 
 @bp.get("/test-results")
@@ -100,4 +101,6 @@ def results() -> Response:
     """List results, newest first."""
     given = query(ResultQuery)
     after = given.pop("cursor")
-    return page(test_runs.result_listing(core(), actor(), after=after, **given), result_object)
+    listing = test_runs.result_listing(core(), actor(), after=after, **given)
+    found = findings.of_results(core(), listing.rows)
+    return page(listing, lambda row: result_object(row, found.get(row.id)))

@@ -1,7 +1,7 @@
 """Rows as JSON objects, the same for the API and for ``--json``. Wire objects of MCP stay as they are."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from mcpweb.dao.audit import AuditRow
     from mcpweb.dao.bindings import Binding
     from mcpweb.dao.configurations import Configuration, Revision
+    from mcpweb.dao.findings import Finding
     from mcpweb.dao.jobs import Job
+    from mcpweb.dao.pins import PinState
     from mcpweb.dao.secrets import Secret
     from mcpweb.dao.servers import Server
     from mcpweb.dao.test_results import TestResult
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from mcpweb.schemas.documents import Change
     from mcpweb.services.keycheck import Verification
     from mcpweb.services.keys import KeyFacts
+    from mcpweb.services.pins import FieldDiff
+    from mcpweb.services.pins import Overview as PinOverview
 
 Object = dict[str, Any]
 
@@ -48,7 +52,7 @@ def server_object(row: Server) -> Object:
         "updated_at": rfc3339(row.updated_at), "last_health_check": rfc3339(row.last_health_check),
         "seen_at": rfc3339(row.seen_at), "container_id": row.container_id, "image_id": row.image_id,
         "image_digest": row.image_digest, "protocol": row.protocol, "metadata": row.metadata,
-        "created_by": row.created_by, "revision": row.revision,
+        "created_by": row.created_by, "revision": row.revision, "pin_policy": row.pin_policy,
     }
 
 
@@ -132,8 +136,10 @@ def job_object(row: Job) -> Object:
     }
 
 
-def test_run_object(row: TestRun, results: Iterable[TestResult] | None = None) -> Object:
-    """Return a run; ``results`` is a list where it was asked for, else null."""
+def test_run_object(
+    row: TestRun, results: Iterable[TestResult] | None = None, found: Mapping[str, Finding] | None = None
+) -> Object:
+    """Return a run; ``results`` is a list where it was asked for, else null. ``found`` are their findings by result id."""
     return {
         "id": row.id, "server_id": row.server_id, "configuration_id": row.configuration_id,
         "configuration_revision": row.configuration_revision, "types": row.types, "profile": row.profile,
@@ -141,21 +147,51 @@ def test_run_object(row: TestRun, results: Iterable[TestResult] | None = None) -
         "counts": row.counts, "detail": row.detail, "image_id": row.image_id, "image_digest": row.image_digest,
         "protocol": row.protocol, "error": row.error, "job_id": row.job_id, "created_at": rfc3339(row.created_at),
         "started_at": rfc3339(row.started_at), "finished_at": rfc3339(row.finished_at), "created_by": row.created_by,
-        "results": None if results is None else [result_object(result) for result in results],
+        "results": None if results is None else [result_object(result, (found or {}).get(result.id)) for result in results],
     }
 
 
 test_run_object.__test__ = False  # type: ignore[attr-defined]
 
 
-def result_object(row: TestResult) -> Object:
+def result_object(row: TestResult, finding: Finding | None = None) -> Object:
+    """Return a result; one that failed carries its finding and the state that has now."""
     return {
         "id": row.id, "run_id": row.run_id, "server_id": row.server_id, "configuration_id": row.configuration_id,
         "test_type": row.test_type, "check_id": row.check_id, "tool_name": row.tool_name, "status": row.status,
         "severity": row.severity, "input_data": row.input_data, "output_data": row.output_data,
         "error_message": row.error_message, "execution_time_ms": row.execution_time_ms,
         "created_at": rfc3339(row.created_at), "created_by": row.created_by,
+        "finding": None if finding is None else {"id": finding.id, "state": finding.state},
     }
+
+
+def finding_object(row: Finding) -> Object:
+    return {
+        "id": row.id, "server_id": row.server_id, "test_type": row.test_type, "check_id": row.check_id,
+        "tool_name": row.tool_name, "key": row.key, "severity": row.severity, "confidence": row.confidence,
+        "summary": row.summary, "state": row.state, "first_seen_at": rfc3339(row.first_seen_at),
+        "first_run_id": row.first_run_id, "last_seen_at": rfc3339(row.last_seen_at), "last_run_id": row.last_run_id,
+        "result_id": row.result_id, "accepted_at": rfc3339(row.accepted_at), "accepted_by": row.accepted_by,
+        "accepted_until": rfc3339(row.accepted_until), "reason": row.reason,
+    }
+
+
+def pin_object(row: PinState) -> Object:
+    """Return a pin as it was approved, with what the server says now where that differs."""
+    return {
+        "server_id": row.server_id, "kind": row.kind, "name": row.name, "state": row.state, "hash": row.hash,
+        "definition": row.definition, "approved_at": rfc3339(row.approved_at), "approved_by": row.approved_by,
+        "current_hash": row.current_hash, "current_definition": row.current_definition, "seen_at": rfc3339(row.seen_at),
+    }
+
+
+def pin_overview_object(row: PinOverview) -> Object:
+    return asdict(row)
+
+
+def field_diff_object(row: FieldDiff) -> Object:
+    return asdict(row)
 
 
 def test_type_object(row: TestTypeRow) -> Object:

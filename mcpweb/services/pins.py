@@ -15,7 +15,7 @@ from mcpweb.contracts import Actor
 from mcpweb.contracts.pins import Pin, PinKind, canonical
 from mcpweb.core import Core
 from mcpweb.dao import pins, servers
-from mcpweb.dao.pins import PinChange, PinRow
+from mcpweb.dao.pins import PinChange, PinRow, PinState, Place
 from mcpweb.dao.servers import Server
 from mcpweb.db import Connection
 from mcpweb.errors import Conflict, FieldError, InvalidInput, NotFound, PreconditionFailed
@@ -94,6 +94,19 @@ def changes(core: Core, actor: Actor, server_id: str) -> list[PinChange]:
     access.require(core, actor, "server.view", server_id=server_id)
     with core.db.reading() as conn:
         return pins.changes(conn, servers.get(conn, server_id).id)
+
+
+def states(
+    core: Core, actor: Actor, *, after: Place | None = None, limit: int = 50, server_id: str | None = None,
+    kind: str | None = None,
+) -> tuple[list[PinState], Place | None]:
+    """Return what was approved, each beside what is served now, by server, kind and name; and where the next page begins."""
+    access.require(core, actor, "server.view")
+    if kind is not None and kind not in KINDS:
+        raise InvalidInput(f"kind is one of {', '.join(KINDS)}.", errors=[FieldError("/kind", "unknown")])
+    with core.db.reading() as conn:
+        wanted = servers.get(conn, server_id).id if server_id else None
+        return pins.states(conn, after=after, limit=limit, server_id=wanted, kind=kind)
 
 
 def overview(core: Core, actor: Actor, server_id: str) -> Overview:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mcpweb import clock
@@ -21,7 +22,7 @@ from mcpweb.errors import Cancelled, Failure, Interrupted
 from mcpweb.events import TestRunFinished
 from mcpweb.ids import new_id
 from mcpweb.schemas.configurations import load_config_data
-from mcpweb.services import access, bindings
+from mcpweb.services import access, bindings, findings, pins
 from mcpweb.worker.work import Work
 
 NEIGHBOUR_BYTES = 8 << 20  # of the tools of all other servers, as JSON
@@ -38,6 +39,7 @@ def test_run(work: Work) -> dict[str, Any]:
         test_runs.delete_partial(conn, run.id)
     counts: Counter[str] = Counter()
     not_applicable: list[dict[str, str]] = []
+    told: list[findings.Verdict] = []
     state, error, protocol = "failed", None, None
     try:
         with core.db.reading() as conn:
@@ -45,6 +47,7 @@ def test_run(work: Work) -> dict[str, Any]:
             baseline, other = _baseline(conn, run, server, configuration)
             baseline_secrets = bindings.deliveries(core, conn, other) if other.id != configuration.id else secrets
             neighbours = _neighbours(conn, server)
+            approved = [asdict(pin) for pin in pins.approved_pins(conn, server.id)]
         image = core.runtime.image(server.image)
         with core.db.writing() as conn:
             test_runs.begin(conn, run.id, image_id=image.id, image_digest=image.digest, at=clock.now())
@@ -58,6 +61,7 @@ def test_run(work: Work) -> dict[str, Any]:
             seed=run.seed,
             approved_image_id=server.image_id,
             neighbours=neighbours,
+            pins=approved,
             baseline=baseline,
         )
 
@@ -69,6 +73,7 @@ def test_run(work: Work) -> dict[str, Any]:
                         {"check_id": row.result.check_id, "test_type": row.test_type, "summary": row.result.summary}
                     )
             kept = [_row(run, work, row, image.digest) for row in rows if row.result.verdict != "not_applicable"]
+            told.extend(findings.verdict_of(row) for row in kept)
             with core.db.writing() as conn:
                 test_results.insert_many(conn, kept)
                 test_runs.set_progress(conn, run.id, counts=_counts(counts), detail={"not_applicable": not_applicable})
@@ -94,8 +99,7 @@ def test_run(work: Work) -> dict[str, Any]:
         error = {"code": "internal", "detail": f"An internal error stopped the run ({type(fault).__name__})."}
         raise
     finally:
-        verdict = _verdict(counts, state)
-        _end(core, run, work.job, state, verdict, counts, not_applicable, protocol, error)
+        verdict = _end(core, run, work.job, state, counts, not_applicable, told, protocol, error)
     if state == "cancelled":
         raise Cancelled("The run was cancelled.")
     if error:
@@ -138,19 +142,23 @@ def _end(
     run: TestRun,
     job: Job,
     state: str,
-    verdict: str,
     counts: Counter[str],
     not_applicable: list[dict[str, str]],
+    told: list[findings.Verdict],
     protocol: str | None,
     error: dict[str, Any] | None,
-) -> None:
+) -> str:
     with core.db.writing() as conn:
+        found = findings.record(conn, run, told, finished=state == "succeeded")
+        accepted = sum(one.state == "accepted" for one in found.values())
+        verdict = _verdict(counts, state, accepted)
         test_runs.finish(
             conn, run.id, state=state, verdict=verdict, counts=_counts(counts),
-            detail={"not_applicable": not_applicable}, protocol=protocol, error=error, at=clock.now(),
+            detail={"not_applicable": not_applicable, "accepted": accepted}, protocol=protocol, error=error, at=clock.now(),
         )
         access.note(conn, _asker(job), "test_run.finish", run.id, {"state": state, "verdict": verdict})
     core.announce(TestRunFinished(job.created_by, run.id, run.server_id, verdict))
+    return verdict
 
 
 def _asker(job: Job) -> Actor:
@@ -161,10 +169,11 @@ def _counts(counts: Counter[str]) -> dict[str, int]:
     return {name: counts[name] for name in ("pass", "fail", "not_applicable", "undecided")}
 
 
-def _verdict(counts: Counter[str], state: str) -> str:
-    if counts["fail"]:
+def _verdict(counts: Counter[str], state: str, accepted: int) -> str:
+    """Return the verdict of a run; failures that somebody accepted do not count."""
+    if counts["fail"] > accepted:
         return "fail"
-    if state != "succeeded" or counts["undecided"] or not counts["pass"]:
+    if state != "succeeded" or counts["undecided"] or not (counts["pass"] or accepted):
         return "undecided"
     return "pass"
 

@@ -53,7 +53,7 @@ ROWS = {
     pins.PinChange: "pin_changes",
     findings.Finding: "findings",
 }
-NOT_ROWS = {"Cursor", "Listing", "Verification", "Wanted"}
+NOT_ROWS = {"Cursor", "Listing", "PinState", "Verification", "Wanted"}
 FIELD_LISTS = {
     servers.FIELDS: "servers", configurations.FIELDS: "configurations", types.FIELDS: "test_types",
     results.FIELDS: "test_results", runs.FIELDS: "test_runs", tools.FIELDS: "tools", jobs.FIELDS: "jobs",
