@@ -14,7 +14,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
 
-from mcpweb import errors, paths
+from mcpweb import errors, paths, settings
+from mcpweb.services import health
 
 LANGUAGES = ("ja",)
 KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2), "plural": (1, 2)}
@@ -43,7 +44,7 @@ def main() -> int:
 
 
 def collect() -> Catalog:
-    """Return every text that a page may show, and the titles of all failures."""
+    """Return every text that a page may show, the titles of all failures, what settings mean, and the sentences of tables."""
     catalogue = Catalog(charset="utf-8", fuzzy=False)
     options = {"**.html": {"newstyle_gettext": "true", "trimmed": "true"}}
     for folder, methods in ((paths.TEMPLATES, [("**.html", "jinja2")]), (paths.PACKAGE / "web", [("**.py", "python")])):
@@ -54,6 +55,13 @@ def collect() -> Catalog:
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.Failure):
             catalogue.add(kind.title)
+    for setting in settings.SETTINGS:
+        catalogue.add(setting.help)
+    for table in (health.SENTENCES,):
+        for _level, sentence, next_step in table.values():
+            for text in (sentence, next_step):
+                if text.strip("{}").count(" "):  # a place alone has nothing to translate
+                    catalogue.add(text)
     return catalogue
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 
 import click
 
@@ -22,7 +21,7 @@ def doctor(as_json: bool) -> None:
     """Say in sentences what is missing; exit 1 when something is."""
     found = _look()
     if as_json:
-        print_json({"items": [asdict(finding) for finding in found], "next": None})
+        print_json({"items": [finding.as_object() for finding in found], "next": None})
     else:
         for finding in found:
             mark = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}[finding.level]

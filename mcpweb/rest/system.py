@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
 from typing import Any
 
 from flask import Response, request
@@ -124,4 +123,4 @@ def settings() -> Response:
 @permission("settings.view")
 def doctor() -> Response:
     """Say what works and what does not."""
-    return many(asdict(finding) for finding in health.findings(core()))
+    return many(finding.as_object() for finding in health.findings(core()))

@@ -1,7 +1,8 @@
 """What works and what does not: for load balancers, for people, for ``mcpweb doctor``."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcpweb import checkpoints, clock
@@ -15,14 +16,62 @@ BEAT_S = 20.0
 _BEHIND = 500
 
 
+SENTENCES: dict[str, tuple[str, str, str]] = {
+    "worker.runs": ("ok", "The worker runs.", ""),
+    "worker.missing": ("problem", "No worker is running.", "Run `mcpweb serve` or `mcpweb worker`."),
+    "engine.unseen": ("warning", "The engine was not looked at yet.", "Start the worker."),
+    "engine.answers": ("ok", "Docker Engine {version} answers at {address}.", ""),
+    "engine.away": ("problem", "The engine does not answer since {since} UTC: {detail}", "Start the engine, or set DOCKER_HOST."),
+    "vault.unseen": ("warning", "The vault was not looked at yet.", "Start the worker."),
+    "vault.locked": ("problem", "The vault is locked ({code}): {detail}", "{next_step}"),
+    "vault.open": ("ok", "The keys can be had.", ""),
+    "audit.behind": (
+        "problem", "The newest {behind} rows of the audit log are not signed.",
+        "Make {path} writable; the worker tries again by itself.",
+    ),
+    "audit.signed": ("ok", "The audit log is signed up to row {signed} of {size}.", ""),
+    "sqlite.safe": ("ok", "SQLite {version}.", ""),
+    "sqlite.old": (
+        "warning", "SQLite {version} can corrupt a write-ahead log that several processes write; a rollback journal is used.",
+        "Install pysqlite3 0.6.1 or newer.",
+    ),
+    "plugins.broken": ("problem", "Broken plugins: {names}.", "See `mcpweb plugins info NAME`."),
+    "plugins.loaded": ("ok", "{count} plugins are loaded.", ""),
+}
+"""What can be found: level, sentence and next step; pages show both in their language."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; ``level`` is ok, warning or problem."""
+    """One thing looked at; ``level`` is ok, warning or problem. ``facts`` fill the places of text and next step."""
 
     name: str
     level: str
-    sentence: str
-    next_step: str = ""
+    text: str
+    next_text: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        return filled(self.text, self.facts)
+
+    @property
+    def next_step(self) -> str:
+        return filled(self.next_text, self.facts)
+
+    def as_object(self) -> dict[str, str]:
+        """Return it as the API and ``doctor --json`` tell it."""
+        return {"name": self.name, "level": self.level, "sentence": self.sentence, "next_step": self.next_step}
+
+
+def filled(text: str, facts: Mapping[str, object]) -> str:
+    """Return a text with its facts; one without facts is whole already."""
+    return text.format(**facts) if facts else text
+
+
+def find(code: str, /, **facts: object) -> Finding:
+    """Return the finding of ``SENTENCES`` with these facts."""
+    return Finding(code.partition(".")[0], *SENTENCES[code], facts)
 
 
 def worker_alive(observation: observations.Observation | None) -> bool:
@@ -52,26 +101,17 @@ def findings(core: Core) -> list[Finding]:
     """Look at everything a process without the engine can look at."""
     with core.db.reading() as conn:
         worker, engine = observations.get(conn, "worker"), observations.get(conn, "engine")
-    found = [
-        Finding("worker", "ok", "The worker runs.")
-        if worker_alive(worker)
-        else Finding("worker", "problem", "No worker is running.", "Run `mcpweb serve` or `mcpweb worker`."),
-    ]
+    found = [find("worker.runs") if worker_alive(worker) else find("worker.missing")]
     if engine is None:
-        found.append(Finding("engine", "warning", "The engine was not looked at yet.", "Start the worker."))
+        found.append(find("engine.unseen"))
     elif engine.state == "reachable":
-        version, address = engine.value.get("version"), engine.value.get("address")
-        found.append(Finding("engine", "ok", f"Docker Engine {version} answers at {address}."))
+        found.append(find("engine.answers", version=engine.value.get("version"), address=engine.value.get("address")))
     else:
-        found.append(Finding("engine", "problem", f"The engine does not answer since {engine.since} UTC: "
-                             f"{engine.value.get('detail')}", "Start the engine, or set DOCKER_HOST."))
-    found.append(_vault_finding(core))
-    found.append(_audit_finding(core))
-    found.append(sqlite_finding())
+        found.append(find("engine.away", since=engine.since, detail=engine.value.get("detail")))
+    found += [_vault_finding(core), _audit_finding(core), sqlite_finding()]
     broken = [record.name for record in core.plugins.records.values() if record.state == "broken"]
     found.append(
-        Finding("plugins", "problem", f"Broken plugins: {', '.join(broken)}.", "See `mcpweb plugins info NAME`.")
-        if broken else Finding("plugins", "ok", f"{len(core.plugins.records)} plugins are loaded.")
+        find("plugins.broken", names=", ".join(broken)) if broken else find("plugins.loaded", count=len(core.plugins.records))
     )
     return found
 
@@ -94,26 +134,22 @@ def vault_state(core: Core) -> VaultState | None:
 def _vault_finding(core: Core) -> Finding:
     state = vault_state(core)
     if state is None:
-        return Finding("vault", "warning", "The vault was not looked at yet.", "Start the worker.")
+        return find("vault.unseen")
     if state.locked:
-        return Finding("vault", "problem", f"The vault is locked ({state.code}): {state.detail}", state.next_step)
-    return Finding("vault", "ok", "The keys can be had.")
+        return find("vault.locked", code=state.code, detail=state.detail, next_step=state.next_step)
+    return find("vault.open")
 
 
 def _audit_finding(core: Core) -> Finding:
     with core.db.reading() as conn:
         size, _ = audit.head(conn)
     newest = checkpoints.last(core.settings)
-    behind = size - (newest.size if newest else 0)
-    if behind > _BEHIND:
-        return Finding("audit", "problem", f"The newest {behind} rows of the audit log are not signed.",
-                       f"Make {checkpoints.path_of(core.settings)} writable; the worker tries again by itself.")
-    return Finding("audit", "ok", f"The audit log is signed up to row {newest.size if newest else 0} of {size}.")
+    signed = newest.size if newest else 0
+    if size - signed > _BEHIND:
+        return find("audit.behind", behind=size - signed, path=checkpoints.path_of(core.settings))
+    return find("audit.signed", signed=signed, size=size)
 
 
 def sqlite_finding() -> Finding:
     """Return whether this SQLite is safe with a write-ahead log and several processes."""
-    if driver.WAL_IS_SAFE:
-        return Finding("sqlite", "ok", f"SQLite {driver.version_text}.")
-    return Finding("sqlite", "warning", f"SQLite {driver.version_text} can corrupt a write-ahead log that several "
-                   "processes write; a rollback journal is used.", "Install pysqlite3 0.6.1 or newer.")
+    return find("sqlite.safe" if driver.WAL_IS_SAFE else "sqlite.old", version=driver.version_text)

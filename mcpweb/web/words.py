@@ -1,8 +1,11 @@
 """The words of statuses, states, verdicts and jobs, in the language of the page. Unknown ones are shown as they are."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Flask
 
+from mcpweb.services.health import filled
 from mcpweb.web.language import _
 
 
@@ -58,6 +61,11 @@ def kind(name: str) -> str:
     return _(KINDS[name]) if name in KINDS else name
 
 
+def told(text: str, facts: Mapping[str, object]) -> str:
+    """Return a sentence of a table such as ``health.SENTENCES`` in the language of the page, with its facts."""
+    return filled(_(text), facts)
+
+
 def install(app: Flask) -> None:
-    """Give templates the three."""
-    app.jinja_env.globals.update(word=word, doing=doing, kind=kind)
+    """Give templates the four."""
+    app.jinja_env.globals.update(word=word, doing=doing, kind=kind, told=told)
