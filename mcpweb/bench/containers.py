@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from mcpweb.bench import sinkhole
+from mcpweb.bench.feeds import Feeds
 from mcpweb.bench.rows import RunRequest
 from mcpweb.contracts import (
     ConfigData,
@@ -64,6 +65,7 @@ class RunContainers:
         self._containers: set[str] = set()
         self._sinks: set[str] = set()
         self._launched = 0
+        self._feeds = Feeds(runtime)
 
     def do(self, verb: str, message: dict[str, Any], fds: list[int]) -> Any:
         """Do what the child asks for; descriptors for it go into ``fds``. Raises Failure, KeyError, TypeError, ValueError."""
@@ -73,11 +75,17 @@ class RunContainers:
             return self._sink(fds)
         if verb == "running":
             return self._running()
+        if verb == "image_files":
+            fds.append(self._feeds.archive(self._candidate.image.id))
+            return None
         container_id = str(message["container_id"])
         if container_id not in self._containers:
             raise NotFound("This container does not belong to the run.")
         if verb == "inspect":
             return self._masked(_state(self._runtime.inspect(container_id)))
+        if verb == "watch":
+            fds.append(self._feeds.stats(container_id))
+            return None
         if verb == "changes":
             return [asdict(change) for change in self._runtime.changes(container_id)[:MOST_CHANGES]]
         if verb == "processes":
@@ -178,7 +186,8 @@ class RunContainers:
         return {**state, "raw": {**state["raw"], "Config": {**config, "Env": told}}}
 
     def clean_up(self, on_orphan: Callable[[str], None]) -> None:
-        """Remove every container of the run; what cannot be removed now is told."""
+        """End what flows, and remove every container of the run; what cannot be removed now is told."""
+        self._feeds.close()
         for container_id in self._containers:
             try:
                 self._runtime.remove(container_id)

@@ -6,18 +6,22 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mcpweb.bench import floor as floors
+from mcpweb.bench import imagefiles
 from mcpweb.bench.rows import readable
 from mcpweb.bench.sinkhole.log import Sinkhole
+from mcpweb.bench.watching import Samples
 from mcpweb.contracts import (
     ConfigData,
     ContainerState,
     FileChange,
     Frame,
     ImageFacts,
+    ImageFile,
     Load,
     Neighbour,
     Pending,
@@ -27,6 +31,7 @@ from mcpweb.contracts import (
     TestContext,
     TestSession,
     TestType,
+    Watch,
 )
 from mcpweb.errors import Cancelled, Failure, ServerExited, TestError
 from mcpweb.mcp import calls
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from mcpweb.bench.child import Parent
 
 HTTP_BYTES = 1 << 20
+MOST_ARCHIVE_S = 120.0
 
 
 class Session(TestSession):
@@ -109,6 +115,9 @@ class Session(TestSession):
 
     def inspect(self) -> ContainerState:
         return ContainerState(**self._parent.ask("inspect", container_id=self.container_id)[0])
+
+    def watch(self) -> Watch:
+        return Samples(lambda: self._parent.ask("watch", container_id=self.container_id)[1][0])
 
     def changes(self) -> list[FileChange]:
         return [FileChange(**change) for change in self._parent.ask("changes", container_id=self.container_id)[0]]
@@ -200,6 +209,23 @@ class Context(TestContext):
 
     def cases(self) -> list[SavedCase]:
         return [SavedCase(**{**one, "assertions": tuple(one["assertions"])}) for one in self._known["cases"]]
+
+    def image_files(self, wanted: Callable[[ImageFile], bool] | None = None) -> Iterator[ImageFile]:
+        sock = socket.socket(fileno=self._parent.ask("image_files")[1][0])
+        until = time.monotonic() + min(max(self.remaining_s(), 0.0), MOST_ARCHIVE_S)
+        with sock, sock.makefile("rb", buffering=1 << 20) as archive:
+
+            def read(size: int) -> bytes:
+                sock.settimeout(max(until - time.monotonic(), 0.01))
+                try:
+                    return bytes(archive.read(size))
+                except TimeoutError:
+                    raise imagefiles.Unreadable("The image's archive did not come in time.", code="image_too_large") from None
+
+            yield from imagefiles.image_files(read, wanted, most_s=until - time.monotonic())
+
+    def floor(self, calls: int = 200) -> Load:
+        return floors.floor(calls, most_s=self.remaining_s())
 
     def may_see_secrets(self, definition: Mapping[str, Any]) -> bool:
         annotations = definition.get("annotations")

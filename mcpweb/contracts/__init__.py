@@ -13,6 +13,7 @@ from mcpweb.contracts.bench import (
     TestContext,
     TestSession,
     TestType,
+    Watch,
 )
 from mcpweb.contracts.configuration import (
     ConfigData,
@@ -23,11 +24,13 @@ from mcpweb.contracts.configuration import (
 from mcpweb.contracts.material import (
     FileChange,
     Frame,
+    ImageFile,
     InputCase,
     Load,
     Neighbour,
     SavedCase,
     Timed,
+    is_interesting,
 )
 from mcpweb.contracts.pages import (
     Link,
@@ -90,6 +93,7 @@ __all__ = [
     "FileChange",
     "Frame",
     "ImageFacts",
+    "ImageFile",
     "InputCase",
     "Json",
     "KeySource",
@@ -124,8 +128,10 @@ __all__ = [
     "TestType",
     "Timed",
     "Verdict",
+    "Watch",
     "Wrapped",
     "canonical",
+    "is_interesting",
     "pin_hash",
     "variable_fault",
 ]

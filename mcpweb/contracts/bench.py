@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from mcpweb.contracts.configuration import ConfigData, Json
-from mcpweb.contracts.material import FileChange, Frame, Load, Neighbour, SavedCase
+from mcpweb.contracts.material import FileChange, Frame, ImageFile, Load, Neighbour, SavedCase
 from mcpweb.contracts.pins import Pin
-from mcpweb.contracts.runtime import ContainerState, ImageFacts
+from mcpweb.contracts.runtime import ContainerState, ImageFacts, Stats
 from mcpweb.contracts.sink import Sink
 from mcpweb.contracts.verdicts import Check, CheckResult
 
@@ -27,6 +27,22 @@ class Pending(ABC):
     @abstractmethod
     def cancel(self, reason: str = "") -> None:
         """Tell the server with notifications/cancelled, and do not wait any more. One that was answered stays so."""
+
+
+class Watch(ABC):
+    """Samples of one container, taken while it is open as a context manager: one at the start, about one a second, one
+    at the end (which takes up to a second to come)."""
+
+    @abstractmethod
+    def samples(self) -> list[Stats]:
+        """Return the samples so far, oldest first; the first one's CPU is 0, nothing was before it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(self, *_: object) -> None:
+        """Take the last sample and end."""
 
 
 class TestSession(ABC):
@@ -108,6 +124,10 @@ class TestSession(ABC):
         """Ask the runtime for the container's state."""
 
     @abstractmethod
+    def watch(self) -> Watch:
+        """Return what samples the container's CPU, memory and processes while it is open."""
+
+    @abstractmethod
     def changes(self) -> list[FileChange]:
         """Return what differs from the image in the container's own file system, 10,000 paths at most."""
 
@@ -182,6 +202,18 @@ class TestContext(ABC):
     @abstractmethod
     def cases(self) -> list[SavedCase]:
         """Return the saved cases of this server that are in use."""
+
+    @abstractmethod
+    def image_files(self, wanted: Callable[[ImageFile], bool] | None = None) -> Iterator[ImageFile]:
+        """Yield what the layers of the image hold; the archive is read once, in bounded time, and takes seconds.
+
+        ``wanted`` decides by an entry without its data whether to look inside; without one ``is_interesting(path)`` does.
+        Raises Unavailable, after the last file that could be read, when that was not all; stopping early does no harm.
+        """
+
+    @abstractmethod
+    def floor(self, calls: int = 200) -> Load:
+        """Return what the harness itself costs: calls in the same way to a peer that answers at once."""
 
     @abstractmethod
     def may_see_secrets(self, definition: Mapping[str, Json]) -> bool:

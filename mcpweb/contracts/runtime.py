@@ -98,6 +98,7 @@ class Stats:
     pids: int
     rx_bytes: int = 0
     tx_bytes: int = 0
+    cpu_s: float = 0.0  # used since the container was started
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,11 @@ class Runtime(ABC):
         """Return the command lines of what runs in a container, none when it has ended. Raises NotFound."""
 
     @abstractmethod
-    def stats(self, container_id: str, stop: Callable[[], bool]) -> Iterator[Stats]:
-        """Yield about one sample a second until ``stop()`` or the container ends."""
+    def stats(self, container_id: str, stop: Callable[[], bool], *, at_once: bool = False) -> Iterator[Stats]:
+        """Yield about one sample a second until ``stop()`` or the container ends.
+
+        ``at_once`` gives the first without waiting for a second to measure the CPU over.
+        """
 
     @abstractmethod
     def events(self, instance: str, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
@@ -209,6 +213,10 @@ class Runtime(ABC):
     def save_image(self, reference: str, archive: Path) -> None:
         """Write a local image as an archive. Raises ImageMissing, InvalidInput where it cannot."""
         raise InvalidInput(f"The runtime {self.name} does not save images.")
+
+    @abstractmethod
+    def export_image(self, reference: str, stop: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield a local image as an archive (the layout of ``docker save`` or OCI) until ``stop()``. Raises ImageMissing."""
 
     @abstractmethod
     def cleanup(self, instance: str) -> None:

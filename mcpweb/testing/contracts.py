@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pytest
 
+from mcpweb.bench.imagefiles import image_files
 from mcpweb.contracts import ConfigData, ContainerIntent, Mount, Runtime, RuntimeEvent
 from mcpweb.errors import (
     Cancelled,
@@ -97,6 +98,7 @@ class RuntimeContract(DeliveryContract, ABC):
             lambda: absent_runtime.attach("0" * 64),
             lambda: absent_runtime.launch(intent),
             lambda: next(absent_runtime.stats("0" * 64, lambda: False)),
+            lambda: next(absent_runtime.export_image(intent.image, lambda: False)),
             lambda: next(absent_runtime.events(intent.instance, lambda: False)),
         ):
             with pytest.raises(RuntimeUnavailable) as caught:
@@ -113,6 +115,23 @@ class RuntimeContract(DeliveryContract, ABC):
         assert steps and all("CreatedBy" in step for step in steps)
         with pytest.raises(ImageMissing):
             runtime.history("mcpweb-no-such-image:1")
+
+    def test_an_image_comes_as_an_archive_whose_files_can_be_read_and_ends_when_told(self, runtime: Runtime) -> None:
+        image = self.intent_for("stdio").image
+        pieces = runtime.export_image(image, lambda: False)
+        rest = b""
+
+        def read(size: int) -> bytes:
+            nonlocal rest
+            while not rest and (piece := next(pieces, b"")):
+                rest = piece
+            data, rest = rest[:size], rest[size:]
+            return data
+
+        assert any(file.kind == "file" and file.size for file in image_files(read))
+        assert list(runtime.export_image(image, lambda: True)) == []
+        with pytest.raises(ImageMissing):
+            next(runtime.export_image("mcpweb-no-such-image:1", lambda: False))
 
     def test_an_image_that_is_not_there_is_named_with_a_next_step(self, runtime: Runtime, make: Any) -> None:
         with pytest.raises(ImageMissing) as caught:
@@ -331,6 +350,12 @@ class RuntimeContract(DeliveryContract, ABC):
             runtime.remove(launched.container_id)
         assert samples[0].memory_bytes > 0 and samples[0].memory_limit > samples[0].memory_bytes
         assert samples[0].pids > 0 and samples[0].cpu_percent >= 0
+
+    def test_the_first_sample_can_be_had_at_once(self, runtime: Runtime, make: Any) -> None:
+        launched = runtime.launch(make())
+        began = time.monotonic()
+        first = next(runtime.stats(launched.container_id, lambda: False, at_once=True))
+        assert time.monotonic() - began < 0.9 and first.memory_bytes > 0
 
     def test_stats_stop_when_told(self, runtime: Runtime, make: Any) -> None:
         launched = runtime.launch(make())

@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import secrets
 import socket
 import struct
+import tarfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -48,6 +51,7 @@ class FakeImage:
     """What a fake image does. ``behaviour`` makes the function that serves one container of it.
 
     ``greeting`` goes to stderr first; ``start_failure`` refuses the start; ``exit_code`` ends the server at once.
+    ``layers`` are its files by path, oldest layer first.
     """
 
     facts: ImageFacts
@@ -55,6 +59,25 @@ class FakeImage:
     greeting: bytes = b""
     start_failure: str = ""
     exit_code: int | None = None
+    layers: tuple[Mapping[str, bytes], ...] = ({"etc/os-release": b"ID=fake\n"},)
+
+
+def archive(image: FakeImage) -> bytes:
+    """Return the image as ``docker save`` writes it."""
+    names = [f"{number}/layer.tar" for number, _ in enumerate(image.layers)]
+    files = {name: _tar(layer) for name, layer in zip(names, image.layers, strict=True)}
+    manifest = [{"Config": "config.json", "RepoTags": [image.facts.reference], "Layers": names}]
+    return _tar({**files, "config.json": b"{}", "manifest.json": json.dumps(manifest).encode()})
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return out.getvalue()
 
 
 class FakeContainer:

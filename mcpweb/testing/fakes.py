@@ -44,7 +44,7 @@ from mcpweb.errors import (
     RuntimeUnavailable,
     StartFailed,
 )
-from mcpweb.testing.fakecontainer import FakeContainer, FakeImage, frame, given, shown
+from mcpweb.testing.fakecontainer import FakeContainer, FakeImage, archive, frame, given, shown
 from mcpweb.testing.tinyserver import Behaviour, ServerEnds, tiny_server
 
 _CAPABILITIES = {"CHOWN", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"}
@@ -195,7 +195,7 @@ class FakeRuntime(Runtime):
         self._ask("processes")
         return [" ".join(words) for words in self._container(container_id).processes()]
 
-    def stats(self, container_id: str, stop: Callable[[], bool]) -> Iterator[Stats]:
+    def stats(self, container_id: str, stop: Callable[[], bool], *, at_once: bool = False) -> Iterator[Stats]:
         self._ask("stats")
         container = self._container(container_id)
         while container.running and not stop():
@@ -215,6 +215,13 @@ class FakeRuntime(Runtime):
             if self.away:
                 raise RuntimeUnavailable("The fake engine went away.")
             yield from (event for event in new if event.labels.get("mcpweb.instance") == instance)
+
+    def export_image(self, reference: str, stop: Callable[[], bool]) -> Iterator[bytes]:
+        self._ask("export_image")
+        data = archive(self._image(reference))
+        while data and not stop():
+            yield data[:65536]
+            data = data[65536:]
 
     def load_image(self, archive: Path) -> None:
         self._ask("load_image")

@@ -158,16 +158,19 @@ class Engine:
         work: Callable[[Client], Iterator[Any]],
         *,
         deadline_s: float | None = None,
+        stop: Callable[[], bool] | None = None,
+        ahead: int = 256,
     ) -> Iterator[Any]:
         """Yield what a stream of the engine sends, and None whenever nothing came for a moment.
 
         The None lets the reader look whether it is still wanted; closing the generator cuts the stream. The deadline
-        counts for opening only. Ends when the engine ends the stream; raises as ``call`` does.
+        counts for opening only, and ``stop()`` ends the wait for it. ``ahead`` items are read before they are asked for. Ends
+        when the engine ends the stream; raises as ``call`` does.
         """
         limit = self.deadlines.call if deadline_s is None else deadline_s
         self._breaker.enter(False)
         call = Call(what, limit)
-        items: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=256)
+        items: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=ahead)
 
         def put(kind: str, value: Any) -> None:
             while not call.cut:
@@ -187,10 +190,15 @@ class Engine:
 
         threading.Thread(target=run, name=f"engine: {what}", daemon=True).start()
         try:
+            kind, value = "failure", RuntimeTimeout(f"The container engine did not {what} within {limit:g} s.")
             try:
-                kind, value = items.get(timeout=call.left())
-            except queue.Empty:
-                kind, value = "failure", RuntimeTimeout(f"The container engine did not {what} within {limit:g} s.")
+                while (left := call.left()) > 0.001:
+                    with contextlib.suppress(queue.Empty):
+                        kind, value = items.get(timeout=min(left, TICK_S))
+                        break
+                    if stop is not None and stop():
+                        self._breaker.leave()
+                        return
             except BaseException:
                 self._breaker.leave()
                 raise

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from mcpweb.plugin import (
     Progress,
     PullFailed,
     RuntimeConflict,
+    RuntimeTimeout,
 )
 
 from . import faults, references
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .transport import Client
 
 ARCHIVE_S = 300.0
+_PIECE = 1 << 18
 
 
 def facts(engine: Engine, reference: str) -> ImageFacts:
@@ -143,6 +145,30 @@ def save(engine: Engine, reference: str, archive: Path) -> None:
         raise references.missing(reference) from None
 
 
+def export(engine: Engine, reference: str, stop: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield an image the engine has as an archive. Raises ImageMissing."""
+    references.check(reference)
+
+    def begin(client: Client) -> Iterator[bytes]:
+        return iter(client.get_image(reference, chunk_size=_PIECE))
+
+    silence, heard = engine.deadlines.stream_silence, time.monotonic()
+    flow = engine.stream("save an image", begin, deadline_s=ARCHIVE_S, stop=stop, ahead=8)
+    try:
+        for piece in flow:
+            if stop():
+                return
+            if piece is not None:
+                heard = time.monotonic()
+                yield piece
+            elif time.monotonic() - heard > silence:
+                raise RuntimeTimeout(f"The container engine sent nothing of an image for {silence:g} s.")
+    except (ImageMissing, NotFound):
+        raise references.missing(reference) from None
+    finally:
+        flow.close()  # type: ignore[attr-defined]
+
+
 def _failed(reference: str, reason: str) -> Failure:
     for pattern, detail, next_step in _REASONS:
         if re.search(pattern, reason, re.IGNORECASE):
@@ -217,4 +243,4 @@ def _digest(reference: str, digests: list[str]) -> str | None:
     return pairs[0][1] if pairs else None
 
 
-__all__ = ["facts", "history", "load", "pull", "save"]
+__all__ = ["export", "facts", "history", "load", "pull", "save"]

@@ -88,8 +88,8 @@ class DockerRuntime(Runtime):
     def processes(self, container_id: str) -> list[str]:
         return looks.processes(self._engine, container_id)
 
-    def stats(self, container_id: str, stop: Callable[[], bool]) -> Iterator[Stats]:
-        return stats(self._engine, self._containers, container_id, stop)
+    def stats(self, container_id: str, stop: Callable[[], bool], *, at_once: bool = False) -> Iterator[Stats]:
+        return stats(self._engine, self._containers, container_id, stop, at_once)
 
     def events(self, instance: str, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
         return self._events.listen(instance, stop)
@@ -99,6 +99,9 @@ class DockerRuntime(Runtime):
 
     def save_image(self, reference: str, archive: Path) -> None:
         images.save(self._engine, reference, archive)
+
+    def export_image(self, reference: str, stop: Callable[[], bool]) -> Iterator[bytes]:
+        return images.export(self._engine, reference, stop)
 
     def cleanup(self, instance: str) -> None:
         if not self._containers.launching:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
-def stats(engine: Engine, containers: Containers, container_id: str, stop: Callable[[], bool]) -> Iterator[Stats]:
+def stats(
+    engine: Engine, containers: Containers, container_id: str, stop: Callable[[], bool], at_once: bool
+) -> Iterator[Stats]:
     """Yield about one sample a second until ``stop()`` or the container ends. Raises NotFound."""
     one = checked(container_id)
     before: tuple[float, int] | None = None
@@ -38,6 +40,8 @@ def stats(engine: Engine, containers: Containers, container_id: str, stop: Calla
                 continue
             if before is not None and now[0] > before[0]:
                 yield _read(sample, 100 * (now[1] - before[1]) / 1e9 / (now[0] - before[0]))
+            elif before is None and at_once:
+                yield _read(sample, 0.0)
             before = now
     finally:
         stream.close()  # type: ignore[attr-defined]
@@ -72,4 +76,5 @@ def _read(sample: Mapping[str, Any], cpu_percent: float) -> Stats:
         pids=int((sample.get("pids_stats") or {}).get("current") or 0),
         rx_bytes=sum(int(one.get("rx_bytes") or 0) for one in networks),
         tx_bytes=sum(int(one.get("tx_bytes") or 0) for one in networks),
+        cpu_s=round(int(((sample.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9, 6),
     )

@@ -32,6 +32,42 @@ def looks(context):
     return told
 
 
+def measures(context):
+    with context.fresh() as session, session.watch() as watch:
+        at_start = len(watch.samples())
+        session.load("echo", {"text": "a"}, calls=3)
+    return {"at_start": at_start, "at_end": len(watch.samples()), "pids": watch.samples()[-1].pids,
+            "floor": [one.outcome for one in context.floor(5).calls], "floor_ms": max(one.latency_ms for one in context.floor(50).calls)}
+
+
+def ended(context):
+    """A container that ends while it is watched ends the watch."""
+    with context.fresh() as session:
+        watch = session.watch()
+        with watch:
+            session.stop(1)
+        return {"samples": len(watch.samples())}
+
+
+def too_many(context):
+    told = []
+    with context.fresh() as session:
+        watches = [session.watch() for _ in range(12)]
+        for watch in watches:
+            try:
+                watch.__enter__()
+            except Failure as failure:
+                told.append(failure.code)
+    return {"refused": told}
+
+
+def files(context):
+    first = next(context.image_files())
+    every = {file.path: [file.layer, file.kind, file.data.decode()] for file in context.image_files()}
+    chosen = [file.path for file in context.image_files(lambda file: file.path == "bin/tool") if file.data]
+    return {"first": first.path, "every": every, "chosen": chosen}
+
+
 def running(context):
     return {"running": [asdict(state) for state in context.running()]}
 

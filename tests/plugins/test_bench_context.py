@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,26 @@ def test_a_container_and_its_image_are_looked_into(ask: Ask) -> None:
     assert (told["given_up"], told["silent_probe"]) == ("", False)
     assert told["history"][0]["CreatedBy"] and told["config"] == {}
     assert told["begun"] == "x" and told["load"] == ["ok"] * 8
+
+
+def test_a_container_is_sampled_at_the_start_and_at_the_end(ask: Ask) -> None:
+    told = ask("measures")
+    assert told["at_start"] == 1 and 2 <= told["at_end"] <= 4 and told["pids"] == 2
+    assert told["floor"] == ["ok"] * 5 and 0 < told["floor_ms"] < 500
+    assert 1 <= ask("ended")["samples"] <= 2
+    assert ask("too_many")["refused"] == ["too_many_feeds"] * 4
+    assert [thread.name for thread in threading.enumerate() if thread.name == "feed"] == []
+
+
+def test_the_files_of_the_image_come_layer_by_layer(ask: Ask, runtime: FakeRuntime) -> None:
+    runtime.add_image("tiny:1", layers=({"etc/passwd": b"root", "bin/tool": b"\x7fELF"}, {"app/.env": b"A=1", "bin/.wh.tool": b""}))
+    told = ask("files")
+    assert told["first"] == "etc/passwd" and told["chosen"] == ["bin/tool"]
+    assert told["every"] == {
+        "etc/passwd": [0, "file", "root"], "bin/tool": [1, "removed", ""], "app/.env": [1, "file", "A=1"],
+    }
+    runtime.add_image("tiny:1", layers=({"etc/passwd": b"x" * (8 << 20)},))
+    assert ask("files")["first"] == "etc/passwd", "an archive that nobody reads to its end holds up nothing"
 
 
 def test_the_containers_in_use_are_told_without_their_secrets(ask: Ask, core: Core, runtime: FakeRuntime) -> None:
