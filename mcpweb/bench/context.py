@@ -22,6 +22,7 @@ from mcpweb.contracts import (
     Frame,
     ImageFacts,
     ImageFile,
+    InputCase,
     Load,
     Neighbour,
     Pending,
@@ -226,6 +227,31 @@ class Context(TestContext):
 
     def floor(self, calls: int = 200) -> Load:
         return floors.floor(calls, most_s=self.remaining_s())
+
+    def inputs(
+        self, definition: Mapping[str, Any], *, valid: int = 10, invalid: int = 15,
+        known: Mapping[str, Sequence[Any]] | None = None,
+    ) -> list[InputCase]:
+        from mcpweb.bench import inputs
+
+        return inputs.cases(definition, seed=self.seed, valid=valid, invalid=invalid, known=known)
+
+    def shrink(
+        self, arguments: Mapping[str, Any], fails: Callable[[dict[str, Any]], bool], *, most: int = 30
+    ) -> dict[str, Any]:
+        from mcpweb.bench import inputs
+
+        return inputs.shrink(arguments, fails, most=most)
+
+    def schema_faults(self, schema: Any) -> list[str]:
+        from mcpweb.bench import inputs
+
+        return inputs.schema_faults(schema)
+
+    def value_faults(self, schema: Any, value: Any) -> list[str]:
+        from mcpweb.bench import inputs
+
+        return inputs.value_faults(schema, value)
 
     def may_see_secrets(self, definition: Mapping[str, Any]) -> bool:
         annotations = definition.get("annotations")

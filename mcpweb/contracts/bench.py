@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from mcpweb.contracts.configuration import ConfigData, Json
-from mcpweb.contracts.material import FileChange, Frame, ImageFile, Load, Neighbour, SavedCase
+from mcpweb.contracts.material import FileChange, Frame, ImageFile, InputCase, Load, Neighbour, SavedCase
 from mcpweb.contracts.pins import Pin
 from mcpweb.contracts.runtime import ContainerState, ImageFacts, Stats
 from mcpweb.contracts.sink import Sink
@@ -214,6 +214,33 @@ class TestContext(ABC):
     @abstractmethod
     def floor(self, calls: int = 200) -> Load:
         """Return what the harness itself costs: calls in the same way to a peer that answers at once."""
+
+    @abstractmethod
+    def inputs(
+        self, definition: Mapping[str, Json], *, valid: int = 10, invalid: int = 15,
+        known: Mapping[str, Sequence[Json]] | None = None,
+    ) -> list[InputCase]:
+        """Return input for a tool made from its input schema, the same for the same ``seed``; see ``InputCase``.
+
+        ``known`` are values seen in this server's results, by the name they had. Empty for a schema that is not usable.
+        """
+
+    @abstractmethod
+    def shrink(
+        self, arguments: Mapping[str, Json], fails: Callable[[dict[str, Json]], bool], *, most: int = 30
+    ) -> dict[str, Json]:
+        """Return smaller arguments for which ``fails`` still holds; it is asked at most ``most`` times."""
+
+    @abstractmethod
+    def schema_faults(self, schema: Json) -> list[str]:
+        """Return why this is no usable JSON Schema (2020-12 or the dialect it declares); empty when it is sound. Offline."""
+
+    @abstractmethod
+    def value_faults(self, schema: Json, value: Json) -> list[str]:
+        """Return where the value does not fit the schema, as ``/pointer: message``; empty when it fits.
+
+        Raises TestError when that cannot be decided: the schema is unusable, or takes too long.
+        """
 
     @abstractmethod
     def may_see_secrets(self, definition: Mapping[str, Json]) -> bool:

@@ -72,6 +72,19 @@ def running(context):
     return {"running": [asdict(state) for state in context.running()]}
 
 
+def schemas(context):
+    definition = {"name": "add", "inputSchema": {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0}}, "required": ["a"]}}
+    cases = context.inputs(definition, valid=3, invalid=4)
+    schema = definition["inputSchema"]
+    return {
+        "cases": [[one.label, one.arguments, one.valid] for one in cases],
+        "same": cases == context.inputs(definition, valid=3, invalid=4),
+        "judged": [not context.value_faults(schema, one.arguments) for one in cases],
+        "shrunk": context.shrink({"a": 4000, "b": "x"}, lambda arguments: "b" in arguments),
+        "faults": [context.schema_faults(schema), context.schema_faults({"type": "no such"})],
+    }
+
+
 def known(context):
     return {
         "neighbours": [asdict(one) for one in context.neighbours()], "pins": [asdict(one) for one in context.pins()],

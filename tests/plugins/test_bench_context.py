@@ -144,6 +144,13 @@ def test_the_containers_in_use_are_told_without_their_secrets(ask: Ask, core: Co
     runtime.close()
 
 
+def test_input_is_made_judged_and_shrunk_from_the_schema(ask: Ask) -> None:
+    told = ask("schemas")
+    assert told["same"] and {valid for _, _, valid in told["cases"]} == {True, False}
+    assert told["judged"] == [valid for _, _, valid in told["cases"]]
+    assert "a" not in told["shrunk"] and told["faults"][0] == [] and told["faults"][1]
+
+
 def test_what_is_known_of_neighbours_pins_and_cases_is_handed_over(ask: Ask) -> None:
     pins = [{"kind": "tool", "name": "echo", "hash": "00", "definition": {"name": "echo"}}]
     cases = [{"id": "tcs_1", "name": "one", "tool": "echo", "arguments": {"text": "x"}, "assertions": [{"kind": "is_error", "value": False}]}]
