@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "secrets": ("secrets", "Encrypted values, and who gets them."),
     "keys": ("keys", "What encrypts secrets."),
     "test": ("testing", "Test a server."),
+    "schedules": ("schedules", "Test runs by the clock or on a new image."),
     "jobs": ("jobs", "Background work."),
     "users": ("people", "People who may sign in."),
     "tokens": ("people", "API tokens."),

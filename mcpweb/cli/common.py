@@ -68,7 +68,7 @@ def wait_for(core: Core, job: Job, *, quiet: bool, timeout_s: float = 3600.0) ->
     """Wait for the end of a job and say on stderr what it does."""
 
     def say(current: Job) -> None:
-        if not quiet and current.message and current.state == "running":
+        if not quiet and current.message and current.state in ("queued", "running"):
             percent = f" {current.progress:4.0%}" if current.progress is not None else ""
             click.echo(f"…{percent} {current.message}", err=True)
 

@@ -13,8 +13,25 @@ from mcpweb.errors import NotFound
 
 FIELDS = (
     "id, kind, state, progress, message, payload, result, error, subject, dedupe_key, idempotency_key, "
-    "idempotency_hash, attempts, worker, lease_until, cancel_requested, created_at, started_at, finished_at, created_by"
+    "idempotency_hash, attempts, worker, lease_until, cancel_requested, created_at, started_at, finished_at, created_by, "
+    "is_exclusive"
 )
+
+# An exclusive job starts when no other of these kinds runs, and none of them starts beside it or ahead of it once it waits.
+KEPT_APART = ("test_run", "rotate", "retention", "prune_audit")
+_APART = ", ".join(f"'{kind}'" for kind in KEPT_APART)
+_NEXT = f"""
+    SELECT id FROM jobs AS wanted WHERE state = 'queued' AND kind <> 'call' AND (
+        kind NOT IN ({_APART}) OR NOT (
+            EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND is_exclusive = TRUE)
+            OR (wanted.is_exclusive = TRUE AND EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND kind IN ({_APART})))
+            OR EXISTS (
+                SELECT 1 FROM jobs AS earlier WHERE earlier.state = 'queued' AND earlier.is_exclusive = TRUE
+                AND (earlier.created_at, earlier.id) < (wanted.created_at, wanted.id)
+            )
+        )
+    ) ORDER BY created_at, id LIMIT 1
+"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,7 @@ class Job:
     started_at: str | None
     finished_at: str | None
     created_by: str
+    is_exclusive: bool = False
 
     @property
     def finished(self) -> bool:
@@ -48,13 +66,14 @@ class Job:
     def new(
         cls, *, id: str, kind: str, payload: dict[str, Any], subject: str, created_at: str, created_by: str,
         dedupe_key: str | None = None, idempotency_key: str | None = None, idempotency_hash: str | None = None,
+        is_exclusive: bool = False,
     ) -> Job:
         """Return a job that waits."""
         return cls(
             id=id, kind=kind, state="queued", progress=None, message="", payload=payload, result=None, error=None,
             subject=subject, dedupe_key=dedupe_key, idempotency_key=idempotency_key,
             idempotency_hash=idempotency_hash, attempts=0, worker=None, lease_until=None, cancel_requested=False,
-            created_at=created_at, started_at=None, finished_at=None, created_by=created_by,
+            created_at=created_at, started_at=None, finished_at=None, created_by=created_by, is_exclusive=is_exclusive,
         )
 
     def to_wire(self) -> dict[str, Any]:
@@ -70,7 +89,7 @@ def _read(row: Mapping[str, Any]) -> Job:
     fields = dict(row)
     for name in ("payload", "result", "error"):
         fields[name] = loads(fields[name])
-    fields["cancel_requested"] = bool(fields["cancel_requested"])
+    fields |= {name: bool(fields[name]) for name in ("cancel_requested", "is_exclusive")}
     return Job(**fields)
 
 
@@ -136,21 +155,38 @@ def open_for(conn: Connection, subjects: Sequence[str]) -> list[Job]:
     return [_read(row) for row in rows]
 
 
-def any_queued(conn: Connection) -> bool:
-    return conn.execute("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1").fetchone() is not None
+def any_to_claim(conn: Connection) -> bool:
+    """Tell whether a queued job may start now."""
+    return conn.execute(_NEXT).fetchone() is not None
+
+
+def kept_apart(conn: Connection) -> tuple[list[Job], list[Job]]:
+    """Return the running and the queued jobs that an exclusive one has to do with, oldest first; none without one."""
+    if conn.execute("SELECT 1 FROM jobs WHERE is_exclusive = TRUE AND state IN ('queued', 'running') LIMIT 1").fetchone() is None:
+        return [], []
+    sql = f"SELECT {FIELDS} FROM jobs WHERE state = :state AND +kind IN ({_APART}) ORDER BY created_at, id LIMIT 100"
+    running, queued = ([_read(row) for row in conn.execute(sql, {"state": state})] for state in ("running", "queued"))
+    return running, queued
+
+
+def tell_waiting(conn: Connection, job_id: str, message: str) -> None:
+    """Write on what a queued job waits."""
+    conn.execute(
+        "UPDATE jobs SET message = :message WHERE id = :id AND state = 'queued'", {"id": job_id, "message": message[:500]}
+    )
 
 
 def claim(conn: Connection, *, worker: str, lease_s: float, job_id: str | None = None) -> Job | None:
-    """Take the oldest queued job (or the named one, if it is queued) for this worker; None when there is none.
+    """Take the oldest queued job that may start (or the named one, if it is queued) for this worker; None when there is none.
 
-    A call is done by the request that made it, so the queue passes it over.
+    A call is done by the request that made it, so the queue passes it over. What an exclusive job keeps waiting, waits.
     """
-    chosen = "SELECT id FROM jobs WHERE state = 'queued' AND kind <> 'call' ORDER BY created_at, id LIMIT 1"
+    chosen = _NEXT
     if job_id is not None:
         chosen = "SELECT id FROM jobs WHERE id = :job_id AND state = 'queued'"
     row = conn.execute(
         "UPDATE jobs SET state = 'running', worker = :worker, lease_until = :lease, attempts = attempts + 1, "
-        f"started_at = :now WHERE id = ({chosen}) RETURNING {FIELDS}",
+        f"started_at = :now, message = '' WHERE id = ({chosen}) RETURNING {FIELDS}",
         {"worker": worker, "lease": clock.later(lease_s), "now": clock.now(), "job_id": job_id},
     ).fetchone()
     return None if row is None else _read(row)

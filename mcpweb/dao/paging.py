@@ -57,6 +57,13 @@ def decode(text: str) -> Cursor:
     return Cursor(created_at, row_id)
 
 
+def span(since: str | None, until: str | None) -> tuple[list[str], dict[str, Any]]:
+    """Return the clauses, and their values, for rows from ``since`` on and before ``until``."""
+    given = {"since": ("created_at >= :since", since), "until": ("created_at < :until", until)}
+    chosen = {name: pair for name, pair in given.items() if pair[1] is not None}
+    return [clause for clause, _ in chosen.values()], {name: value for name, (_, value) in chosen.items()}
+
+
 def select(
     conn: Connection,
     table: str,

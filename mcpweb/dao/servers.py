@@ -214,6 +214,14 @@ def hide(conn: Connection, server_id: str) -> None:
     )
 
 
+_EMPTY = (
+    "DELETE FROM test_results WHERE rowid IN (SELECT rowid FROM test_results WHERE server_id = :id LIMIT :limit)",
+    "DELETE FROM test_metrics WHERE server_id = :id AND (name, tool_name, created_at, run_id) IN "
+    "(SELECT name, tool_name, created_at, run_id FROM test_metrics WHERE server_id = :id LIMIT :limit)",
+    "DELETE FROM test_runs WHERE rowid IN (SELECT rowid FROM test_runs WHERE server_id = :id LIMIT :limit)",
+)
+
+
 def delete_hidden_batch(conn: Connection, limit: int) -> int:
     """Delete some rows of removed servers and return how many: results, then runs, then the server itself.
 
@@ -223,10 +231,8 @@ def delete_hidden_batch(conn: Connection, limit: int) -> int:
     if row is None:
         return 0
     bound = {"id": row[0], "limit": limit}
-    for table in ("test_results", "test_runs"):
-        deleted = conn.execute(
-            f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE server_id = :id LIMIT :limit)", bound
-        ).rowcount
+    for statement in _EMPTY:
+        deleted = conn.execute(statement, bound).rowcount
         if deleted:
             return deleted
     return conn.execute("DELETE FROM servers WHERE id = :id", bound).rowcount

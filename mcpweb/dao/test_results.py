@@ -83,6 +83,29 @@ def delete_of_run(conn: Connection, run_id: str) -> None:
     conn.execute("DELETE FROM test_results WHERE run_id = :id", {"id": run_id})
 
 
+def delete_some(conn: Connection, run_id: str, limit: int) -> int:
+    """Delete some results of a run and return how many; the roll-up keeps what they counted for."""
+    return conn.execute(
+        "DELETE FROM test_results WHERE rowid IN (SELECT rowid FROM test_results WHERE run_id = :id LIMIT :limit)",
+        {"id": run_id, "limit": limit},
+    ).rowcount
+
+
+def delete_some_without_run(conn: Connection, before: str, limit: int) -> int:
+    """Delete some results that belong to no run and are older, and return how many."""
+    return conn.execute(
+        "DELETE FROM test_results WHERE rowid IN "
+        "(SELECT rowid FROM test_results WHERE run_id IS NULL AND created_at < :before LIMIT :limit)",
+        {"before": before, "limit": limit},
+    ).rowcount
+
+
+def any_without_run(conn: Connection, before: str) -> bool:
+    """Tell whether a result that belongs to no run is older."""
+    sql = "SELECT 1 FROM test_results WHERE run_id IS NULL AND created_at < :before LIMIT 1"
+    return conn.execute(sql, {"before": before}).fetchone() is not None
+
+
 def get(conn: Connection, result_id: str) -> TestResult:
     row = conn.execute(f"SELECT {FIELDS} FROM test_results WHERE id = :id", {"id": result_id}).fetchone()
     if row is None:
@@ -103,18 +126,30 @@ def listing(
     run_id: str | None = None,
     check_id: str | None = None,
     severity: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
 ) -> Listing[TestResult]:
+    """Return results, newest first, from ``since`` on and before ``until``."""
+    where, values = paging.span(since, until)
     equals = {
         "run_id": run_id, "server_id": server_id, "configuration_id": configuration_id, "tool_name": tool_name,
         "test_type": test_type, "status": status, "check_id": check_id, "severity": severity,
     }
-    return paging.select(conn, "test_results", FIELDS, _read, after=after, limit=limit, equals=equals)
+    return paging.select(
+        conn, "test_results", FIELDS, _read, after=after, limit=limit, equals=equals, where=where, values=values
+    )
 
 
 def for_run(conn: Connection, run_id: str) -> list[TestResult]:
     """Return all results of a run, oldest first."""
     sql = f"SELECT {FIELDS} FROM test_results WHERE run_id = :id ORDER BY created_at, id"
     return [_read(row) for row in conn.execute(sql, {"id": run_id})]
+
+
+def statuses(conn: Connection, run_id: str) -> list[tuple[str, str, str]]:
+    """Return (check id, tool, status) of all results of a run."""
+    rows = conn.execute("SELECT check_id, tool_name, status FROM test_results WHERE run_id = :id", {"id": run_id})
+    return [(row[0] or "", row[1], row[2]) for row in rows]
 
 
 def last_status(conn: Connection, server_ids: Sequence[str]) -> dict[str, str]:

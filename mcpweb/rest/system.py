@@ -14,7 +14,7 @@ from mcpweb.errors import BadCursor, InvalidInput, NotFound
 from mcpweb.rest.common import Body, Query, body, many, one, page, query
 from mcpweb.schemas.configurations import flatten
 from mcpweb.schemas.objects import audit_object, job_object, plugin_object
-from mcpweb.services import audit, health, jobs
+from mcpweb.services import audit, health, jobs, keeping
 from mcpweb.settings import PREFIX, SETTINGS
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
@@ -37,6 +37,13 @@ class AuditQuery(Body):
     target = fields.String()
     since = fields.Date()
     until = fields.Date()
+
+
+KEEP_HELP = "Test runs older than so many days are deleted with their results; the daily roll-up stays."
+
+
+class Choices(Body):
+    keep_results_days = fields.Integer(required=True, strict=True, validate=validate.Range(1, keeping.MOST_DAYS))
 
 
 @bp.get("/jobs")
@@ -115,8 +122,19 @@ def plugin(name: str) -> Response:
 @bp.get("/settings")
 @permission("settings.view")
 def settings() -> Response:
-    """List the settings there are."""
-    return many({"name": PREFIX + s.name, "default": s.default, "help": s.help} for s in SETTINGS)
+    """List the settings there are, which come from outside, and what was chosen for the installation."""
+    rows: list[dict[str, Any]] = [{"name": PREFIX + s.name, "default": s.default, "help": s.help} for s in SETTINGS]
+    chosen = keeping.days(core(), actor())
+    rows.append({"name": keeping.CHOICE, "default": str(keeping.DAYS), "value": chosen, "help": KEEP_HELP})
+    return many(rows)
+
+
+@bp.patch("/settings")
+@permission("settings.edit")
+def choose() -> Response:
+    """Change what is chosen for the installation: how many days results of tests are kept."""
+    days = keeping.set_days(core(), actor(), body(Choices)[keeping.CHOICE])
+    return one({keeping.CHOICE: days})
 
 
 @bp.get("/doctor")

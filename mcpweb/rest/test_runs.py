@@ -1,13 +1,22 @@
 """``test-types``, ``test-runs`` and ``test-results``"""
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import fields, validate
 
 from mcpweb.rest.common import Body, Query, answered, body, idempotency, many, one, page, query
-from mcpweb.schemas.objects import result_object, test_run_object, test_type_object
-from mcpweb.services import findings, test_runs
+from mcpweb.schemas.objects import (
+    compared_check_object,
+    compared_metric_object,
+    result_object,
+    series_object,
+    test_run_object,
+    test_type_object,
+)
+from mcpweb.services import comparison, findings, test_runs, trends
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
@@ -19,6 +28,10 @@ class RunQuery(Query):
     server_id = fields.String()
     state = fields.String(validate=validate.OneOf(["queued", "running", "succeeded", "failed", "cancelled"]))
     verdict = fields.String(validate=validate.OneOf(["pass", "fail", "undecided"]))
+    test_type = fields.String()
+    image_digest = fields.String()
+    since = fields.String()
+    until = fields.String()
 
 
 class ResultQuery(Query):
@@ -30,6 +43,8 @@ class ResultQuery(Query):
     check_id = fields.String()
     status = fields.String(validate=validate.OneOf(["success", "failure", "error", "timeout"]))
     severity = fields.String(validate=validate.OneOf(["info", "low", "medium", "high", "critical"]))
+    since = fields.String()
+    until = fields.String()
 
 
 class NewRun(Body):
@@ -81,9 +96,14 @@ def index() -> Response:
 @bp.get("/test-runs/compare")
 @permission("test.view")
 def compare() -> Response:
-    """Compare two runs check by check."""
+    """Compare two runs check by check and number by number; what got worse comes first."""
     given = query(CompareQuery)
-    return many(test_runs.compare(core(), actor(), given["first"], given["second"]))
+    found = comparison.compare(core(), actor(), given["first"], given["second"])
+    return one({
+        "first": test_run_object(found.first), "second": test_run_object(found.second), "same_subject": found.same_subject,
+        "items": [compared_check_object(row) for row in found.checks],
+        "metrics": [compared_metric_object(row) for row in found.metrics], "next": None,
+    })
 
 
 @bp.get("/test-runs/<run_id>")
@@ -104,3 +124,27 @@ def results() -> Response:
     listing = test_runs.result_listing(core(), actor(), after=after, **given)
     found = findings.of_results(core(), listing.rows)
     return page(listing, lambda row: result_object(row, found.get(row.id)))
+
+
+class SeriesQuery(Query):
+    name = fields.String()
+    tool_name = fields.String(load_default=None)
+
+
+@bp.get("/servers/<server_id>/trends")
+@permission("test.view")
+def series(server_id: str) -> Response:
+    """List the series of numbers of a server; with ``name`` return the newest ``limit`` numbers of one."""
+    given = query(SeriesQuery)
+    if "name" not in given:
+        return many({"name": name, "tool_name": tool} for name, tool in trends.names(core(), actor(), server_id))
+    return one(series_object(trends.series(
+        core(), actor(), server_id, given["name"], given["tool_name"], limit=given["limit"]
+    )))
+
+
+@bp.get("/servers/<server_id>/flaky")
+@permission("test.view")
+def flaky(server_id: str) -> Response:
+    """List checks that both held and failed over the last ten runs of the same configuration and image."""
+    return many(asdict(row) for row in trends.flaky(core(), actor(), server_id))

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from mcpweb.dao.findings import Finding
     from mcpweb.dao.jobs import Job
     from mcpweb.dao.pins import PinState
+    from mcpweb.dao.schedules import Schedule
     from mcpweb.dao.secrets import Secret
     from mcpweb.dao.servers import Server
+    from mcpweb.dao.test_cases import TestCase
     from mcpweb.dao.test_results import TestResult
     from mcpweb.dao.test_runs import TestRun
     from mcpweb.dao.test_types import TestTypeRow
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from mcpweb.errors import Failure
     from mcpweb.pluginhost import PluginRecord
     from mcpweb.schemas.documents import Change
+    from mcpweb.services.comparison import ComparedCheck, ComparedMetric
     from mcpweb.services.keycheck import Verification
     from mcpweb.services.keys import KeyFacts
     from mcpweb.services.pins import FieldDiff
     from mcpweb.services.pins import Overview as PinOverview
+    from mcpweb.services.trends import Series
 
 Object = dict[str, Any]
 
@@ -192,6 +196,54 @@ def pin_overview_object(row: PinOverview) -> Object:
 
 def field_diff_object(row: FieldDiff) -> Object:
     return asdict(row)
+
+
+def test_case_object(row: TestCase) -> Object:
+    return {
+        "id": row.id, "server_id": row.server_id, "name": row.name, "tool_name": row.tool_name, "arguments": row.arguments,
+        "assertions": row.assertions, "is_active": row.is_active, "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at), "created_by": row.created_by, "revision": row.revision,
+    }
+
+
+test_case_object.__test__ = False  # type: ignore[attr-defined]
+
+
+def schedule_object(row: Schedule) -> Object:
+    return {
+        "id": row.id, "server_id": row.server_id, "name": row.name, "types": row.types, "configuration": row.configuration,
+        "profile": row.profile, "parameters": row.parameters, "every_minutes": row.every_minutes,
+        "on_new_image": row.on_new_image, "next_at": rfc3339(row.next_at), "last_run_id": row.last_run_id,
+        "last_detail": row.last_detail, "is_active": row.is_active, "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at), "created_by": row.created_by, "revision": row.revision,
+    }
+
+
+def compared_check_object(row: ComparedCheck) -> Object:
+    """Return a check of two runs: both statuses, and what each run said."""
+    sides = {"first": row.first, "second": row.second}
+    return {
+        "test_type": row.test_type, "check_id": row.check_id, "tool_name": row.tool_name, "key": row.key, "change": row.change,
+        **{name: side.status if side else None for name, side in sides.items()},
+        **{f"{name}_severity": side.severity if side else None for name, side in sides.items()},
+        **{f"{name}_summary": side.summary if side else None for name, side in sides.items()},
+        **{f"{name}_metrics": side.metrics if side else {} for name, side in sides.items()},
+        **{f"{name}_result_id": side.result_id if side else None for name, side in sides.items()},
+    }
+
+
+def compared_metric_object(row: ComparedMetric) -> Object:
+    return {"name": row.name, "tool_name": row.tool_name, "first": row.first, "second": row.second, "ratio": row.ratio}
+
+
+def series_object(row: Series) -> Object:
+    return {
+        "name": row.name, "tool_name": row.tool_name, "low": row.low, "high": row.high,
+        "points": [
+            {"at": rfc3339(point.at), "value": point.value, "run_id": point.run_id, "image_id": point.image_id}
+            for point in row.points
+        ],
+    }
 
 
 def test_type_object(row: TestTypeRow) -> Object:

@@ -27,6 +27,7 @@ PERMISSIONS: dict[str, Role] = {
     "test.run": "operator",
     "finding.accept": "operator",
     "pin.approve": "operator",
+    "test.edit": "operator",
     "job.cancel": "operator",
     "secret.edit": "operator",
     "key.view": "operator",
@@ -36,6 +37,7 @@ PERMISSIONS: dict[str, Role] = {
     "audit.manage": "admin",
     "user.manage": "admin",
     "plugin.manage": "admin",
+    "settings.edit": "admin",
 }
 
 

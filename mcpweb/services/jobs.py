@@ -44,8 +44,9 @@ def draft(
     payload: Mapping[str, Any],
     dedupe_key: str | None = None,
     idempotency: Idempotency | None = None,
+    is_exclusive: bool = False,
 ) -> Job:
-    """Return a job that is not stored yet."""
+    """Return a job that is not stored yet; an exclusive one wants to be alone among runs, rotations and retention."""
     return Job.new(
         id=new_id("job"),
         kind=kind,
@@ -56,6 +57,7 @@ def draft(
         idempotency_hash=idempotency.body_hash if idempotency else None,
         created_by=actor.name,
         created_at=clock.now(),
+        is_exclusive=is_exclusive,
     )
 
 

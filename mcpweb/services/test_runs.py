@@ -1,6 +1,7 @@
 """Test runs: one press of the button – a server, a configuration, test types and parameters – and its verdicts."""
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from mcpweb.dao import configurations, servers, test_results, test_runs, test_ty
 from mcpweb.dao import jobs as job_rows
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.paging import Cursor, Listing
+from mcpweb.dao.servers import Server
 from mcpweb.dao.test_results import TestResult
 from mcpweb.dao.test_runs import TestRun
 from mcpweb.dao.test_types import TestTypeRow
@@ -21,7 +23,13 @@ from mcpweb.events import TestRunRequested
 from mcpweb.ids import new_id
 from mcpweb.schemas.names import check_image
 from mcpweb.services import access, jobs
+from mcpweb.services.comparison import compare
 from mcpweb.services.jobs import Idempotency
+
+__all__ = [
+    "PROFILES", "check_profile", "compare", "enqueue", "get", "known_types", "listing", "moment", "request", "result_listing",
+    "results", "told", "type_listing",
+]
 
 PROFILES = ("quick", "full")
 
@@ -43,38 +51,69 @@ def request(
     Raises NotFound, InvalidInput for an unknown type, profile or configuration.
     """
     access.require(core, actor, "test.run", server_id=server_id)
-    wanted = _known_types(core, types)
-    if profile not in PROFILES:
-        raise InvalidInput("profile is quick or full.", errors=[FieldError("/profile", "quick or full")])
+    wanted = known_types(core, types)
+    check_profile(profile)
     with core.db.writing() as conn:
         server = servers.get(conn, server_id)
         same = jobs.known(conn, actor, idempotency)
         if same is not None:
             return test_runs.get(conn, same.payload["run_id"]), same
-        if configuration is None:
-            chosen = configurations.active(conn, server.id)
-        else:
-            chosen = configurations.by_name(conn, server.id, configuration)
-        _check_baseline(conn, server.id, (parameters or {}).get("baseline"))
-        run_id = new_id("run")
-        job = jobs.draft(
-            actor, "test_run", subject=f"server:{server.id}", payload={"run_id": run_id, "server_id": server.id},
+        run, job = enqueue(
+            core, conn, actor, server, types=wanted, configuration=configuration, profile=profile, parameters=parameters,
             idempotency=idempotency,
         )
-        run = TestRun.new(
-            id=run_id, server_id=server.id, configuration_id=chosen.id, configuration_revision=chosen.revision,
-            types=wanted, profile=profile, parameters=dict(parameters or {}), seed=_seed(parameters), job_id=job.id,
-            created_at=clock.now(), created_by=actor.name,
-        )
-        job_rows.insert(conn, job)
-        test_runs.insert(conn, run)
-        access.note(conn, actor, "test_run.request", run.id, {"server": server.name, "types": wanted})
-    core.announce(TestRunRequested(actor.name, run.id, server.id))
-    core.line.kick()
+    told(core, actor, run)
     return run, job
 
 
-def _known_types(core: Core, types: Sequence[str] | None) -> list[str]:
+def enqueue(
+    core: Core,
+    conn: Connection,
+    actor: Actor,
+    server: Server,
+    *,
+    types: list[str],
+    configuration: str | None,
+    profile: str,
+    parameters: Mapping[str, Any] | None,
+    idempotency: Idempotency | None = None,
+) -> tuple[TestRun, Job]:
+    """Write a run and its job down, in the caller's transaction; ``told`` follows after the commit. Raises NotFound."""
+    if configuration is None:
+        chosen = configurations.active(conn, server.id)
+    else:
+        chosen = configurations.by_name(conn, server.id, configuration)
+    _check_baseline(conn, server.id, (parameters or {}).get("baseline"))
+    run_id = new_id("run")
+    job = jobs.draft(
+        actor, "test_run", subject=f"server:{server.id}", payload={"run_id": run_id, "server_id": server.id},
+        idempotency=idempotency, is_exclusive=any(core.test_types[name].exclusive for name in types),
+    )
+    run = TestRun.new(
+        id=run_id, server_id=server.id, configuration_id=chosen.id, configuration_revision=chosen.revision,
+        types=types, profile=profile, parameters=dict(parameters or {}), seed=_seed(parameters), job_id=job.id,
+        created_at=clock.now(), created_by=actor.name,
+    )
+    job_rows.insert(conn, job)
+    test_runs.insert(conn, run)
+    access.note(conn, actor, "test_run.request", run.id, {"server": server.name, "types": types})
+    return run, job
+
+
+def told(core: Core, actor: Actor, run: TestRun) -> None:
+    """Tell plugins of a run that was asked for, and the worker that there is something to do."""
+    core.announce(TestRunRequested(actor.name, run.id, run.server_id))
+    core.line.kick()
+
+
+def check_profile(profile: str) -> None:
+    """Raise InvalidInput for another word than quick or full."""
+    if profile not in PROFILES:
+        raise InvalidInput("profile is quick or full.", errors=[FieldError("/profile", "quick or full")])
+
+
+def known_types(core: Core, types: Sequence[str] | None) -> list[str]:
+    """Return the wanted types in their order, all registered ones for None. Raises InvalidInput."""
     if types is None:
         return list(core.test_types)
     unknown = [name for name in types if name not in core.test_types]
@@ -139,12 +178,42 @@ def listing(
     server_id: str | None = None,
     state: str | None = None,
     verdict: str | None = None,
+    image_digest: str | None = None,
+    test_type: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
 ) -> Listing[TestRun]:
-    """Return runs, newest first."""
+    """Return runs, newest first; ``since`` and ``until`` are days or times as rows hold them, ``until`` included as a day."""
     access.require(core, actor, "test.view")
     with core.db.reading() as conn:
         wanted = servers.get(conn, server_id).id if server_id else None
-        return test_runs.listing(conn, after=after, limit=limit, server_id=wanted, state=state, verdict=verdict)
+        return test_runs.listing(
+            conn, after=after, limit=limit, server_id=wanted, state=state, verdict=verdict, image_digest=image_digest,
+            test_type=test_type, since=moment(since, "since"), until=moment(until, "until", end=True),
+        )
+
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def moment(given: str | None, name: str, *, end: bool = False) -> str | None:
+    """Return a day, or a time in RFC 3339 or as rows hold it, as rows hold it. Raises InvalidInput.
+
+    ``end`` makes a day the end of that day.
+    """
+    if not given:
+        return None
+    text = given.strip().replace("T", " ").removesuffix("Z")
+    try:
+        if _DAY.fullmatch(text):
+            day = clock.parse(text + " 00:00:00").timestamp()
+            return clock.text(day + (86_400 if end else 0))
+        return clock.text(clock.parse(text).timestamp())
+    except ValueError:
+        raise InvalidInput(
+            f"{name} is a day such as 2026-11-24, or a time in UTC such as 2026-11-24T08:00:00Z.",
+            errors=[FieldError(f"/{name}", "not a day or time")],
+        ) from None
 
 
 def result_listing(
@@ -155,6 +224,7 @@ def result_listing(
     with core.db.reading() as conn:
         if filters.get("server_id"):
             filters["server_id"] = servers.get(conn, str(filters["server_id"])).id
+        filters |= {"since": moment(filters.get("since"), "since"), "until": moment(filters.get("until"), "until", end=True)}
         return test_results.listing(conn, after=after, limit=limit, **filters)
 
 
@@ -163,19 +233,3 @@ def type_listing(core: Core, actor: Actor) -> list[TestTypeRow]:
     access.require(core, actor, "test.view")
     with core.db.reading() as conn:
         return test_types.listing(conn)
-
-
-def compare(core: Core, actor: Actor, first: str, second: str) -> list[dict[str, Any]]:
-    """Return one row per check and tool of either run, with both statuses, those that differ first."""
-    access.require(core, actor, "test.view", run_id=first)
-    with core.db.reading() as conn:
-        pairs: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for side, run_id in (("first", first), ("second", second)):
-            test_runs.get(conn, run_id)
-            for result in test_results.for_run(conn, run_id):
-                key = (result.test_type, result.check_id or "", result.tool_name)
-                row = pairs.setdefault(
-                    key, {"test_type": key[0], "check_id": key[1], "tool_name": key[2], "first": None, "second": None}
-                )
-                row[side] = result.status
-    return sorted(pairs.values(), key=lambda row: (row["first"] == row["second"], row["test_type"], row["check_id"]))

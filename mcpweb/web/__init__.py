@@ -9,6 +9,7 @@ from mcpweb.web import (
     keys,
     overview,
     plugins,
+    reports,
     secrets,
     servers,
     session,
@@ -26,6 +27,7 @@ BLUEPRINTS = (
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
     watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats
     test_runs.bp,  # /test-runs[/<id>], /servers/<id>/test-runs
+    reports.bp,  # /test-runs/<id>/report[.json|.sarif|.xml]
     secrets.bp,  # /secrets[/new|/<id>[/replace|/activate|/deactivate|/purge|/reveal|/bindings]], /bindings/<id>/remove
     keys.bp,  # /keys[/<name>/rotate|/<name>/destroy|/rotate-kek|/verify|/unlock]
     jobs.bp,  # /jobs, /jobs/<id>/cancel

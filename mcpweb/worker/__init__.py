@@ -26,6 +26,7 @@ from mcpweb.worker.fleet import Fleet
 from mcpweb.worker.handlers import HANDLERS
 from mcpweb.worker.logs import LogBook
 from mcpweb.worker.meter import Meter
+from mcpweb.worker.turns import tell_waiting
 from mcpweb.worker.watch import Watch
 from mcpweb.worker.work import Work
 
@@ -153,8 +154,10 @@ class Worker:
 
     def _claim_one(self) -> bool:
         with self.core.db.reading() as conn:
-            if not jobs.any_queued(conn):
-                return False
+            ready = jobs.any_to_claim(conn)
+        if not ready:
+            tell_waiting(self.core)
+            return False
         with self.core.db.writing() as conn:
             job = jobs.claim(conn, worker=self.id, lease_s=LEASE_S)
         if job is None:

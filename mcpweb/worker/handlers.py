@@ -8,7 +8,7 @@ from typing import Any
 from mcpweb.dao import configurations, servers
 from mcpweb.errors import Conflict, ServerTimeout
 from mcpweb.events import ServerChanged
-from mcpweb.services import access
+from mcpweb.services import access, keeping, schedules
 from mcpweb.worker.apart import prune_audit, rotate, verify_audit, verify_keys
 from mcpweb.worker.testing import settle_run, test_run
 from mcpweb.worker.work import Handler, Work
@@ -46,7 +46,8 @@ def pull(work: Work) -> dict[str, Any]:
         access.note(
             conn, work.actor, "image.pulled", server.id, {"image": server.image, "id": facts.id, "digest": facts.digest}
         )
-    return {"image": server.image, "id": facts.id, "digest": facts.digest}
+    asked = schedules.new_image(work.core, server.id, facts.id)
+    return {"image": server.image, "id": facts.id, "digest": facts.digest, "test_runs": [run.id for run in asked]}
 
 
 def list_tools(work: Work) -> dict[str, Any]:
@@ -96,6 +97,12 @@ def remove(work: Work) -> dict[str, Any]:
         threading.Event().wait(0.01)
 
 
+def retain(work: Work) -> dict[str, Any]:
+    """Delete results that are older than results are kept."""
+    done = keeping.delete_old(work.core, work.actor, work.progress)
+    return {"before": done.before, "runs": done.runs, "results": done.results, "longest_ms": done.longest_ms}
+
+
 HANDLERS: dict[str, Handler] = {
     "start": Handler(start, "rerun"),
     "stop": Handler(stop, "rerun"),
@@ -110,5 +117,6 @@ HANDLERS: dict[str, Handler] = {
     "verify_keys": Handler(verify_keys, "rerun"),
     "verify_audit": Handler(verify_audit, "rerun"),
     "prune_audit": Handler(prune_audit, "rerun"),
+    "retention": Handler(retain, "rerun"),
     "test_run": Handler(test_run, "fail", "The worker ended in the middle of the test run.", settle_run),
 }

@@ -11,10 +11,12 @@ from mcpweb.bench import parent
 from mcpweb.bench.rows import CheckResultRow, RunRequest
 from mcpweb.contracts import SEVERITIES, Actor
 from mcpweb.core import Core
-from mcpweb.dao import configurations, servers, test_results, test_runs, tools
+from mcpweb.dao import configurations, servers, test_cases, test_metrics, test_results, test_runs, tools
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.servers import Server
+from mcpweb.dao.test_cases import TestCase
+from mcpweb.dao.test_metrics import Metric
 from mcpweb.dao.test_results import TestResult
 from mcpweb.dao.test_runs import TestRun
 from mcpweb.db import Connection
@@ -26,6 +28,7 @@ from mcpweb.services import access, bindings, findings, pins
 from mcpweb.worker.work import Work
 
 NEIGHBOUR_BYTES = 8 << 20  # of the tools of all other servers, as JSON
+MOST_CASES = 500
 VERDICTS = ("pass", "fail", "not_applicable", "undecided")
 
 
@@ -48,6 +51,7 @@ def test_run(work: Work) -> dict[str, Any]:
             baseline_secrets = bindings.deliveries(core, conn, other) if other.id != configuration.id else secrets
             neighbours = _neighbours(conn, server)
             approved = [asdict(pin) for pin in pins.approved_pins(conn, server.id)]
+            cases = [_case(row) for row in test_cases.active(conn, server.id, MOST_CASES)]
         image = core.runtime.image(server.image)
         with core.db.writing() as conn:
             test_runs.begin(conn, run.id, image_id=image.id, image_digest=image.digest, at=clock.now())
@@ -62,6 +66,7 @@ def test_run(work: Work) -> dict[str, Any]:
             approved_image_id=server.image_id,
             neighbours=neighbours,
             pins=approved,
+            cases=cases,
             baseline=baseline,
         )
 
@@ -74,8 +79,10 @@ def test_run(work: Work) -> dict[str, Any]:
                     )
             kept = [_row(run, work, row, image.digest) for row in rows if row.result.verdict != "not_applicable"]
             told.extend(findings.verdict_of(row) for row in kept)
+            numbers = [metric for row in rows for metric in _metrics(run, row)]
             with core.db.writing() as conn:
                 test_results.insert_many(conn, kept)
+                test_metrics.insert_many(conn, numbers)
                 test_runs.set_progress(conn, run.id, counts=_counts(counts), detail={"not_applicable": not_applicable})
 
         outcome = parent.execute(
@@ -123,6 +130,12 @@ def _neighbours(conn: Connection, server: Server) -> list[dict[str, Any]]:
     """Return the tools of all other servers as last seen."""
     found = tools.of_others(conn, server.id, most_bytes=NEIGHBOUR_BYTES)
     return [{"server": name, "definitions": definitions} for name, definitions in found.items()]
+
+
+def _case(row: TestCase) -> dict[str, Any]:
+    return {
+        "id": row.id, "name": row.name, "tool": row.tool_name, "arguments": row.arguments, "assertions": row.assertions,
+    }
 
 
 def settle_run(core: Core, job: Job) -> None:
@@ -176,6 +189,13 @@ def _verdict(counts: Counter[str], state: str, accepted: int) -> str:
     if state != "succeeded" or counts["undecided"] or not (counts["pass"] or accepted):
         return "undecided"
     return "pass"
+
+
+def _metrics(run: TestRun, row: CheckResultRow) -> list[Metric]:
+    return [
+        Metric(run.server_id, name, row.result.tool, run.created_at, run.id, float(value))
+        for name, value in row.result.metrics.items()
+    ]
 
 
 def _row(run: TestRun, work: Work, row: CheckResultRow, digest: str | None) -> TestResult:

@@ -14,14 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mcpweb import clock
-from mcpweb.contracts import ContainerState
+from mcpweb.contracts import Actor, ContainerState
 from mcpweb.dao import configurations, observations, servers
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.servers import Server
 from mcpweb.db import driver
 from mcpweb.errors import Failure, NotFound, ServerTimeout, VaultLocked
 from mcpweb.schemas.configurations import load_config_data
-from mcpweb.services import storage
+from mcpweb.services import keeping, schedules, storage
 from mcpweb.services.configurations import config_hash, same_but_for_secrets
 from mcpweb.worker.fleet import ENGINE_AWAY, LOCKED_OUT, exit_sentence
 
@@ -35,7 +35,10 @@ AWAY_S = 3.0  # how soon an absent engine is asked again
 HEALTH_S = 60.0
 HEALTH_DEADLINE_S = 10.0
 UPKEEP_S = 300.0
+SCHEDULES_S = 10.0
+IMAGES_S = 300.0
 STARTS_AT_ONCE = 4
+SYSTEM = Actor(name="system:worker", role="admin", via="system")
 
 
 class Watch:
@@ -55,6 +58,7 @@ class Watch:
         self._worker.spawn(self._listening, "events")
         self._worker.spawn(self._checking, "health")
         self._worker.spawn(self._keeping_up, "upkeep")
+        self._worker.spawn(self._scheduling, "schedules")
 
     def stop(self) -> None:
         self._look.set()
@@ -257,6 +261,17 @@ class Watch:
     def _keeping_up(self) -> None:
         while not self._worker.stopping.wait(UPKEEP_S):
             self._guard(lambda: storage.maintain(self._core.db))
+            self._guard(lambda: keeping.request(self._core, SYSTEM))
+
+    # Schedules
+
+    def _scheduling(self) -> None:
+        looked = time.monotonic()
+        while not self._worker.stopping.wait(SCHEDULES_S):
+            self._guard(lambda: schedules.due(self._core))
+            if time.monotonic() - looked >= IMAGES_S and self._reachable:
+                looked = time.monotonic()
+                self._guard(lambda: schedules.look_at_images(self._core))
 
     @staticmethod
     def _guard(action: Callable[[], object]) -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 from mcpweb import clock
 from mcpweb.contracts import ConfigData
-from mcpweb.dao import configurations, jobs, servers, test_results, test_runs, test_types
+from mcpweb.dao import configurations, jobs, schedules, servers, test_cases, test_results, test_runs, test_types
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.findings import Finding
 from mcpweb.dao.jobs import Job
+from mcpweb.dao.schedules import Schedule
 from mcpweb.dao.servers import Server
+from mcpweb.dao.test_cases import TestCase
 from mcpweb.dao.test_results import TestResult
 from mcpweb.dao.test_runs import TestRun
 from mcpweb.dao.test_types import TestTypeRow
@@ -82,3 +84,28 @@ def make_results(conn: Connection, run: TestRun, *statuses: str) -> list[TestRes
     results = [a_result(run, status) for status in statuses]
     test_results.insert_many(conn, results)
     return results
+
+
+def make_case(conn: Connection, server: Server, name: str = "case", **fields: Any) -> TestCase:
+    values = {
+        "id": new_id("tcs"), "server_id": server.id, "name": name, "tool_name": "now", "arguments": {"tz": "UTC"},
+        "assertions": [{"kind": "is_error", "value": False}], "is_active": True, "created_at": clock.now(),
+        "created_by": "cli:me", "updated_at": clock.now(), "revision": 1,
+    } | fields
+    case = TestCase(**values)
+    test_cases.insert(conn, case)
+    return case
+
+
+def make_schedule(conn: Connection, server: Server, name: str = "nightly", **fields: Any) -> Schedule:
+    values = {
+        "id": new_id("sch"), "server_id": server.id, "name": name, "types": [], "configuration": None, "profile": "quick",
+        "parameters": {}, "every_minutes": 60, "on_new_image": False, "next_at": clock.later(3600), "image_id": None,
+        "last_run_id": None, "last_detail": "", "is_active": True, "created_at": clock.now(), "created_by": "cli:me",
+        "updated_at": clock.now(), "revision": 1,
+    } | fields
+    if values["every_minutes"] is None:
+        values |= {"next_at": None, "on_new_image": True}
+    schedule = Schedule(**values)
+    schedules.insert(conn, schedule)
+    return schedule

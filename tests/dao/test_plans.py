@@ -10,16 +10,30 @@ from typing import Any
 
 import pytest
 
-from mcpweb.dao import accounts, audit, configurations, findings, jobs, pins, servers
+from mcpweb.dao import accounts, audit, choices, configurations, findings, jobs, pins, schedules, servers
+from mcpweb.dao import test_cases as cases
+from mcpweb.dao import test_metrics as metrics
 from mcpweb.dao import test_results as results
 from mcpweb.dao import test_runs as runs
 from mcpweb.dao.paging import Cursor
 from mcpweb.dao.pins import PinChange, PinRow
 from mcpweb.db import Connection, Database
-from tests.dao.rows import a_finding, a_result, make_configuration, make_job, make_run, make_server, make_types
+from tests.dao.rows import (
+    a_finding,
+    a_result,
+    make_case,
+    make_configuration,
+    make_job,
+    make_run,
+    make_schedule,
+    make_server,
+    make_types,
+)
 
 AFTER = Cursor("2026-01-01 00:00:00.000", "x_1")
-RESULT_FILTERS = ("server_id", "configuration_id", "test_type", "status", "tool_name", "run_id", "check_id", "severity")
+RESULT_FILTERS = (
+    "server_id", "configuration_id", "test_type", "status", "tool_name", "run_id", "check_id", "severity", "since", "until",
+)
 # people, plugins' faults and test types are few by nature, and lists of ids come as JSON
 FINDING_FILTERS = ("server_id", "severity", "check_id", "test_type", "tool_name")
 SMALL = re.compile(r"SCAN (users|test_types|plugin_events|audit_floor|json_each|wanted|CONSTANT ROW|\(subquery)")
@@ -56,6 +70,12 @@ def filled(
                 findings.insert(conn, a_finding(run, check_id=f"C{n % 20}", key=f"/{n}", state="fixed" if n % 3 else "open"))
             pins.put(conn, [PinRow(server.id, "tool", f"t{n}", "h", "2026-01-01", "cli:me", {"name": f"t{n}"}) for n in range(50)])
             pins.set_changes(conn, server.id, ["tool"], [PinChange(server.id, "tool", "t1", "changed", "g", "2026-01-01", {})])
+            for number in range(20):
+                make_case(conn, server, f"case-{number}")
+                make_schedule(conn, server, f"schedule-{number}", every_minutes=5 if number % 2 else None, on_new_image=number % 3 == 0)
+            metrics.insert_many(conn, [
+                metrics.Metric(server.id, f"P0{n % 5}.p50_ms", "*", run.created_at, run.id, float(n)) for n in range(40)
+            ])
             for _ in range(60):
                 make_job(conn, subject=f"server:{server.id}")
                 audit.append(conn, actor="cli:me", actor_kind="cli", action="server.add", target=server.id)
@@ -97,10 +117,12 @@ def test_result_listing(filled: Connection, chosen: tuple[str, ...], after: Curs
     [
         (servers.listing, ("status", "name", "image", "q")),
         (configurations.listing, ("server_id",)),
-        (runs.listing, ("server_id", "state", "verdict")),
+        (runs.listing, ("server_id", "state", "verdict", "image_digest", "test_type", "since", "until")),
         (jobs.listing, ("state", "kind", "subject")),
+        (cases.listing, ("server_id", "tool_name", "is_active")),
+        (schedules.listing, ("server_id", "is_active")),
     ],
-    ids=["servers", "configurations", "test_runs", "jobs"],
+    ids=["servers", "configurations", "test_runs", "jobs", "test_cases", "schedules"],
 )
 def test_listings_of_pages(filled: Connection, listing: Any, names: tuple[str, ...], after: Cursor | None) -> None:
     for chosen in _filters(names, len(names)):
@@ -132,12 +154,35 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "test_results.for_run": lambda c: results.for_run(c, "x"),
     "test_results.last_status": lambda c: results.last_status(c, ["x", "y"]),
     "test_results.daily": lambda c: results.daily(c, ["x", "y"], "2026-01-01"),
+    "test_results.statuses": lambda c: results.statuses(c, "x"),
+    "test_results.delete_some": lambda c: results.delete_some(c, "x", 10),
+    "test_results.delete_some_without_run": lambda c: results.delete_some_without_run(c, "2026-01-01", 10),
+    "test_results.any_without_run": lambda c: results.any_without_run(c, "2026-01-01"),
+    "test_runs.newest": lambda c: runs.newest(c, "x", 50),
+    "test_runs.last_of_each": lambda c: runs.last_of_each(c, ["x", "y"]),
+    "test_runs.images": lambda c: runs.images(c, ["x", "y"]),
+    "test_runs.old": lambda c: runs.old(c, "2026-01-01", after=None, limit=10),
+    "test_runs.old, next page": lambda c: runs.old(c, "2026-01-01", after=AFTER, limit=10),
+    "test_runs.delete": lambda c: runs.delete(c, "x"),
+    "test_metrics.series": lambda c: metrics.series(c, "x", "P03.p50_ms", "*", 30),
+    "test_metrics.names": lambda c: metrics.names(c, "x"),
+    "test_metrics.first_tool": lambda c: metrics.first_tool(c, "x", "P03.p50_ms"),
+    "test_metrics.of_run": lambda c: metrics.of_run(c, "x"),
+    "test_metrics.delete_of_run": lambda c: metrics.delete_of_run(c, "x"),
+    "test_cases.active": lambda c: cases.active(c, "x", 10),
+    "test_cases.count": lambda c: cases.count(c, "x"),
+    "schedules.due": lambda c: schedules.due(c, "2026-01-01"),
+    "schedules.far_off": lambda c: schedules.far_off(c, "2026-01-01 00:00:00.000"),
+    "schedules.on_new_image": schedules.on_new_image,
+    "schedules.on_new_image of a server": lambda c: schedules.on_new_image(c, "x"),
+    "choices.find": lambda c: choices.find(c, "x"),
+    "jobs.kept_apart": jobs.kept_apart,
     "test_results.success_rate": lambda c: results.success_rate(c, "2026-01-01", "2026-01-02"),
     "jobs.claim": lambda c: jobs.claim(c, worker="wrk_1", lease_s=1),
     "jobs.claim named": lambda c: jobs.claim(c, worker="wrk_1", lease_s=1, job_id="x"),
     "jobs.open_with": lambda c: jobs.open_with(c, "x"),
     "jobs.find_idempotent": lambda c: jobs.find_idempotent(c, "cli:me", "x", "2026-01-01"),
-    "jobs.any_queued": jobs.any_queued,
+    "jobs.any_to_claim": jobs.any_to_claim,
     "jobs.lost_calls": jobs.lost_calls,
     "jobs.renew": lambda c: jobs.renew(c, ["x"], "wrk_1", 1),
     "jobs.asked_to_stop": lambda c: jobs.asked_to_stop(c, "wrk_1"),

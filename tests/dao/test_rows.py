@@ -13,6 +13,7 @@ from mcpweb.dao import (
     accounts,
     audit,
     bindings,
+    choices,
     configurations,
     findings,
     jobs,
@@ -20,10 +21,13 @@ from mcpweb.dao import (
     observations,
     pins,
     plugin_events,
+    schedules,
     secrets,
     servers,
     tools,
 )
+from mcpweb.dao import test_cases as cases
+from mcpweb.dao import test_metrics as metrics
 from mcpweb.dao import test_results as results
 from mcpweb.dao import test_runs as runs
 from mcpweb.dao import test_types as types
@@ -52,6 +56,10 @@ ROWS = {
     pins.PinRow: "pins",
     pins.PinChange: "pin_changes",
     findings.Finding: "findings",
+    cases.TestCase: "test_cases",
+    schedules.Schedule: "schedules",
+    metrics.Metric: "test_metrics",
+    choices.Choice: "choices",
 }
 NOT_ROWS = {"Cursor", "Listing", "PinState", "Verification", "Wanted"}
 FIELD_LISTS = {
@@ -62,6 +70,7 @@ FIELD_LISTS = {
     secrets.FIELDS: "secrets", bindings.FIELDS: "configuration_secrets", keys.FIELDS: "encryption_keys",
     keys.VERSION_FIELDS: "encryption_key_versions", pins.FIELDS: "pins", pins.CHANGE_FIELDS: "pin_changes",
     findings.FIELDS: "findings",
+    cases.FIELDS: "test_cases", schedules.FIELDS: "schedules", metrics.FIELDS: "test_metrics", choices.FIELDS: "choices",
 }
 
 

@@ -1,0 +1,94 @@
+"""``test-cases``"""
+from __future__ import annotations
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import fields
+
+from mcpweb.rest.common import Body, Query, body, expected_revision, one, page, query
+from mcpweb.schemas.objects import test_case_object
+from mcpweb.services import test_cases
+from mcpweb.web.identity import actor, core
+from mcpweb.web.permissions import permission
+
+bp = Blueprint("api_test_cases", __name__, description="Saved calls of tools and what must be true of their answers")
+
+
+class CaseQuery(Query):
+    server_id = fields.String()
+    tool_name = fields.String()
+    is_active = fields.Boolean()
+
+
+class CaseChange(Body):
+    name = fields.String()
+    tool_name = fields.String()
+    arguments = fields.Raw()
+    assertions = fields.Raw()
+    is_active = fields.Boolean()
+
+
+class NewCase(Body):
+    server_id = fields.String(required=True)
+    name = fields.String(required=True)
+    tool_name = fields.String(required=True)
+    arguments = fields.Raw(load_default=dict)
+    assertions = fields.Raw(required=True)
+    is_active = fields.Boolean(load_default=True)
+
+
+class Recording(Body):
+    job_id = fields.String(required=True)
+    name = fields.String(required=True)
+
+
+@bp.get("/test-cases")
+@permission("test.view")
+def index() -> Response:
+    """List saved cases, newest first."""
+    given = query(CaseQuery)
+    after = given.pop("cursor")
+    return page(test_cases.listing(core(), actor(), after=after, **given), test_case_object)
+
+
+@bp.post("/test-cases")
+@permission("test.edit")
+def create() -> Response:
+    """Save a case."""
+    given = body(NewCase)
+    row = test_cases.add(core(), actor(), given.pop("server_id"), **given)
+    return one(test_case_object(row), 201, location=f"/api/v1/test-cases/{row.id}", revision=row.revision)
+
+
+@bp.post("/test-cases/record")
+@permission("test.edit")
+def record() -> Response:
+    """Save the call of a job as a golden case: the same arguments must give the same answer."""
+    given = body(Recording)
+    row = test_cases.from_job(core(), actor(), given["job_id"], given["name"])
+    return one(test_case_object(row), 201, location=f"/api/v1/test-cases/{row.id}", revision=row.revision)
+
+
+@bp.get("/test-cases/<case_id>")
+@permission("test.view")
+def show(case_id: str) -> Response:
+    """Return one saved case."""
+    row = test_cases.get(core(), actor(), case_id)
+    return one(test_case_object(row), revision=row.revision)
+
+
+@bp.patch("/test-cases/<case_id>")
+@permission("test.edit")
+def change(case_id: str) -> Response:
+    """Change a saved case; needs If-Match."""
+    expect = expected_revision()
+    row = test_cases.update(core(), actor(), case_id, expect=expect, **body(CaseChange))
+    return one(test_case_object(row), revision=row.revision)
+
+
+@bp.delete("/test-cases/<case_id>")
+@permission("test.edit")
+def remove(case_id: str) -> Response:
+    """Delete a saved case."""
+    test_cases.remove(core(), actor(), case_id)
+    return Response(status=204)

@@ -1,0 +1,182 @@
+"""How long results of tests are kept. Old runs go with their results and numbers; the roll-up of days stays."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mcpweb import clock
+from mcpweb.contracts import Actor
+from mcpweb.core import Core
+from mcpweb.dao import choices, test_metrics, test_results, test_runs
+from mcpweb.dao import jobs as job_rows
+from mcpweb.dao import servers as server_rows
+from mcpweb.dao.jobs import Job
+from mcpweb.dao.paging import Cursor
+from mcpweb.db import Connection
+from mcpweb.errors import FieldError, InvalidInput
+from mcpweb.services import access, jobs
+
+CHOICE = "keep_results_days"
+DAYS = 90
+MOST_DAYS = 36_500
+HOLD_S = 0.012
+"""How long a batch may hold the write lock, measured inside; a commit comes on top."""
+_SMALLEST, _FIRST, _LARGEST = 10, 100, 2000
+_PAGE = 200
+EVERY_S = 6 * 3600.0
+
+Tell = Callable[[float | None, str], None]
+
+
+def days(core: Core, actor: Actor) -> int:
+    """Return how many days results are kept."""
+    access.require(core, actor, "settings.view")
+    with core.db.reading() as conn:
+        return _days(conn)
+
+
+def _days(conn: Connection) -> int:
+    chosen = choices.find(conn, CHOICE)
+    return DAYS if chosen is None else int(chosen.value)
+
+
+def set_days(core: Core, actor: Actor, wanted: int) -> int:
+    """Choose how many days results are kept. Raises InvalidInput."""
+    access.require(core, actor, "settings.edit")
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= MOST_DAYS:
+        raise InvalidInput(
+            f"Results are kept from 1 to {MOST_DAYS} days.", errors=[FieldError(f"/{CHOICE}", f"from 1 to {MOST_DAYS}")]
+        )
+    with core.db.writing() as conn:
+        before = _days(conn)
+        choices.put(conn, CHOICE, wanted, actor.name)
+        access.note(conn, actor, "choice.set", CHOICE, {"before": before, "after": wanted})
+    return wanted
+
+
+def request(core: Core, actor: Actor) -> Job | None:
+    """Ask for the deletion of what is older, None when nothing is; an open job is returned again."""
+    with core.db.reading() as conn:
+        if not _anything_old(conn):
+            return None
+        known = job_rows.open_with(conn, "retention")
+    if known is not None:
+        return known
+    job = jobs.draft(actor, "retention", subject="results", payload={}, dedupe_key="retention")
+    with core.db.writing() as conn:
+        known = job_rows.open_with(conn, "retention")
+        if known is not None:
+            return known
+        job_rows.insert(conn, job)
+    core.line.kick()
+    return job
+
+
+def _anything_old(conn: Connection) -> bool:
+    before = clock.later(-_days(conn) * 86_400)
+    kept = _newest_of_each(conn)
+    after: Cursor | None = None
+    while page := test_runs.old(conn, before, after=after, limit=_PAGE):
+        if any(run_id not in kept for run_id, _, _ in page):
+            return True
+        after = Cursor(page[-1][2], page[-1][0])
+    return test_results.any_without_run(conn, before)
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What retention came to; ``longest_ms`` is the longest that one batch held the write lock."""
+
+    before: str
+    runs: int
+    results: int
+    longest_ms: float
+
+
+def delete_old(core: Core, actor: Actor, tell: Tell = lambda fraction, message: None) -> Deleted:
+    """Delete runs that are over and older than is kept, with their results and numbers, in short transactions.
+
+    The newest run of each server that came to a verdict stays, so that no server loses its last word; the days that the roll-up
+    counted stay too. Safe to run twice, and to stop between two batches (``tell`` may raise).
+    """
+    with core.db.reading() as conn:
+        before = clock.later(-_days(conn) * 86_400)
+        kept = _newest_of_each(conn)
+    sweep = _Sweep(core, before, tell)
+    after: Cursor | None = None
+    while True:
+        with core.db.reading() as conn:
+            page = test_runs.old(conn, before, after=after, limit=_PAGE)
+        if not page:
+            break
+        sweep.runs([run_id for run_id, _, _ in page if run_id not in kept])
+        after = Cursor(page[-1][2], page[-1][0])
+    sweep.loose()
+    done = Deleted(before, sweep.deleted_runs, sweep.deleted_results, round(sweep.longest * 1000, 1))
+    if done.runs or done.results:
+        with core.db.writing() as conn:
+            access.note(
+                conn, actor, "retention.delete", "results", {"before": before, "runs": done.runs, "results": done.results}
+            )
+    return done
+
+
+def _newest_of_each(conn: Connection) -> frozenset[str]:
+    return frozenset(run.id for run in test_runs.last_of_each(conn, server_rows.all_ids(conn)).values())
+
+
+class _Sweep:
+    """Batches that follow the machine: each holds the lock for a moment, and leaves it free at least as long."""
+
+    def __init__(self, core: Core, before: str, tell: Tell) -> None:
+        self._core, self._before, self._tell = core, before, tell
+        self._size = _FIRST
+        self._free_until = 0.0
+        self.longest = 0.0
+        self.deleted_runs = self.deleted_results = 0
+
+    def runs(self, run_ids: list[str]) -> None:
+        """Delete runs in their order, several small ones in one batch."""
+        left = list(run_ids)
+
+        def some(conn: Connection, size: int) -> bool:
+            gone = 0
+            while left and gone < size:
+                found = test_results.delete_some(conn, left[0], size - gone)
+                self.deleted_results += found
+                gone += found
+                if gone < size:
+                    gone += 1 + test_metrics.delete_of_run(conn, left[0])
+                    test_runs.delete(conn, left.pop(0))
+                    self.deleted_runs += 1
+            return bool(left)
+
+        self._until_done(some)
+
+    def loose(self) -> None:
+        """Delete old results that belong to no run."""
+
+        def some(conn: Connection, size: int) -> bool:
+            gone = test_results.delete_some_without_run(conn, self._before, size)
+            self.deleted_results += gone
+            return gone == size
+
+        self._until_done(some)
+
+    def _until_done(self, some: Callable[[Connection, int], bool]) -> None:
+        more = True
+        while more:
+            time.sleep(max(0.0, self._free_until - time.monotonic()))
+            self._tell(None, f"{self.deleted_runs} runs and {self.deleted_results} results deleted")
+            with self._core.db.writing() as conn:
+                began = time.monotonic()
+                more = some(conn, self._size)
+            released = time.monotonic()
+            held = released - began
+            self.longest = max(self.longest, held)
+            self._free_until = released + held
+            if held > HOLD_S:
+                self._size = max(_SMALLEST, self._size // 2)
+            elif held < HOLD_S / 2:
+                self._size = min(_LARGEST, self._size + self._size // 4)
