@@ -69,9 +69,10 @@ CREATE TABLE test_metrics (
 
 CREATE INDEX idx_test_metrics_run_id ON test_metrics (run_id);
 
+-- as text: a column of type JSON turns a lone number into one
 CREATE TABLE choices (
     name TEXT PRIMARY KEY,
-    value JSON NOT NULL,
+    value TEXT NOT NULL,
     updated_at DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
     updated_by TEXT
 );
