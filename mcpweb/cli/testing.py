@@ -91,7 +91,7 @@ def _print(report: Report) -> None:
         output: dict[str, Any] = result.output_data or {}
         accepted = report.accepted_as(result)
         mark = "acc  " if accepted is not None else _MARKS[result.status]
-        click.echo(f"{mark} {result.check_id:5} {result.severity:8}{place} {plain(output.get('summary', ''))}")
+        click.echo(f"{mark} {plain(result.check_id or '', 100):5} {result.severity:8}{place} {plain(output.get('summary', ''))}")
         if accepted is not None:
             until = f" until {accepted.accepted_until[:10]}" if accepted.accepted_until else ""
             click.echo(f"             accepted{until}: {plain(accepted.reason)}")

@@ -58,8 +58,8 @@ def _semantic(version: str) -> str:
 
 def _rules(report: Report, shown: list[TestResult]) -> list[dict[str, Any]]:
     """Return a rule for each check of the run's types, also where its plugin is gone by now."""
-    ids = sorted({result.check_id or "unnamed" for result in shown} | set(report.checks))
-    steps = {result.check_id: str(told(result).get("next_step") or "") for result in shown}
+    ids = sorted({_id(result.check_id) for result in shown} | set(report.checks))
+    steps = {_id(result.check_id): str(told(result).get("next_step") or "") for result in shown}
     rules = []
     for check_id in ids:
         check = report.checks.get(check_id)
@@ -77,6 +77,10 @@ def _rules(report: Report, shown: list[TestResult]) -> list[dict[str, Any]]:
     return rules
 
 
+def _id(check_id: str | None) -> str:
+    return plain(check_id or "unnamed", 100)
+
+
 def _name(title: str) -> str:
     """Return a title as one word, as viewers want it."""
     return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", title))[:100] or "Check"
@@ -84,7 +88,7 @@ def _name(title: str) -> str:
 
 def _result(report: Report, result: TestResult, at: dict[str, int]) -> dict[str, Any]:
     check_id, tool, key = place_of(result)
-    check_id = check_id or "unnamed"
+    check_id = _id(check_id)
     data = told(result)
     failed = is_fail(result)
     words = [summary_of(result)]
