@@ -22,7 +22,7 @@ class Choice:
 def find(conn: Connection, name: str) -> Choice | None:
     """Return what was chosen, None when nothing was."""
     row = conn.execute(f"SELECT {FIELDS} FROM choices WHERE name = :name", {"name": name}).fetchone()
-    return None if row is None else Choice(**(dict(row) | {"value": loads(row["value"])}))
+    return None if row is None else Choice(**(dict(row) | {"value": loads(str(row["value"]))}))  # SQLite gives a number as one
 
 
 def put(conn: Connection, name: str, value: Any, updated_by: str) -> None:

@@ -14,7 +14,7 @@ from mcpweb.errors import BadCursor, InvalidInput, NotFound
 from mcpweb.rest.common import Body, Query, body, many, one, page, query
 from mcpweb.schemas.configurations import flatten
 from mcpweb.schemas.objects import audit_object, job_object, plugin_object
-from mcpweb.services import audit, health, jobs, keeping
+from mcpweb.services import audit, health, jobs, keeping, retention
 from mcpweb.settings import PREFIX, SETTINGS
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
@@ -41,9 +41,12 @@ class AuditQuery(Body):
 
 KEEP_HELP = "Test runs older than so many days are deleted with their results; the daily roll-up stays."
 
+KEEP_AUDIT_HELP = "Audit rows older than so many days are moved into signed files, once a day; 0 keeps all in the database."
+
 
 class Choices(Body):
-    keep_results_days = fields.Integer(required=True, strict=True, validate=validate.Range(1, keeping.MOST_DAYS))
+    keep_results_days = fields.Integer(strict=True, validate=validate.Range(1, keeping.MOST_DAYS))
+    keep_audit_days = fields.Integer(strict=True, validate=validate.Range(0, retention.MOST_DAYS))
 
 
 @bp.get("/jobs")
@@ -124,17 +127,22 @@ def plugin(name: str) -> Response:
 def settings() -> Response:
     """List the settings there are, which come from outside, and what was chosen for the installation."""
     rows: list[dict[str, Any]] = [{"name": PREFIX + s.name, "default": s.default, "help": s.help} for s in SETTINGS]
-    chosen = keeping.days(core(), actor())
-    rows.append({"name": keeping.CHOICE, "default": str(keeping.DAYS), "value": chosen, "help": KEEP_HELP})
+    for service, default, text in ((keeping, keeping.DAYS, KEEP_HELP), (retention, 0, KEEP_AUDIT_HELP)):
+        rows.append({"name": service.CHOICE, "default": str(default), "value": service.days(core(), actor()), "help": text})
     return many(rows)
 
 
 @bp.patch("/settings")
 @permission("settings.edit")
 def choose() -> Response:
-    """Change what is chosen for the installation: how many days results of tests are kept."""
-    days = keeping.set_days(core(), actor(), body(Choices)[keeping.CHOICE])
-    return one({keeping.CHOICE: days})
+    """Change what is chosen for the installation: how many days results of tests and rows of the audit log are kept."""
+    given = body(Choices)
+    if not given:
+        raise InvalidInput("Nothing is chosen.", next_step=f"Give {keeping.CHOICE} or {retention.CHOICE}.")
+    for service in (keeping, retention):
+        if service.CHOICE in given:
+            given[service.CHOICE] = service.set_days(core(), actor(), given[service.CHOICE])
+    return one(given)
 
 
 @bp.get("/doctor")

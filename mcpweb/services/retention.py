@@ -6,22 +6,72 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mcpweb import segments, signing
+from mcpweb import clock, segments, signing
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import audit, secrets
+from mcpweb.dao import audit, choices, secrets
+from mcpweb.dao import jobs as job_rows
+from mcpweb.dao.jobs import Job
 from mcpweb.db import Connection
-from mcpweb.errors import Conflict
+from mcpweb.errors import Conflict, FieldError, InvalidInput
 from mcpweb.failpoints import Failpoints
 from mcpweb.segments import Segment
-from mcpweb.services import access
+from mcpweb.services import access, jobs
 from mcpweb.settings import Settings
 
 DAYS = 365
+CHOICE = "keep_audit_days"
+LEAST_DAYS, MOST_DAYS = 30, 36_500
+_AGAIN_S = 86_400.0
 _PAGE = 500
 _BATCH = 1000
 WRITES = ("secret.add", "secret.replace", "secret.carry")
 """Actions whose row tells which value of a secret is the newest."""
+
+
+def folder(core: Core) -> Path:
+    """Return where segments are written when nobody says otherwise."""
+    return segments.folder_of(core.settings)
+
+
+def days(core: Core, actor: Actor) -> int:
+    """Return how many days of audit rows stay in the database, 0 for all."""
+    access.require(core, actor, "settings.view")
+    with core.db.reading() as conn:
+        return _days(conn)
+
+
+def _days(conn: Connection) -> int:
+    chosen = choices.find(conn, CHOICE)
+    return 0 if chosen is None else int(chosen.value)
+
+
+def set_days(core: Core, actor: Actor, wanted: int) -> int:
+    """Choose how many days of audit rows stay in the database, 0 for all. Raises InvalidInput."""
+    access.require(core, actor, "settings.edit")
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or (wanted and not LEAST_DAYS <= wanted <= MOST_DAYS):
+        fault = f"0, or from {LEAST_DAYS} to {MOST_DAYS}"
+        raise InvalidInput(
+            f"Audit rows stay for {LEAST_DAYS} to {MOST_DAYS} days, or with 0 for good.", errors=[FieldError(f"/{CHOICE}", fault)]
+        )
+    with core.db.writing() as conn:
+        before = _days(conn)
+        choices.put(conn, CHOICE, wanted, actor.name)
+        access.note(conn, actor, "choice.set", CHOICE, {"before": before, "after": wanted})
+    return wanted
+
+
+def request(core: Core, actor: Actor) -> Job | None:
+    """Ask for ``prune`` of what is older than was chosen, a day's rows at least; None when nothing is, or when it just failed."""
+    with core.db.reading() as conn:
+        kept = _days(conn)
+        if not kept or audit.first_at(conn, clock.later(-(kept + 1) * 86_400)) <= audit.floor(conn)[0] + 1:
+            return None
+        last = job_rows.listing(conn, kind="prune_audit", subject="audit", limit=1).rows
+    if last and last[0].state == "failed" and last[0].finished_at and clock.age(last[0].finished_at) < _AGAIN_S:
+        return None
+    before = clock.later(-kept * 86_400)[:10] + " 00:00:00"
+    return jobs.ask(core, actor, "prune_audit", subject="audit", payload={"before": before})
 
 
 def prune(core: Core, actor: Actor, *, before: str, folder: Path | None = None) -> dict[str, Any]:

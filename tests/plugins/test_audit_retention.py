@@ -15,8 +15,9 @@ from mcpweb import clock, segments
 from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import audit as rows
-from mcpweb.errors import Conflict, Forbidden
-from mcpweb.services import audit, backups, keycheck, retention, secrets
+from mcpweb.errors import Conflict, Forbidden, InvalidInput
+from mcpweb.services import audit, backups, jobs, keycheck, retention, secrets
+from mcpweb.worker import Worker
 
 ME = Actor.cli("tester")
 ROWS = 30
@@ -268,3 +269,44 @@ def test_an_export_and_a_list_hold_what_the_filter_says(log: Core) -> None:
         lines = command(log, "export", *options).stdout.splitlines()
         listed = json.loads(command(log, "list", "--limit", "200", "--json", *options).stdout)["items"]
         assert len(lines) == len(listed) == expected, options
+
+
+@pytest.fixture
+def in_forty_days(log: Core, monkeypatch: pytest.MonkeyPatch) -> Core:
+    """The log as it looks in forty days."""
+    now = clock.source
+    monkeypatch.setattr(clock, "source", lambda: now() + 40 * 86_400)
+    return log
+
+
+def test_a_chosen_time_is_asked_for_once_a_day_and_done_by_the_worker(
+    in_forty_days: Core, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = in_forty_days
+    assert retention.days(core, ME) == 0 and retention.request(core, ME) is None
+    for wrong in (1, 29, -1, 36_501, True):
+        with pytest.raises(InvalidInput):
+            retention.set_days(core, ME, wrong)
+    assert retention.request(core, ME) is None, "nobody chose to move anything"
+    assert retention.set_days(core, ME, 30) == retention.days(core, ME) == 30
+    asked = retention.request(core, ME)
+    assert asked is not None and retention.request(core, ME).id == asked.id  # type: ignore[union-attr]
+    ended = jobs.wait(core, asked.id, 30)
+    assert ended.state == "succeeded" and (ended.result["first"], ended.result["last"]) == (1, ROWS), ended
+    assert retention.check_segments([Path(ended.result["file"])], retention.own_public_key(core.settings))[0]["ok"]
+    monkeypatch.undo()
+    assert audit.verify(core, ME)["ok"] and retention.request(core, ME) is None, "what stays is of today"
+    with core.db.reading() as conn:
+        chosen = rows.newest(conn, "choice.set", retention.CHOICE)
+    assert chosen is not None and chosen.detail == {"before": 0, "after": 30}
+
+
+def test_a_log_that_cannot_be_pruned_is_not_tried_all_day(in_forty_days: Core, worker: Worker) -> None:
+    core = in_forty_days
+    with core.db.writing() as conn:
+        conn.execute("DROP TRIGGER audit_log_no_update")
+        conn.execute("UPDATE audit_log SET target = 'other' WHERE seq = 3")
+    retention.set_days(core, ME, 30)
+    asked = retention.request(core, ME)
+    assert asked is not None and jobs.wait(core, asked.id, 30).state == "failed"
+    assert retention.request(core, ME) is None
