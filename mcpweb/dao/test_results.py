@@ -146,10 +146,14 @@ def for_run(conn: Connection, run_id: str) -> list[TestResult]:
     return [_read(row) for row in conn.execute(sql, {"id": run_id})]
 
 
-def statuses(conn: Connection, run_id: str) -> list[tuple[str, str, str]]:
-    """Return (check id, tool, status) of all results of a run."""
-    rows = conn.execute("SELECT check_id, tool_name, status FROM test_results WHERE run_id = :id", {"id": run_id})
-    return [(row[0] or "", row[1], row[2]) for row in rows]
+def statuses_of(conn: Connection, run_ids: Sequence[str]) -> list[tuple[str, str, str, str, str]]:
+    """Return (run id, test type, check id, tool, status) of all results of these runs."""
+    rows = conn.execute(
+        "SELECT run_id, test_type, check_id, tool_name, status FROM json_each(:ids) AS wanted "
+        "CROSS JOIN test_results ON test_results.run_id = wanted.value",  # in this order whatever ANALYZE counted
+        {"ids": dumps(list(run_ids))},
+    )
+    return [(row[0], row[1], row[2] or "", row[3], row[4]) for row in rows]
 
 
 def last_status(conn: Connection, server_ids: Sequence[str]) -> dict[str, str]:

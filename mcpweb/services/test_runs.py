@@ -112,6 +112,18 @@ def check_profile(profile: str) -> None:
         raise InvalidInput("profile is quick or full.", errors=[FieldError("/profile", "quick or full")])
 
 
+def repeat(core: Core, actor: Actor, run_id: str) -> tuple[TestRun, Job]:
+    """Ask for the same once more: server, types, profile and parameters, with a seed of its own. Raises as ``request``."""
+    run = get(core, actor, run_id)
+    with core.db.reading() as conn:
+        chosen = configurations.get(conn, run.configuration_id) if run.configuration_id else None
+    parameters = {name: value for name, value in run.parameters.items() if name != "seed"}
+    return request(
+        core, actor, run.server_id, types=[name for name in run.types if name in core.test_types] or None,
+        configuration=chosen.name if chosen else None, profile=run.profile, parameters=parameters,
+    )
+
+
 def known_types(core: Core, types: Sequence[str] | None) -> list[str]:
     """Return the wanted types in their order, all registered ones for None. Raises InvalidInput."""
     if types is None:
@@ -159,6 +171,30 @@ def get(core: Core, actor: Actor, run_id: str) -> TestRun:
     access.require(core, actor, "test.view", run_id=run_id)
     with core.db.reading() as conn:
         return test_runs.get(conn, run_id)
+
+
+def before(core: Core, actor: Actor, run: TestRun) -> TestRun | None:
+    """Return the newest finished run of the same server before this one that shares a test type with it, if it is near."""
+    access.require(core, actor, "test.view", run_id=run.id)
+    with core.db.reading() as conn:
+        earlier = test_runs.listing(conn, after=Cursor(run.created_at, run.id), limit=20, server_id=run.server_id).rows
+    return next((row for row in earlier if row.finished and set(row.types) & set(run.types)), None)
+
+
+def result(core: Core, actor: Actor, result_id: str) -> TestResult:
+    """Return one result. Raises NotFound."""
+    access.require(core, actor, "test.view")
+    with core.db.reading() as conn:
+        return test_results.get(conn, result_id)
+
+
+def history_of(core: Core, actor: Actor, result: TestResult, limit: int = 10) -> Sequence[TestResult]:
+    """Return what the same check said of the same tool of the same server, newest first."""
+    access.require(core, actor, "test.view")
+    with core.db.reading() as conn:
+        return test_results.listing(
+            conn, limit=limit, server_id=result.server_id, check_id=result.check_id, tool_name=result.tool_name
+        ).rows
 
 
 def results(core: Core, actor: Actor, run_id: str) -> list[TestResult]:

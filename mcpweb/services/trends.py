@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,10 +96,20 @@ def flaky(core: Core, actor: Actor, server_id: str, last: int = 10) -> list[Flak
     access.require(core, actor, "test.view", server_id=server_id)
     with core.db.reading() as conn:
         runs = _alike(test_runs.newest(conn, servers.get(conn, server_id).id, _LOOK_BACK), last)
-        answers: dict[tuple[str, str], list[str]] = {}
-        for run in reversed(runs):
-            for place, status in _answers(test_results.statuses(conn, run.id)).items():
-                answers.setdefault(place, []).append(status)
+        told = test_results.statuses_of(conn, [run.id for run in runs])
+    return _flickering(runs, told)
+
+
+def _flickering(runs: Sequence[TestRun], told: Sequence[tuple[str, str, str, str, str]]) -> list[Flaky]:
+    """Return what says yes and no in runs of one subject, given newest first."""
+    by_run: dict[str, list[tuple[str, str, str]]] = {run.id: [] for run in runs}
+    for run_id, _, check_id, tool_name, status in told:
+        if run_id in by_run:
+            by_run[run_id].append((check_id, tool_name, status))
+    answers: dict[tuple[str, str], list[str]] = {}
+    for run in reversed(runs):
+        for place, status in _answers(by_run[run.id]).items():
+            answers.setdefault(place, []).append(status)
     return [
         Flaky(check_id, tool_name, statuses) for (check_id, tool_name), statuses in sorted(answers.items())
         if "success" in statuses and ("failure" in statuses or "timeout" in statuses)
@@ -126,6 +137,44 @@ def _answers(rows: list[tuple[str, str, str]]) -> dict[tuple[str, str], str]:
         known = found.get((check_id, tool_name), "success")
         found[check_id, tool_name] = min(known, status, key=_WORST.index)
     return found
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """A check over the last runs, newest last: the worst status in each, None where it was not run."""
+
+    test_type: str
+    check_id: str
+    statuses: tuple[str | None, ...]
+    flaky: bool
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The last runs with a verdict, newest last; the checks that did not hold in all of them; how many did."""
+
+    runs: tuple[TestRun, ...]
+    rows: tuple[CheckRow, ...]
+    held: int
+
+
+def recent(core: Core, actor: Actor, server_id: str, last: int = 12, most: int = 40) -> Recent:
+    """Return what the last runs of a server said, check by check, at most ``most`` checks. Raises NotFound."""
+    access.require(core, actor, "test.view", server_id=server_id)
+    with core.db.reading() as conn:
+        runs = test_runs.newest(conn, servers.get(conn, server_id).id, last)
+        told = test_results.statuses_of(conn, [run.id for run in runs])
+    flickering = {one.check_id for one in _flickering(_alike(runs, last), told)}
+    at = {run.id: len(runs) - 1 - place for place, run in enumerate(runs)}
+    found: dict[tuple[str, str], list[str | None]] = {}
+    for run_id, test_type, check_id, _, status in told:
+        row = found.setdefault((test_type, check_id), [None] * len(runs))
+        row[at[run_id]] = min(row[at[run_id]] or "success", status, key=_WORST.index)
+    rows = [
+        CheckRow(test_type, check_id, tuple(row), check_id in flickering) for (test_type, check_id), row in sorted(found.items())
+        if any(status not in (None, "success") for status in row)
+    ]
+    return Recent(tuple(reversed(runs)), tuple(rows[:most]), len(found) - len(rows))
 
 
 @dataclass(frozen=True)

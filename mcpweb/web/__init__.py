@@ -11,8 +11,10 @@ from mcpweb.web import (
     plugins,
     reports,
     secrets,
+    server_tests,
     servers,
     session,
+    test_cases,
     test_runs,
     tools,
     watching,
@@ -22,12 +24,14 @@ BLUEPRINTS = (
     health.bp,  # /healthz /readyz
     session.bp,  # /setup/<token> /sign-in /sign-out /step-up /preferences
     overview.bp,  # / /settings
-    servers.bp,  # /servers[/new|/<id>[/tests]] and start, stop, restart, pull, remove
+    servers.bp,  # /servers[/new|/<id>] and start, stop, restart, pull, remove
     tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
     watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats
-    test_runs.bp,  # /test-runs[/<id>], /servers/<id>/test-runs
     reports.bp,  # /test-runs/<id>/report[.json|.sarif|.xml]
+    server_tests.bp,  # /servers/<id>/tests
+    test_cases.bp,  # /servers/<id>/tests/cases[/new|/record|/<id>[/remove]], …/tests/schedules[/new|/<id>[/remove]]
+    test_runs.bp,  # /test-runs[/compare|/<id>[/again|/results/<id>]], /servers/<id>/test-runs
     secrets.bp,  # /secrets[/new|/<id>[/replace|/activate|/deactivate|/purge|/reveal|/bindings]], /bindings/<id>/remove
     keys.bp,  # /keys[/<name>/rotate|/<name>/destroy|/rotate-kek|/verify|/unlock]
     jobs.bp,  # /jobs, /jobs/<id>/cancel

@@ -1,27 +1,36 @@
 """``/`` and ``/settings``"""
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
 from flask import Blueprint, Response, request, url_for
 
 from mcpweb.errors import InvalidInput
-from mcpweb.services import health, keeping, keys, retention, secrets, servers, test_runs
+from mcpweb.services import health, keeping, keys, retention, secrets, servers, test_runs, trends
 from mcpweb.settings import PREFIX, SETTINGS
+from mcpweb.web import charts
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
 from mcpweb.web.rendering import done, may, respond
 
 bp = Blueprint("overview", __name__)
+_WORDS = ("success", "failure", "error", "timeout")
 
 
 @bp.get("/")
 @permission("server.view")
 def index() -> Response:
     runs = test_runs.listing(core(), actor(), limit=8).rows
+    fleet = trends.fleet(core(), actor(), limit=12)
+    days = charts.last_days()
     return respond(
         "overview/index.html", overview=servers.overview(core(), actor()), runs=runs,
         expiring=secrets.expiring(core(), actor()) if may("secret.view") else None,
         keys=keys.overview(core(), actor()) if may("key.view") else None,
-        newest=servers.listing(core(), actor(), limit=8).rows, names=servers.names_of(core(), (r.server_id for r in runs)),
+        fleet=fleet, strips={row.server.id: charts.strip(days, _by_day(row.days)) for row in fleet.rows},
+        names=servers.names_of(core(), (r.server_id for r in runs)),
     )
 
 
@@ -55,3 +64,11 @@ def _settings(*, failure: InvalidInput | None = None, form: dict[str, str] | Non
         kept=form or {service.CHOICE: service.days(core(), actor()) for service in (keeping, retention)},
         least_days=retention.LEAST_DAYS, most_days=retention.MOST_DAYS, segments=retention.folder(core()),
     )
+
+
+def _by_day(rows: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
+    """Return the counts of each day, all test types together."""
+    days: dict[str, Counter[str]] = {}
+    for row in rows:
+        days.setdefault(str(row["day"]), Counter()).update({word: row[word] for word in _WORDS})
+    return days

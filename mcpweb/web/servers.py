@@ -10,7 +10,7 @@ from mcpweb.dao import paging
 from mcpweb.dao.configurations import Configuration
 from mcpweb.errors import Failure, FieldError, InvalidInput
 from mcpweb.schemas.configurations import from_cli_options
-from mcpweb.services import configurations, jobs, secrets, servers, test_runs
+from mcpweb.services import configurations, jobs, secrets, servers
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
@@ -86,13 +86,6 @@ def head(server_id: str) -> Response:
     if not is_partial():  # somebody opened the address itself; the head is no page
         return show(server_id)
     return tab(server_id, request.args.get("tab", "summary"), partial="servers/_head.html")
-
-
-@bp.get("/<server_id>/tests")
-@permission("test.view")
-def tests(server_id: str) -> Response:
-    return tab(server_id, "tests", runs=test_runs.listing(core(), actor(), server_id=server_id, limit=30).rows,
-               types=list(core().test_types.values()))
 
 
 @bp.post("/<server_id>/start")

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, request
 from mcpweb import logstore
 from mcpweb.errors import InvalidInput
 from mcpweb.services import servers
+from mcpweb.web import charts as pictures
 from mcpweb.web import formats
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
@@ -18,7 +19,6 @@ from mcpweb.web.servers import tab
 
 bp = Blueprint("watching", __name__, url_prefix="/servers/<server_id>")
 _SHOWN_BYTES = 64 * 1024
-_WIDTH, _HEIGHT = 120, 40
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,5 @@ def _steps(totals: Sequence[float]) -> list[float]:
 
 
 def _chart(name: str, values: Sequence[float], least_top: float, now: str, bound: str) -> Chart:
-    top = max(*values, least_top, 1e-9) if len(values) > 1 else max(values[0], least_top, 1e-9)
-    step = _WIDTH / max(1, len(values) - 1)
-    points = [f"{at * step:.1f} {_HEIGHT - value / top * _HEIGHT:.1f}" for at, value in enumerate(values)]
-    if len(points) == 1:
-        points.append(f"{_WIDTH} {points[0].split()[1]}")
-    line = "M" + " L".join(points)
-    end = points[-1].split()[0]
-    return Chart(name, now, bound, line, f"{line} L{end} {_HEIGHT} L0 {_HEIGHT}Z")
+    drawn = pictures.line(values, least_top=least_top)
+    return Chart(name, now, bound, drawn.line, drawn.area)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 
 from mcpweb.plugin import (
-    Cancelled,
     CheckResult,
     Failure,
     ImageMissing,
@@ -35,7 +34,7 @@ def run(context: TestContext) -> Iterator[CheckResult]:
     started = time.monotonic()
     try:
         first = context.fresh(deadline_s=30)
-    except (ImageMissing, PolicyRefused, RuntimeUnavailable, Cancelled):
+    except (ImageMissing, PolicyRefused, RuntimeUnavailable):
         raise
     except Failure as failure:
         yield from did_not_start(failure, time.monotonic() - started)
@@ -158,7 +157,7 @@ def announced(session: TestSession) -> CheckResult:
             evidence[what] = len(items)
             if not offered and items:
                 wrong.append(f"{what} are served but not announced")
-        except (ServerTimeout, Cancelled):
+        except ServerTimeout:
             raise
         except (RpcError, ServerProtocolError) as failure:
             evidence[what] = failure.sentence

@@ -154,7 +154,7 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "test_results.for_run": lambda c: results.for_run(c, "x"),
     "test_results.last_status": lambda c: results.last_status(c, ["x", "y"]),
     "test_results.daily": lambda c: results.daily(c, ["x", "y"], "2026-01-01"),
-    "test_results.statuses": lambda c: results.statuses(c, "x"),
+    "test_results.statuses_of": lambda c: results.statuses_of(c, ["x", "y"]),
     "test_results.delete_some": lambda c: results.delete_some(c, "x", 10),
     "test_results.delete_some_without_run": lambda c: results.delete_some_without_run(c, "2026-01-01", 10),
     "test_results.any_without_run": lambda c: results.any_without_run(c, "2026-01-01"),

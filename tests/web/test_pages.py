@@ -17,7 +17,8 @@ PAGES = (
     "/servers/demo/configurations", "/servers/demo/tests", "/servers/demo/logs", "/servers/demo/stats", "/test-runs",
     "/test-runs?verdict=fail", "/jobs", "/audit", "/audit?action=server.add", "/plugins", "/settings", "/secrets", "/secrets/new", "/keys",
     "/secrets?name=none", "/servers/demo/configurations/new", "/servers/demo/configurations/default",
-    "/servers/demo/configurations/default/edit", "/servers/demo/configurations/default/edit?mode=json",
+    "/servers/demo/tests/cases", "/servers/demo/tests/cases/new", "/servers/demo/tests/schedules", "/servers/demo/tests/schedules/new",
+    "/test-runs?server=demo&type=connection&since=2026-01-01", "/servers/demo/configurations/default/edit", "/servers/demo/configurations/default/edit?mode=json",
 )
 TOOL = {
     "name": "echo", "description": "Say it again.",
