@@ -15,6 +15,7 @@ from mcpweb.errors import (
     Failure,
     InvalidInput,
     RpcError,
+    ServerFlood,
     ServerProtocolError,
     ServerTimeout,
 )
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mcpweb.mcp.session import Session
 
 MOST_VAIN = 3
+MOST_PAGES = 100
 _SLACK_S = 2.0
 
 
@@ -68,6 +70,31 @@ def begin(session: Session, method: str, params: Mapping[str, Any] | None) -> Be
     if not mark.sent:
         future.result(_SLACK_S)  # raises why
     return Begun(session, method, number, future)
+
+
+async def walk(session: Session, method: str, what: str, deadline_s: float) -> list[Any]:
+    """Walk all pages of a list from inside the loop's thread. See ``Session.listing``."""
+    items: list[Any] = []
+    until = time.monotonic() + deadline_s
+    most_bytes = session.tap.received + session.limits.listing_bytes
+    seen: set[str] = set()
+    cursor = None
+    for _ in range(MOST_PAGES):
+        params: dict[str, Any] = {"cursor": cursor} if cursor is not None else {}
+        page = await session.ask(method, params, max(0.0, until - time.monotonic()))
+        found = page.get(what)
+        if not isinstance(found, list):
+            raise ServerProtocolError(f"{method} answered without a list of {what}.")
+        items += found
+        if len(items) > session.limits.listing_items or session.tap.received > most_bytes:
+            raise ServerFlood(f"{method} holds more than this program takes ({session.limits.listing_items} items).")
+        cursor = page.get("nextCursor")
+        if not isinstance(cursor, str):
+            return items
+        if cursor in seen:
+            raise ServerProtocolError(f"{method} repeats the cursor {cursor[:40]!r}.")
+        seen.add(cursor)
+    raise ServerProtocolError(f"{method} has more than {MOST_PAGES} pages.")
 
 
 def load(

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import CancelledError as FutureCancelled
+from concurrent.futures import Future
 from typing import Any
 
 from mcpweb.contracts import Frame
@@ -40,7 +41,6 @@ LISTS = {
     "resourceTemplates": "resources/templates/list",
     "prompts": "prompts/list",
 }
-MOST_PAGES = 100
 _OWN_IDS = 100_000  # above what the dispatcher counts in any session
 _SLACK_S = 0.5  # what the loop may be late before the caller stops to wait
 
@@ -62,6 +62,7 @@ class Session:
         self.silent_probe = False
         self.timings_ms: dict[str, float] = {}
         self.ended: SessionEnd | None = None
+        self.on_lists_changed: Callable[[], None] = _nobody  # called in the loop's thread
         self._listeners: list[Callable[[], None]] = []
         self._guard = threading.Lock()
         self._dispatcher: Any = None
@@ -117,27 +118,20 @@ class Session:
 
         Raises ServerProtocolError for pages without end, ServerFlood for more than a list may hold.
         """
-        items: list[Any] = []
-        until = time.monotonic() + deadline_s
-        most_bytes = self.tap.received + self.limits.listing_bytes
-        seen: set[str] = set()
-        cursor = None
-        for _ in range(MOST_PAGES):
-            params: dict[str, Any] = {"cursor": cursor} if cursor is not None else {}
-            page = self.request(LISTS[what], params, deadline_s=max(0.0, until - time.monotonic()))
-            found = page.get(what)
-            if not isinstance(found, list):
-                raise ServerProtocolError(f"{LISTS[what]} answered without a list of {what}.")
-            items += found
-            if len(items) > self.limits.listing_items or self.tap.received > most_bytes:
-                raise ServerFlood(f"{LISTS[what]} holds more than this program takes ({self.limits.listing_items} items).")
-            cursor = page.get("nextCursor")
-            if not isinstance(cursor, str):
-                return items
-            if cursor in seen:
-                raise ServerProtocolError(f"{LISTS[what]} repeats the cursor {cursor[:40]!r}.")
-            seen.add(cursor)
-        raise ServerProtocolError(f"{LISTS[what]} has more than {MOST_PAGES} pages.")
+        future = self.begin_listing(what, deadline_s)
+        try:
+            return future.result(deadline_s + _SLACK_S)
+        except TimeoutError:
+            future.cancel()
+            raise ServerTimeout(f"{LISTS[what]} was not answered within {deadline_s:g} s.") from None
+        except FutureCancelled:
+            raise self._gone(LISTS[what]) from None
+
+    def begin_listing(self, what: str, deadline_s: float) -> Future[list[Any]]:
+        """Ask for a list; it is on its way when this returns. The future raises as ``listing`` does."""
+        from mcpweb.mcp.calls import walk
+
+        return loops.submit(walk(self, LISTS[what], what, deadline_s))
 
     def call(
         self,
@@ -282,6 +276,12 @@ class Session:
                 rpc["data"] = error.error.data
             raise RpcError(rpc) from None
 
+    def _consume(self, method: str, params: Any) -> bool:
+        """Take a notification off the dispatcher at once: the Tap has it, and a task for each would be a gift to floods."""
+        if method.endswith("/list_changed"):
+            self.on_lists_changed()
+        return True
+
     async def _over(self) -> None:
         """Wait until it is known why the session ended; who waits for a reply is woken a moment before."""
         if self.ended is None and self._task is not None:
@@ -321,7 +321,7 @@ class Session:
             async with streams as (reader, writer):
                 self._reader, self._writer = reader, writer
                 self._dispatcher = JSONRPCDispatcher(reader, writer)
-                runner = asyncio.ensure_future(self._dispatcher.run(_refuse, _ignore, _consume))
+                runner = asyncio.ensure_future(self._dispatcher.run(_refuse, _ignore, self._consume))
                 try:
                     while not self._dispatcher._running and not runner.done():
                         await asyncio.sleep(0)
@@ -499,6 +499,5 @@ async def _ignore(context: Any, method: str, params: Any) -> None:
     return None
 
 
-def _consume(method: str, params: Any) -> bool:
-    """Take a notification off the dispatcher at once: the Tap has it, and a task for each would be a gift to floods."""
-    return True
+def _nobody() -> None:
+    return None

@@ -72,6 +72,7 @@ class Overview:
     added: int
     changed: int
     removed: int
+    weighty: int  # of these, how many are worth a banner: resources come and go
     digest: str
 
     @property
@@ -118,7 +119,7 @@ def overview(core: Core, actor: Actor, server_id: str) -> Overview:
         counts = Counter(change for change, _ in found.values())
         return Overview(
             policy=server.pin_policy, approved=len(pins.hashes(conn, server.id)), added=counts["added"],
-            changed=counts["changed"], removed=counts["removed"], digest=_digest(found),
+            changed=counts["changed"], removed=counts["removed"], weighty=len(_weighty(found)), digest=_digest(found),
         )
 
 
@@ -248,15 +249,15 @@ def fingerprint(definition: Any, known: Redactor) -> str:
 
 def named(kind: str, items: Sequence[Any], known: Redactor, redactor: Redactor) -> list[Definition]:
     """Return the items of a list by their names; several of one name are one thing, a list."""
-    by_name: dict[str, list[Any]] = {}
+    by_name: dict[str, list[tuple[Any, Any]]] = {}
     field_of = {"resource": "uri", "template": "uriTemplate"}.get(kind, "name")
-    for item in items:
-        name = item.get(field_of) if isinstance(item, dict) else None
-        by_name.setdefault(_clean(name), []).append(item)
+    for item, shown in zip(items, redactor.json([*items]), strict=True):  # a secret may go on in the next item
+        name = shown.get(field_of) if isinstance(shown, dict) else None
+        by_name.setdefault(_clean(name), []).append((item, shown))
     definitions = []
     for name, same in by_name.items():
-        whole = same[0] if len(same) == 1 else same
-        definitions.append(Definition(redactor.text(name), fingerprint(whole, known), redactor.json(whole)))
+        item, shown = same[0] if len(same) == 1 else ([one for one, _ in same], [other for _, other in same])
+        definitions.append(Definition(name, fingerprint(item, known), shown))
     return definitions
 
 
@@ -293,11 +294,11 @@ def observe(core: Core, server_id: str, seen: Mapping[str, Sequence[Definition]]
             rows = [PinChange(server.id, *key, change, hashed, now, by_name.get(key))
                     for key, (change, hashed) in sorted(state.changes.items())]
             pins.set_changes(conn, server.id, [*seen], rows)
-            if audited:
+            if audited and state.weighty:
                 access.note(conn, WATCH, "pin.differs", server.id, {"name": server.name, **_told(rows)})
     if state.changes != state.before:
         core.announce(ServerChanged(WATCH.name, server_id, "pins"))
-    return Observed(first=state.fresh, differs=state.differs, news=state.changes != state.before)
+    return Observed(first=state.fresh, differs=state.differs, news=state.weighty)
 
 
 @dataclass(frozen=True)
@@ -313,6 +314,15 @@ class _Standing:
     @property
     def differs(self) -> Mapping[tuple[str, str], str]:
         return {key: change for key, (change, _) in self.changes.items()}
+
+    @property
+    def weighty(self) -> bool:
+        """Whether the news are worth telling: resources come and go."""
+        return _weighty(self.changes) != _weighty(self.before)
+
+
+def _weighty(found: Mapping[tuple[str, str], tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+    return {key: value for key, value in found.items() if key[0] != "resource" or value[0] == "changed"}
 
 
 def _standing(conn: Connection, server_id: str, seen: Mapping[str, Sequence[Definition]]) -> _Standing:

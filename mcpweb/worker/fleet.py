@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcpweb import clock
 from mcpweb.contracts import ContainerState, ImageFacts, Launched, Progress
 from mcpweb.core import Core
-from mcpweb.dao import configurations, servers, tools
+from mcpweb.dao import configurations, servers
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.servers import Server
 from mcpweb.errors import Conflict, Failure, ImageMissing, NotFound, RuntimeUnavailable, SecretMissing, ServerExited, VaultLocked
@@ -25,6 +25,7 @@ from mcpweb.schemas.configurations import load_config_data
 from mcpweb.services import bindings
 from mcpweb.services.configurations import config_hash, same_but_for_secrets
 from mcpweb.worker.logs import LogBook
+from mcpweb.worker.lookout import Lookout
 from mcpweb.worker.member import Member, Wanted, delivered, exit_sentence, hush, intent_for
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Fleet:
     def __init__(self, core: Core, book: LogBook) -> None:
         self._core = core
         self._book = book
+        self.lookout = Lookout(core, book)
         self._members: dict[str, Member] = {}
         self._locks: dict[str, threading.RLock] = {}
         self._guard = threading.Lock()
@@ -148,14 +150,6 @@ class Fleet:
             self._core.runtime.remove(container_id)
             self.orphans.discard(container_id)
 
-    def refresh_tools(self, server_id: str, member: Member) -> list[dict[str, Any]]:
-        """Ask for the tools and store the list as received, but for secrets."""
-        told = member.session.listing("tools") if "tools" in member.session.capabilities else []
-        definitions: list[dict[str, Any]] = member.redactor.json(told)
-        with self._core.db.writing() as conn:
-            tools.replace(conn, server_id, definitions)
-        return definitions
-
     # Adoption and loss
 
     def adopt(self, server: Server, configuration: Configuration, state: ContainerState) -> None:
@@ -182,6 +176,8 @@ class Fleet:
             member.session.on_end(lambda: self._ended(member))
             self.seen(server.id, "system:worker", "running", self.drift(member), state.id)
             self._book.event(server.id, f"adopted container {state.id[:12]}")
+            self.lookout.attend(member)
+            self.lookout.soon(member)
 
     def drift(self, member: Member) -> str:
         """Return in what a running member differs from what would be started now; empty when in nothing."""
@@ -198,6 +194,7 @@ class Fleet:
     def close(self) -> None:
         """End all sessions: stdio containers go, http ones stay and are adopted by the next worker."""
         self.closing = True
+        self.lookout.close()
         for member in self.members():
             member.session.close()
             if member.config.transport == "stdio":
@@ -346,7 +343,7 @@ class Fleet:
         return Member(
             server_id=server.id, name=server.name, container_id=launched.container_id, config=wanted.config,
             config_hash=wanted.config_hash, image=image, session=session, redactor=redactor,
-            secrets=wanted.secrets,
+            known=wanted.known(), secrets=wanted.secrets,
         )
 
     def _record(self, server: Server, member: Member) -> None:
@@ -358,7 +355,7 @@ class Fleet:
                 )
             servers.set_health_check(conn, server.id, clock.now())
         try:
-            self.refresh_tools(server.id, member)
+            self.lookout.begin(member)
         except Failure as failure:
             hush(failure, member.redactor)
             self._book.event(server.id, f"the tools could not be listed: {failure.detail}")

@@ -14,6 +14,7 @@ from mcpweb.worker.testing import settle_run, test_run
 from mcpweb.worker.work import Handler, Work
 
 CALL_S = 60.0
+LIST_S = 30.0
 
 
 def start(work: Work) -> dict[str, Any]:
@@ -53,22 +54,25 @@ def pull(work: Work) -> dict[str, Any]:
 def list_tools(work: Work) -> dict[str, Any]:
     server_id = work.job.payload["server_id"]
     with work.worker.fleet.session(server_id, work.progress) as member:
-        definitions = work.worker.fleet.refresh_tools(server_id, member)
-    return {"server_id": server_id, "count": len(definitions)}
+        count = work.worker.fleet.lookout.look(member, LIST_S)
+    return {"server_id": server_id, "count": count}
 
 
 def call(work: Work) -> dict[str, Any]:
     payload = work.job.payload
     tool, arguments = payload["tool"], payload["arguments"]
     with work.core.db.reading() as conn:
-        configuration = configurations.active(conn, payload["server_id"])
+        server = servers.get(conn, payload["server_id"])
+        configuration = configurations.active(conn, server.id)
     allowed = configuration.config_data.get("tools")
     if allowed is not None and tool not in allowed:
         raise Conflict(
             f"The configuration {configuration.name} does not allow the tool {tool}.",
             next_step="Add it to the configuration's tools.",
         )
-    with work.worker.fleet.session(payload["server_id"], work.progress) as member:
+    fleet = work.worker.fleet
+    with fleet.session(server.id, work.progress) as member:
+        warning = fleet.lookout.clear(member, server, tool, CALL_S)
         started = time.perf_counter()
         try:
             result = member.session.call(tool, arguments, deadline_s=CALL_S, cancel=work.cancel)
@@ -76,9 +80,13 @@ def call(work: Work) -> dict[str, Any]:
             raise ServerTimeout(
                 f"{tool} did not answer within {CALL_S:.0f} s.", next_step="See the server's logs."
             ) from error
+        finally:
+            if fleet.member(server.id) is member:
+                fleet.lookout.after_call(member, server.pin_policy)
         elapsed = (time.perf_counter() - started) * 1000
         shown = member.redactor.json(result)
-        return {"result": shown, "duration_ms": round(elapsed, 3), "protocol": member.session.protocol}
+        told: dict[str, Any] = {"result": shown, "duration_ms": round(elapsed, 3), "protocol": member.session.protocol}
+        return told | ({"warning": warning} if warning else {})
 
 
 def remove(work: Work) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mcpweb.dao.servers import Server
 from mcpweb.errors import Failure
 from mcpweb.ids import new_id
 from mcpweb.redaction import Redactor
+from mcpweb.worker.lookout import Sight
 
 if TYPE_CHECKING:
     from mcpweb.mcp.session import Session
@@ -28,7 +29,14 @@ class Wanted:
 
     def redactor(self) -> Redactor:
         """Return what takes these secrets out of all that the server says."""
-        return Redactor([*(secret.value for secret in self.secrets), *self.hidden])
+        return Redactor(self._values())
+
+    def known(self) -> Redactor:
+        """Return what takes these values out and nothing that only looks like one: what is hashed stays told apart."""
+        return Redactor(self._values(), patterns=False)
+
+    def _values(self) -> list[Sensitive]:
+        return [*(secret.value for secret in self.secrets), *self.hidden]
 
 
 @dataclass
@@ -43,8 +51,10 @@ class Member:
     image: ImageFacts
     session: Session
     redactor: Redactor
+    known: Redactor
     secrets: tuple[SecretDelivery, ...] = ()
     started: float = field(default_factory=time.monotonic)
+    sight: Sight = field(default_factory=Sight)
 
 
 def intent_for(core: Core, wanted: Wanted, *, role: str) -> ContainerIntent:

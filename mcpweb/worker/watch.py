@@ -255,6 +255,7 @@ class Watch:
             servers.set_health_check(conn, server_id, clock.now())
         sentence = self._worker.fleet.drift(member)
         self._worker.fleet.seen(server_id, "system:worker", "running", sentence, member.container_id)
+        self._worker.fleet.lookout.soon(member)
 
     # Upkeep
 
