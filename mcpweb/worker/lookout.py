@@ -87,7 +87,7 @@ class Lookout:
     def __init__(self, core: Core, book: LogBook) -> None:
         self._core = core
         self._book = book
-        self._due: dict[str, tuple[float, Member]] = {}
+        self._due: dict[str, Member] = {}
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -150,7 +150,7 @@ class Lookout:
         with self._wake:
             if self._closed or member.server_id in self._due:
                 return
-            self._due[member.server_id] = (member.sight.looked_at_all + BETWEEN_S, member)
+            self._due[member.server_id] = member
             if self._thread is None:
                 self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lookout")
                 self._thread = threading.Thread(target=self._waiting, name="lookout", daemon=True)
@@ -172,13 +172,15 @@ class Lookout:
             with self._wake:
                 if self._closed:
                     return
-                now = time.monotonic()
-                ready = [(at, member) for at, member in self._due.values() if at <= now and member.server_id not in self._busy]
-                if not ready:
-                    later = [at for at, member in self._due.values() if member.server_id not in self._busy]
-                    self._wake.wait(min(later) - now if later else None)
+                idle = [member for member in self._due.values() if member.server_id not in self._busy]
+                if not idle:
+                    self._wake.wait()
                     continue
-                member = min(ready, key=lambda one: one[0])[1]
+                member = min(idle, key=lambda one: one.sight.looked_at_all)
+                left = member.sight.looked_at_all + BETWEEN_S - time.monotonic()
+                if left > 0:
+                    self._wake.wait(left)
+                    continue
                 del self._due[member.server_id]
                 self._busy.add(member.server_id)
                 assert self._pool is not None
