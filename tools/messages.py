@@ -16,6 +16,7 @@ from babel.messages.pofile import read_po, write_po
 
 from mcpweb import errors, paths, settings
 from mcpweb.services import health
+from mcpweb.worker import fleet
 
 LANGUAGES = ("ja",)
 KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2), "plural": (1, 2)}
@@ -55,6 +56,8 @@ def collect() -> Catalog:
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.Failure):
             catalogue.add(kind.title)
+    for text in (fleet.ENGINE_AWAY, fleet.OTHER_SECRETS, fleet.LOCKED_OUT, fleet.OTHER_CONFIGURATION):
+        catalogue.add(text)
     for setting in settings.SETTINGS:
         catalogue.add(setting.help)
     for table in (health.SENTENCES,):

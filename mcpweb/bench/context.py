@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from mcpweb.bench import floor as floors
 from mcpweb.bench import imagefiles
+from mcpweb.bench.allowance import Allowance
 from mcpweb.bench.rows import readable
 from mcpweb.bench.sinkhole.log import Sinkhole
 from mcpweb.bench.watching import Samples
@@ -34,7 +35,7 @@ from mcpweb.contracts import (
     TestType,
     Watch,
 )
-from mcpweb.errors import Cancelled, Failure, ServerExited, TestError
+from mcpweb.errors import Failure, ServerExited, TestError
 from mcpweb.mcp import calls
 from mcpweb.mcp import session as sessions
 from mcpweb.mcp.calls import load
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from mcpweb.bench.child import Parent
 
 HTTP_BYTES = 1 << 20
+LISTING_S = 30.0
 MOST_ARCHIVE_S = 120.0
 
 
@@ -50,10 +52,10 @@ class Session(TestSession):
     """A fresh container with its session; ends with the run at the latest."""
 
     def __init__(
-        self, parent: Parent, launched: Mapping[str, Any], session: sessions.Session, remaining_s: Callable[[], float]
+        self, parent: Parent, launched: Mapping[str, Any], session: sessions.Session, allowance: Allowance
     ) -> None:
         self._parent = parent
-        self._remaining_s = remaining_s
+        self._allowance = allowance
         self._session = session
         self._closed = False
         self.container_id = launched["container_id"]
@@ -68,16 +70,20 @@ class Session(TestSession):
         self.canaries = launched["canaries"]
 
     def request(self, method: str, params: Mapping[str, Any] | None = None, *, deadline_s: float = 10) -> Any:
-        return self._session.request(method, params, deadline_s=deadline_s)
+        with self._allowance.within(deadline_s) as seconds:
+            return self._session.request(method, params, deadline_s=seconds)
 
     def listing(self, what: str) -> list[Any]:
-        return self._session.listing(what)
+        with self._allowance.within(LISTING_S) as seconds:
+            return self._session.listing(what, deadline_s=seconds)
 
     def call(self, tool: str, arguments: Mapping[str, Any], *, deadline_s: float = 30) -> Any:
-        return self._session.call(tool, arguments, deadline_s=deadline_s)
+        with self._allowance.within(deadline_s) as seconds:
+            return self._session.call(tool, arguments, deadline_s=seconds)
 
     def begin(self, method: str, params: Mapping[str, Any] | None = None) -> Pending:
-        return calls.begin(self._session, method, params)
+        self._allowance.require()
+        return UnderWay(calls.begin(self._session, method, params), self._allowance)
 
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         self._session.notify(method, params)
@@ -88,7 +94,7 @@ class Session(TestSession):
     ) -> Load:
         return load(
             self._session, tool, arguments, calls=calls, concurrency=concurrency, deadline_s=deadline_s,
-            most_s=self._remaining_s(),
+            most_s=self._allowance.require(),
         )
 
     def send_raw(self, data: bytes | Mapping[str, Any]) -> None:
@@ -98,7 +104,11 @@ class Session(TestSession):
         return self._session.frames()
 
     def wait_frame(self, wanted: Callable[[Frame], bool], *, deadline_s: float) -> Frame | None:
-        return self._session.wait_frame(wanted, deadline_s=deadline_s)
+        left = self._allowance.require()
+        found = self._session.wait_frame(wanted, deadline_s=min(deadline_s, left))
+        if found is None and deadline_s > left and self._session.ended is None:
+            raise self._allowance.over()
+        return found
 
     def bad_lines(self) -> list[bytes]:
         return self._session.bad_lines()
@@ -139,6 +149,22 @@ class Session(TestSession):
                 self._parent.ask("remove", container_id=self.container_id)
 
 
+class UnderWay(Pending):
+    """A request that was begun, waited for no longer than the test type lasts."""
+
+    def __init__(self, pending: Pending, allowance: Allowance) -> None:
+        self.request_id = pending.request_id
+        self._pending = pending
+        self._allowance = allowance
+
+    def result(self, *, deadline_s: float = 10) -> Any:
+        with self._allowance.within(deadline_s) as seconds:
+            return self._pending.result(deadline_s=seconds)
+
+    def cancel(self, reason: str = "") -> None:
+        self._pending.cancel(reason)
+
+
 class Context(TestContext):
     """One test type's context within a run."""
 
@@ -147,7 +173,7 @@ class Context(TestContext):
     ) -> None:
         self._parent = parent
         self._offset, self._share = offset, share
-        self._until = time.monotonic() + test_type.budget_s.get(request["profile"], 60.0)
+        self._allowance = Allowance(test_type.name, request["budget_s"] or test_type.budget_s.get(request["profile"], 60.0))
         self._open: list[Session] = []
         self._sink: Sinkhole | None = None
         self._type = test_type
@@ -167,6 +193,12 @@ class Context(TestContext):
     def fresh(
         self, *, era: str = "auto", deadline_s: float = 20, sink: Sink | None = None, canaries: bool = False,
         of: str = "candidate", **changes: Any,
+    ) -> Session:
+        with self._allowance.within(deadline_s) as seconds:
+            return self._fresh(era, seconds, sink, canaries, of, changes)
+
+    def _fresh(
+        self, era: str, deadline_s: float, sink: Sink | None, canaries: bool, of: str, changes: Mapping[str, Any]
     ) -> Session:
         launched, fds = self._parent.ask(
             "launch", changes=changes, sink=sink.container_id if sink else "", canaries=canaries, of=of
@@ -188,7 +220,7 @@ class Context(TestContext):
             with contextlib.suppress(Failure):
                 self._parent.ask("remove", container_id=launched["container_id"])
             raise
-        session = Session(self._parent, launched, opened, self.remaining_s)
+        session = Session(self._parent, launched, opened, self._allowance)
         self.protocol = self.protocol or session.protocol
         self._open.append(session)
         return session
@@ -275,8 +307,10 @@ class Context(TestContext):
         if endpoint is None:
             raise TestError("The server does not speak HTTP.")
         parts = urlsplit(endpoint)
-        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=deadline_s)
-        slow = threading.Timer(deadline_s, _hang_up, (connection,))  # a timeout of http.client is one for each read
+        left = self._allowance.require()
+        seconds, cut = min(deadline_s, left), deadline_s > left
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=seconds)
+        slow = threading.Timer(seconds, _hang_up, (connection,))  # a timeout of http.client is one for each read
         slow.daemon = True
         slow.start()
         try:
@@ -285,22 +319,25 @@ class Context(TestContext):
             kind = response.getheader("Content-Type", "")
             data = response.read1(HTTP_BYTES) if "event-stream" in kind else response.read(HTTP_BYTES)
             if not slow.is_alive():
+                if cut:
+                    raise self._allowance.over()
                 raise TestError(f"The HTTP answer did not end within {deadline_s:g} s.")
             return response.status, {name.lower(): value for name, value in response.getheaders()}, data
         except (OSError, http.client.HTTPException) as error:
+            if cut and self._allowance.left() <= 0:
+                raise self._allowance.over() from None
             raise TestError(f"The HTTP request failed: {type(error).__name__}.") from error
         finally:
             slow.cancel()
             connection.close()
 
     def progress(self, fraction: float | None, message: str) -> None:
-        if self.remaining_s() <= 0:
-            raise Cancelled(f"The test type {self._type.name} used up its time.")
+        self._allowance.require()
         total = None if fraction is None else self._offset + self._share * fraction
         self._parent.tell("progress", fraction=total, message=readable(f"{self._type.title}: {message}"))
 
     def remaining_s(self) -> float:
-        return self._until - time.monotonic()
+        return self._allowance.left()
 
     def close_all(self) -> None:
         for session in self._open:

@@ -123,7 +123,7 @@ def _described(
         "approved_image_id": request.approved_image_id,
         "image": asdict(replace(image, raw={**image.raw, "History": history[:MOST_STEPS]})),
         "plugins": core.plugins.to_child(), "baseline": against, "neighbours": request.neighbours, "pins": request.pins,
-        "cases": request.cases,
+        "cases": request.cases, "budget_s": request.budget_s,
     }
 
 
@@ -154,7 +154,7 @@ class _Run:
         self.containers = RunContainers(runtime, core.instance, request, image, progress, secrets, baseline)
         self._told = 0
         types = [core.test_types[name] for name in request.types]
-        self.budget_s = sum(t.budget_s.get(request.profile, 60.0) for t in types) + 5.0
+        self.budget_s = sum(request.budget_s or t.budget_s.get(request.profile, 60.0) for t in types) + 5.0
 
     def serve(self, process: Any, cancelled: Callable[[], bool], silence_s: float) -> RunOutcome:
         """Answer the child until it ends, dies, falls silent or runs out of budget."""

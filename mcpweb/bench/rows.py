@@ -43,6 +43,7 @@ class RunRequest:
     pins: list[dict[str, Any]] = field(default_factory=list)
     cases: list[dict[str, Any]] = field(default_factory=list)
     baseline: dict[str, Any] | None = None
+    budget_s: float | None = None  # for each test type, instead of its own
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,10 @@ class Watch(ABC):
 
 
 class TestSession(ABC):
-    """A session with a container of its own, as a test sees it. Synchronous; every call has a deadline."""
+    """A session with a container of its own, as a test sees it. Synchronous; every call has a deadline.
+
+    No call outlasts the time of the test type: what is cut short by its end raises Cancelled, never ServerTimeout.
+    """
 
     __test__ = False
     container_id: str

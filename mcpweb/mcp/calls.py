@@ -142,7 +142,10 @@ class _Work:
             if left <= 0:
                 return
             at, self._begun = self._begun, self._begun + 1
-            timed = self._done[at] = await self._one(self._given[at % len(self._given)], min(self._deadline_s, left))
+            timed = await self._one(self._given[at % len(self._given)], min(self._deadline_s, left))
+            if timed.outcome == "timeout" and left < self._deadline_s:
+                return  # cut short by the end of our time, which says nothing about the server
+            self._done[at] = timed
             vain = vain + 1 if timed.outcome == "timeout" else 0
             if timed.outcome == "gone":
                 return

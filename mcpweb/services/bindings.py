@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from mcpweb import clock
 from mcpweb.contracts import Actor, SecretDelivery, Sensitive, variable_fault
 from mcpweb.core import Core
-from mcpweb.dao import bindings, configurations, secrets
+from mcpweb.dao import bindings, configurations, secrets, servers
 from mcpweb.dao.bindings import Binding
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.secrets import Secret
@@ -131,7 +131,8 @@ def bind(
                 f"{configuration.name} uses this secret or the variable {variable} already.", next_step="Unbind that first."
             ) from None
         access.note(conn, actor, "secret.bind", secret.id, {
-            "name": secret.name, "configuration": configuration.id, "variable": variable, "as": scope, "delivery": delivery,
+            "name": secret.name, "by": f"{servers.get(conn, configuration.server_id).name}/{configuration.name}",
+            "configuration": configuration.id, "variable": variable, "as": scope, "delivery": delivery,
         })
     core.announce(SecretChanged(actor.name, secret.id, "bound"))
     return binding

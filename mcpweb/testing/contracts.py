@@ -29,6 +29,7 @@ from mcpweb.errors import (
 )
 from mcpweb.testing.attached import INITIALIZE, Stream, post
 from mcpweb.testing.deliverycontract import VALUES, WAYS, DeliveryContract, asking, deliveries, eventually
+from mcpweb.testing.testtypecontract import TestTypeContract
 
 Mode = Literal["stdio", "http", "exits", "cannot start"]
 
@@ -392,4 +393,4 @@ class RuntimeContract(DeliveryContract, ABC):
         assert all(abs(event.at - time.time()) < 60 for event in seen)
 
 
-__all__ = ["INITIALIZE", "VALUES", "WAYS", "Mode", "RuntimeContract", "Stream", "asking", "deliveries"]
+__all__ = ["INITIALIZE", "VALUES", "WAYS", "Mode", "RuntimeContract", "Stream", "TestTypeContract", "asking", "deliveries"]

@@ -33,6 +33,8 @@ from mcpweb.settings import Settings
 from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.worker import Worker
 
+pytest.register_assert_rewrite("mcpweb.testing.contracts", "mcpweb.testing.testtypecontract", "mcpweb.testing.deliverycontract")
+
 HOST = "127.0.0.1:8080"
 MakeServer = Callable[..., Server]
 _VOID = ("area", "base", "br", "col", "hr", "img", "input", "link", "meta", "path", "rect", "circle", "use", "wbr")

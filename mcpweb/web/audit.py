@@ -23,7 +23,9 @@ _WAIT_S = 0.8
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FILTERS = ("who", "action", "target", "since", "until")
 # what the id of a row's target begins with, and the page that shows it
-_PLACES = {"srv": "/servers/", "run": "/test-runs/", "sec": "/secrets/"}
+_PLACES = {"srv": "/servers/", "run": "/test-runs/", "sec": "/secrets/", "key": "/keys#"}
+_ID = re.compile(r"\b([a-z]{2,4}_)[0-9a-z]{20}([0-9a-z]{6})\b")  # those of one moment begin alike: the end tells them apart
+_HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 
 
 @bp.get("")
@@ -71,7 +73,7 @@ def _page() -> Response:
         checking=jobs.newest(core(), "verify_audit", "audit"),
         url="/audit" + (f"?{urlencode(used)}" if used else ""), query=urlencode(used), filtered=bool(used),
         names=servers.names_of(core(), ids),
-        people=sorted(set(labels.values())), places=_PLACES, facts=facts, labels=labels,
+        people=sorted(set(labels.values())), places=_PLACES, facts=facts, shorter=shorter, labels=labels,
     )
 
 
@@ -86,11 +88,11 @@ def _wanted(given: dict[str, str], labels: dict[str, str]) -> Wanted:
     )
 
 
-def facts(row: AuditRow) -> list[tuple[str, str]]:
-    """Return the detail of a row as short names and values; what the row says elsewhere is left out."""
+def facts(row: AuditRow, label: str = "") -> list[tuple[str, str, str]]:
+    """Return the detail of a row as names, short values and whole ones; what the row says elsewhere is left out."""
     found = []
     for name, value in row.detail.items():
-        if value in (None, "", [], {}) or (name == "ip" and value == row.ip):
+        if value in (None, "", [], {}) or (name == "ip" and value == row.ip) or (name == "name" and value == label):
             continue
         if isinstance(value, list):
             text = ", ".join(str(one) for one in value)
@@ -98,8 +100,14 @@ def facts(row: AuditRow) -> list[tuple[str, str]]:
             text = ", ".join(f"{key} {inner}" for key, inner in value.items())
         else:
             text = {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-        found.append((name, text if len(text) <= 200 else text[:199] + "…"))
+        short = shorter(text)
+        found.append((name, short if len(short) <= 200 else short[:199] + "…", text[:500]))
     return found
+
+
+def shorter(text: str) -> str:
+    """Return a text whose ids and hashes are cut to what tells them apart."""
+    return _HASH.sub(r"\1…", _ID.sub(r"\1…\2", text))
 
 
 def _who(text: str, labels: dict[str, str]) -> str | None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Failure, Frame, RpcError, TestContext, TestError, TestSession
+from mcpweb.plugin import Cancelled, CheckResult, Failure, Frame, RpcError, TestContext, TestError, TestSession
 
 META = "io.modelcontextprotocol/"
 BOGUS = "2099-01-01"
@@ -26,7 +26,7 @@ def unknown_version(context: TestContext, session: TestSession) -> CheckResult:
         return CheckResult("C06", "not_applicable", "Version headers over HTTP are looked at by C10.")
     if session.era == "modern":
         return _modern(session)
-    with context.fresh(era="none") as raw:  # type: ignore[attr-defined]
+    with context.fresh(era="none") as raw:
         return _handshake(raw)
 
 
@@ -58,7 +58,7 @@ def _handshake(session: TestSession) -> CheckResult:
     offered = ((reply or {}).get("result") or {}).get("protocolVersion")
     if reply is None:
         return CheckResult("C06", "fail", "An unknown protocol version got no answer.", evidence=evidence,
-                           input=request, timed_out=True)
+                           input=request, timed_out=True, next_step="Tell the server's author: answer every initialize.")
     if "error" in reply or offered in KNOWN:
         return CheckResult("C06", "pass", "An unknown version is refused or answered by a counter-offer.",
                            evidence=evidence)
@@ -168,6 +168,8 @@ def _alive(session: TestSession) -> str:
         session.request("tools/list", {}, deadline_s=5.0)
     except RpcError:
         return ""
+    except Cancelled:
+        raise
     except Failure as failure:
         return failure.detail
     return ""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from mcpweb.plugin import (
+    Cancelled,
     CheckResult,
     Failure,
     ImageMissing,
@@ -34,7 +35,7 @@ def run(context: TestContext) -> Iterator[CheckResult]:
     started = time.monotonic()
     try:
         first = context.fresh(deadline_s=30)
-    except (ImageMissing, PolicyRefused, RuntimeUnavailable):
+    except (ImageMissing, PolicyRefused, RuntimeUnavailable, Cancelled):
         raise
     except Failure as failure:
         yield from did_not_start(failure, time.monotonic() - started)
@@ -157,7 +158,7 @@ def announced(session: TestSession) -> CheckResult:
             evidence[what] = len(items)
             if not offered and items:
                 wrong.append(f"{what} are served but not announced")
-        except ServerTimeout:
+        except (ServerTimeout, Cancelled):
             raise
         except (RpcError, ServerProtocolError) as failure:
             evidence[what] = failure.sentence

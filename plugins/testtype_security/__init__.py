@@ -1,4 +1,5 @@
 """Security: is the container closed, the image clean, and does what the server tells a model and does itself hold no harm?"""
+
 from __future__ import annotations
 
 from mcpweb.plugin import TestType, hookimpl

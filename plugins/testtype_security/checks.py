@@ -1,4 +1,5 @@
 """What the security test holds a server to. K container, I image, M what is told to a model, D what the server does."""
+
 from __future__ import annotations
 
 from mcpweb.plugin import Check
@@ -6,10 +7,66 @@ from mcpweb.plugin import Check
 from .probes import CHECKS as PROBES
 
 POSTURE = (
-    Check("K01", "The container has no privileges beyond a plain process", "high",
-          "Fails for privileged mode and added capabilities, and where not all capabilities are dropped."),
+    Check(
+        "K01",
+        "The container has no privileges beyond a plain process",
+        "high",
+        "Fails for privileged mode and added capabilities, and where not all capabilities are dropped.",
+    ),
 )
 IMAGE: tuple[Check, ...] = ()
-METADATA: tuple[Check, ...] = ()
+METADATA = (
+    Check(
+        "M01",
+        "No description gives orders to a model",
+        "medium",
+        "Weighs who is told, to do what, to what, and what is to be kept quiet. High only where the order is encoded.",
+    ),
+    Check(
+        "M02",
+        "No text holds what cannot be seen",
+        "high",
+        "Invisible and tag characters, selectors, direction overrides, terminal sequences, comments, look-alike letters.",
+    ),
+    Check(
+        "M03",
+        "No other text gives orders to a model",
+        "medium",
+        "Every string of the raw definitions: names, enums, defaults, examples, unknown keys, instructions, prompts, resources.",
+    ),
+    Check(
+        "M04",
+        "No tool takes the place of another server's",
+        "high",
+        "Same and confusable names, and texts about another server's tools.",
+    ),
+    Check(
+        "M05",
+        "What is served is what was approved, and stays so",
+        "high",
+        "Compared with the pins, from list to list, after calls, and in a second container with another clock.",
+    ),
+    Check("M06", "Strangers' text, private data and a way out do not meet", "medium", "Over all servers of this installation."),
+    Check(
+        "M07",
+        "Parameters are no wider than they need to be",
+        "medium",
+        "Free text that is run or reaches things; secrets as arguments.",
+    ),
+    Check("M08", "Annotations are there and do not contradict the tool", "medium"),
+    Check(
+        "M09",
+        "No parameter asks for what is the model's own",
+        "high",
+        "System prompt, conversation, reasoning, model, other tools.",
+    ),
+    Check("M10", "No text wants its tool to be chosen over others", "medium"),
+    Check(
+        "M11",
+        "No schema is a burden to whoever reads it",
+        "medium",
+        "Depth, branches, regexes that hang, references that fetch, icons.",
+    ),
+)
 
 CHECKS = (*POSTURE, *IMAGE, *METADATA, *PROBES)

@@ -1,4 +1,5 @@
 """The order of the checks: container, image, what is told to a model, changes since approval, neighbours, behaviour."""
+
 from __future__ import annotations
 
 import contextlib
@@ -6,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mcpweb.plugin import Cancelled, CheckResult, Failure, ServerTimeout, TestContext, TestSession
 
-from . import posture
+from . import bounds, changes, metadata, neighbours, posture, schemas
 from .probes import run as probes
+from .surface import look
 
 Family = Callable[[], Iterable[CheckResult]]
 
@@ -24,6 +26,15 @@ def run(context: TestContext) -> Iterator[CheckResult]:
 def resting(context: TestContext, session: TestSession) -> Iterator[CheckResult]:
     """Yield what can be said without calling a tool."""
     yield from guarded(["K01"], lambda: posture.check(context, session))
+    context.progress(0.15, "reading what it says to a model")
+    surface = look(session)
+    yield from guarded(metadata.CHECKS, lambda: metadata.check(surface))
+    yield from guarded(schemas.CHECKS, lambda: schemas.check(surface))
+    yield from guarded(bounds.CHECKS, lambda: bounds.check(surface))
+    around = context.neighbours()
+    yield from guarded(neighbours.CHECKS, lambda: neighbours.check(surface, around, str(context.server["name"]), context.config))
+    context.progress(0.25, "listing again, after calls and in a second container")
+    yield from guarded(changes.CHECKS, lambda: changes.check(context, session, surface))
 
 
 def guarded(checks: Sequence[str], family: Family) -> Iterator[CheckResult]:

@@ -5,15 +5,13 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcpweb.bench.parent import execute
-from mcpweb.bench.rows import CheckResultRow, RunRequest
 from mcpweb.contracts import Actor, CheckResult, ConfigData, ContainerIntent, SecretDelivery, Sensitive
 from mcpweb.core import Core, open_core
 from mcpweb.dao import tools
@@ -21,6 +19,7 @@ from mcpweb.errors import ImageMissing, InvalidInput
 from mcpweb.services import configurations, jobs, servers, test_runs
 from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.fixtures import settings_for
+from mcpweb.testing.testruns import carry_out
 from mcpweb.worker import Worker
 
 VALUE = "a-value-nobody-may-see"
@@ -48,22 +47,10 @@ Ask = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def asked(core: Core, runtime: FakeRuntime) -> Callable[..., list[CheckResult]]:
-    def ask(what: str, *, test_type: str = "asks", more: dict[str, Any] | None = None, **fields: Any) -> list[CheckResult]:
-        request = RunRequest(
-            run_id="run_x", server={"id": "srv_x", "name": "tiny", "image": "tiny:1"}, config=ConfigData(), types=(test_type,),
-            profile="quick", parameters={"ask": what}, seed=1, approved_image_id=None,
-        )
-        told: list[CheckResult] = []
-
-        def on_results(rows: Sequence[CheckResultRow]) -> None:
-            told.extend(row.result for row in rows)
-
-        outcome = execute(
-            core, runtime, replace(request, **fields), on_results=on_results, progress=lambda fraction, message: None,
-            cancelled=lambda: False, on_orphan=lambda container_id: None, **(more or {}),
-        )
-        assert outcome.error is None, outcome.error
-        return told
+    def ask(what: str, *, test_type: str = "asks", **fields: Any) -> list[CheckResult]:
+        ended = carry_out(core, runtime, test_type, parameters={"ask": what}, **fields)
+        assert ended.outcome.error is None, ended.outcome.error
+        return ended.results
 
     return ask
 
@@ -93,7 +80,7 @@ def sha(value: str) -> str:
 def test_with_canaries_a_server_has_neither_the_real_secret_nor_the_way_out(
     ask: Ask, config: ConfigData, networks: list[str]
 ) -> None:
-    told = ask("secrets", config=config, more={"secrets": (SECRET,)})
+    told = ask("secrets", config=config, secrets=(SECRET,))
     digest, canaries = told["real"]
     assert sha(VALUE) in digest and canaries == {}
     digest, canaries = told["canaries"]
@@ -180,7 +167,7 @@ def test_a_baselines_secrets_are_its_own_and_told_to_nobody(ask: Ask, runtime: F
     config = ConfigData(environment={"PLAIN": "another-value-nobody-may-see"}).to_json()
     told = ask(
         "baseline", baseline={"image": "tiny:1", "configuration": "before", "config": config},
-        more={"secrets": (SECRET,), "baseline_secrets": (other,)},
+        secrets=(SECRET,), baseline_secrets=(other,),
     )
     assert told["environment"] == [["PLAIN=[redacted]", "OLD_KEY=<sensitive>"], ["API_KEY=<sensitive>"]]
 

@@ -9,40 +9,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcpweb.bench.parent import execute
-from mcpweb.bench.rows import CheckResultRow, RunOutcome, RunRequest
-from mcpweb.contracts import Actor, CheckResult, ConfigData
+from mcpweb.bench.rows import RunOutcome
+from mcpweb.contracts import Actor
 from mcpweb.core import Core, open_core
 from mcpweb.services import jobs, servers, test_runs
 from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.fixtures import settings_for
+from mcpweb.testing.testruns import Ended, carry_out
 from mcpweb.worker import Worker
 
 HOSTILE = Path(__file__).with_name("hostile_test_types.py")
-
-
-@dataclass
-class Ended:
-    """A run that is over: how, what it told, how long it took."""
-
-    outcome: RunOutcome
-    seconds: float
-    told: list[CheckResult] = field(default_factory=list)
-    orphans: list[str] = field(default_factory=list)
-
-    @property
-    def code(self) -> str | None:
-        return self.outcome.error["code"] if self.outcome.error else None
-
-    def verdicts(self) -> list[tuple[str, str]]:
-        return [(one.check_id, one.verdict) for one in self.told]
 
 
 @pytest.fixture
@@ -68,26 +50,12 @@ Run = Callable[..., Ended]
 def run(core: Core, runtime: FakeRuntime) -> Iterator[Run]:
     """Carry out a run of the named types; afterwards no container of it may be left."""
 
-    def carry_out(*types: str, cancelled: Callable[[], bool] = lambda: False, silence_s: float = 15.0) -> Ended:
-        request = RunRequest(
-            run_id="run_x", server={"id": "srv_x", "name": "tiny", "image": "tiny:1"}, config=ConfigData(), types=types,
-            profile="quick", parameters={}, seed=1, approved_image_id=None,
-        )
-        told: list[CheckResult] = []
-        orphans: list[str] = []
+    def run(*types: str, **more: Any) -> Ended:
+        ended = carry_out(core, runtime, *types, **more)
+        assert all(row.test_type in types for row in ended.rows)
+        return ended
 
-        def on_results(rows: Sequence[CheckResultRow]) -> None:
-            assert 0 < len(rows) <= 200
-            told.extend(row.result for row in rows)
-
-        started = time.monotonic()
-        outcome = execute(
-            core, runtime, request, on_results=on_results, progress=lambda fraction, message: None, cancelled=cancelled,
-            on_orphan=orphans.append, silence_s=silence_s,
-        )
-        return Ended(outcome, time.monotonic() - started, told, orphans)
-
-    yield carry_out
+    yield run
     assert runtime.containers(core.instance.id) == []
 
 
@@ -100,7 +68,7 @@ def alive(pid: int) -> bool:
 
 
 def pid_of(ended: Ended, name: str = "pid") -> int:
-    return int(ended.told[0].evidence[name])
+    return int(ended.results[0].evidence[name])
 
 
 def gone(pid: int, timeout_s: float = 5.0) -> bool:
@@ -114,7 +82,7 @@ def test_a_sound_test_type_tells_its_verdicts_from_a_process_of_its_own(run: Run
     ended = run("good")
     assert ended.outcome == RunOutcome("2026-07-28", None)
     assert ended.verdicts() == [("X01", "pass"), ("X02", "not_applicable")]
-    assert ended.told[0].evidence["tools"] == 2
+    assert ended.results[0].evidence["tools"] == 2
     assert pid_of(ended) != os.getpid() and gone(pid_of(ended))
 
 
@@ -130,7 +98,7 @@ def test_a_test_type_that_fails_leaves_its_next_check_undecided_and_the_next_typ
     ended = run(name, "good")
     assert ended.outcome.error is None
     assert ended.verdicts() == [("X01", "pass"), ("X02", "undecided"), ("X01", "pass"), ("X02", "not_applicable")]
-    assert sentence in ended.told[1].summary, ended.told[1].summary
+    assert sentence in ended.results[1].summary, ended.results[1].summary
 
 
 def test_a_test_type_that_hangs_ends_with_its_budget(run: Run) -> None:
@@ -164,7 +132,7 @@ def test_a_cancelled_run_ends_at_once_with_all_that_its_test_type_started(run: R
 def test_text_no_database_takes_is_told_readably(run: Run) -> None:
     ended = run("odd_text")
     assert ended.outcome.error is None
-    (told,) = ended.told
+    (told,) = ended.results
     evidence, given = dict(told.evidence), told.input
     for text in (told.summary, told.tool, told.next_step, json.dumps([evidence, given], ensure_ascii=False, allow_nan=False)):
         text.encode()
@@ -179,7 +147,7 @@ def test_a_test_type_that_tells_without_end_is_ended(run: Run) -> None:
 
 def test_a_test_type_gets_no_more_of_the_engine_than_its_own_containers(run: Run) -> None:
     ended = run("asks_too_much")
-    assert ended.told[0].evidence["refused"] == {
+    assert ended.results[0].evidence["refused"] == {
         "network": "not_changeable", "mounts": "not_changeable", "unknown": "not_changeable", "limits": "invalid_input",
         "inspect": "not_found", "stop": "not_found", "verb": "not_found", "nothing": "test_error",
         "many": "too_many_containers",
@@ -219,7 +187,7 @@ def test_a_neighbouring_run_goes_on_while_another_is_killed(run: Run) -> None:
     for thread in threads:
         thread.join(30)
     assert ends["dies"].code == "run_child_died"
-    assert ends["raises"].outcome.error is None and len(ends["raises"].told) == 2
+    assert ends["raises"].outcome.error is None and len(ends["raises"].results) == 2
 
 
 def test_the_child_ends_when_its_worker_is_killed(tmp_path: Path, core: Core) -> None:

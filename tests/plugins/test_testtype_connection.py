@@ -12,6 +12,7 @@ from mcpweb.bench.parent import execute
 from mcpweb.bench.rows import CheckResultRow, RunRequest
 from mcpweb.contracts import CheckResult, ConfigData
 from mcpweb.core import Core
+from mcpweb.testing.contracts import TestTypeContract
 from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.tinyserver import Behaviour, tiny_server
 
@@ -19,6 +20,10 @@ ALL = [f"C{number:02}" for number in range(1, 11)]
 HTTP = ConfigData(transport="http", port=8000, network="published")
 Verdicts = dict[str, CheckResult]
 Test = Callable[..., Verdicts]
+
+
+class TestConnection(TestTypeContract):
+    test_type = "connection"
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ def test_a_load_ends_with_the_session_and_with_its_time(peer: Peer) -> None:
     other = Peer()
     session = other.on("tools/call", nothing).open()
     began = time.monotonic()
-    assert [one.outcome for one in load(session, {}, calls=9, deadline_s=30, most_s=0.3).calls] == ["timeout"]
+    assert load(session, {}, calls=9, deadline_s=30, most_s=0.3).calls == (), "cut short is no verdict"
     assert time.monotonic() - began < 2
     session.close()
     other.close()

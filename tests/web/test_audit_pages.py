@@ -7,11 +7,13 @@ import re
 
 import pytest
 
-from mcpweb.contracts import Actor
+from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import audit
-from mcpweb.services import access, jobs
+from mcpweb.services import access, jobs, secrets
 from mcpweb.testing.fixtures import Htmx, MakeServer, NewVisitor, Visitor, check_markup
+from mcpweb.vault import token_digest
+from mcpweb.web import audit as audit_page
 from mcpweb.worker import Worker
 
 
@@ -33,7 +35,19 @@ def test_a_row_says_who_what_on_what_from_where_and_the_detail(visitor: Visitor,
     row = re.search(r'<tr id="row-\d+">(?:(?!</tr>).)*server\.start(?:(?!</tr>).)*</tr>', text, re.S)
     assert row and visitor.user
     assert f">{visitor.user.name}</span>" in row[0] and "127.0.0.1" in row[0]
-    assert f'href="/servers/{server.id}"' in row[0] and ">notes</a>" in row[0] and "job <b>job_" in row[0]
+    assert f'href="/servers/{server.id}"' in row[0] and ">notes</a>" in row[0]
+    assert re.search(r'job <b title="(job_\w{20}(\w{6}))">job_…\2</b>', row[0]) and "name <b>" not in row[0]
+
+
+def test_long_ids_and_hashes_are_cut_to_what_tells_them_apart_and_secrets_go_by_their_names(
+    core: Core, actor: Actor, visitor: Visitor
+) -> None:
+    made = secrets.add(core, actor, name="api-key", value=Sensitive("canary of a page"))
+    digest = token_digest(made.encrypted_value)
+    text = visitor.get("/audit").text
+    assert f'<a href="/secrets/{made.id}" title="{made.id}">api-key</a>' in text
+    assert f'digest <b title="{digest}">{digest[:12]}…</b>' in text and "name <b>api-key" not in text
+    assert audit_page.shorter("job_short and abc") == "job_short and abc"
 
 
 def test_filters_join_and_people_and_servers_go_by_their_names(

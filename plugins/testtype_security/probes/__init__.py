@@ -1,4 +1,5 @@
 """D: what the server does – on its own, when it is used, and when it is attacked."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,0 +1,177 @@
+"""Two containers side by side, called in turns: which is slower, and how sure that is.
+
+What changes from second to second on a machine meets both alike when the calls alternate (first, second, second, first),
+so the ratio of neighbours says more than any number alone. What differs from container to container of the same image is
+seen by taking several fresh pairs.
+"""
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcpweb.plugin import CheckResult, Failure, TestContext, TestSession
+
+from . import statistics as st
+from .subject import FirstCallFailed, Subject, said
+from .target import Target
+
+WARM_UP = 20
+QUADS = (10, 50)  # least and most turns of four calls with one pair
+SLOWER = 1.05  # the whole interval lies above: slower
+MISSED = 1.20  # a slowdown that must not stay unseen: an interval that reaches it decides nothing
+NARROW = 1.08  # the interval's upper end over its lower one where more pairs would tell nothing new
+
+
+@dataclass
+class Comparison:
+    """What was measured so far: of each pair of containers the log ratios of neighbouring calls, second over first."""
+
+    groups: list[list[float]] = field(default_factory=list)
+    medians_ms: list[tuple[float, float]] = field(default_factory=list)
+
+    def ratio(self, seed: int) -> st.Estimate:
+        return st.ratio_of(self.groups, seed=seed)
+
+    @property
+    def calls(self) -> int:
+        return 2 * sum(len(group) for group in self.groups)
+
+    def add(self, first: list[float], second: list[float]) -> None:
+        self.groups.append(st.log_ratios(zip(first, second, strict=True)))
+        self.medians_ms.append((st.median(first), st.median(second)))
+
+
+def in_turns(
+    first: Callable[[], float], second: Callable[[], float], quads: int, until: float
+) -> tuple[list[float], list[float]]:
+    """Call both ABBA and BAAB in turn and return their times, neighbours at the same place; at least QUADS[0] rounds."""
+    ones: list[float] = []
+    twos: list[float] = []
+    for turn in range(quads):
+        if turn >= QUADS[0] and time.monotonic() > until:
+            break
+        for leading in ((True, False) if turn % 2 == 0 else (False, True)):
+            if leading:
+                one = first()
+                two = second()
+            else:
+                two = second()
+                one = first()
+            ones.append(one)
+            twos.append(two)
+    return ones, twos
+
+
+def caller(session: TestSession, target: Target) -> Callable[[], float]:
+    """Return a function that makes one call and returns its milliseconds. It raises FirstCallFailed for a failed one."""
+
+    def call() -> float:
+        made = target.load(session, calls=1, deadline_s=30.0).calls
+        if not made or made[0].outcome != "ok":
+            raise FirstCallFailed(made[0])
+        return max(made[0].latency_ms, 1e-6)
+
+    return call
+
+
+def pair(subject: Subject, target: Target, baseline_first: bool, times: int) -> tuple[list[float], list[float]]:
+    """Measure one fresh container of the baseline and one of the candidate, ``times`` as long as planned.
+
+    A Failure that is raised tells in ``of`` which of the two it was.
+    """
+    seconds = subject.plan.pair_s * times
+    with contextlib.ExitStack() as stack:
+        sessions: dict[str, TestSession] = {}
+        for of in ("baseline", "candidate") if baseline_first else ("candidate", "baseline"):
+            with blaming(of):
+                sessions[of] = subject.open(of)  # type: ignore[arg-type]
+            stack.callback(sessions[of].close)
+        warm = {}
+        for of in ("baseline", "candidate"):
+            with blaming(of):
+                warm[of] = subject.warm(sessions[of], target, WARM_UP)
+        quads = round(seconds * 1000 / (2 * sum(warm.values()) + 2))
+        quads = min(max(quads, QUADS[0]), times * QUADS[1])
+        calls = {of: _blaming(of, caller(session, target)) for of, session in sessions.items()}
+        return in_turns(calls["baseline"], calls["candidate"], quads, time.monotonic() + 3 * seconds)
+
+
+@contextlib.contextmanager
+def blaming(of: str) -> Any:
+    """Note at a failure which of the two it was."""
+    try:
+        yield
+    except Failure as failure:
+        failure.of = of  # type: ignore[attr-defined]
+        raise
+
+
+def _blaming(of: str, call: Callable[[], float]) -> Callable[[], float]:
+    def blamed() -> float:
+        with blaming(of):
+            return call()
+
+    return blamed
+
+
+def regression(context: TestContext, subject: Subject, target: Target, share_s: float) -> CheckResult:
+    """P06: whether calls of the candidate take longer than those of the baseline."""
+    plan = subject.plan
+    found, started, least = Comparison(), time.monotonic(), plan.pairs
+    most = least if plan.pairs_named else 2 * least
+    first = context.seed % 2 == 0
+    while len(found.groups) < most:
+        if len(found.groups) >= 3 and (time.monotonic() - started > share_s or context.remaining_s() < 10):
+            break
+        context.progress(None, f"comparing with the baseline, pair {len(found.groups) + 1}")
+        try:
+            ones, twos = pair(subject, target, first, 1 if len(found.groups) < least else 2)
+        except Failure as failure:
+            return _failed(failure, target, found)
+        found.add(ones, twos)
+        first = not first
+        if len(found.groups) >= least:
+            ratio = found.ratio(context.seed)
+            if ratio.high / ratio.low <= NARROW:
+                break
+    return judged(found.ratio(context.seed), found, target, context, time.monotonic() - started)
+
+
+def judged(ratio: st.Estimate, found: Comparison, target: Target, context: TestContext, seconds: float) -> CheckResult:
+    """Return the verdict on a ratio: slower, not slower, or not told apart from a slowdown that matters."""
+    base, mine = (st.median([pair[at] for pair in found.medians_ms]) for at in (0, 1))
+    evidence = {
+        "ratio": ratio.to_json(4), "baseline": dict(context.baseline or {}), "pairs": len(found.groups), "calls": found.calls,
+        "median_ms": {"baseline": round(base, 3), "candidate": round(mine, 3)}, "seconds": round(seconds, 1),
+        "pair_ratios": [round(st.ratio_of([group], seed=context.seed).value, 4) for group in found.groups],
+        "bounds": {"slower": SLOWER, "not_to_be_missed": MISSED}, "request": target.request,
+    }
+    told = f"{ratio.value:.2f} times the baseline's (95 % interval {ratio.low:.3f} to {ratio.high:.3f}; "
+    told += f"{len(found.groups)} pairs of containers)"
+    common: dict[str, Any] = {"tool": target.where, "evidence": evidence, "input": target.request,
+                              "metrics": {"P06.ratio": ratio.value, "P06.ratio_low": ratio.low, "P06.ratio_high": ratio.high}}
+    if ratio.low > SLOWER:
+        return CheckResult("P06", "fail", f"Slower than the baseline: a call of {target.name} takes {told}.", confidence="firm",
+                           next_step="Compare what changed between the two; the calls to repeat are in the evidence.", **common)
+    if ratio.high >= MISSED:
+        return CheckResult("P06", "undecided", f"Too noisy to tell: a call of {target.name} takes {told}.",
+                           next_step="Run it again on a quieter machine, or with more pairs.", **common)
+    word = "Faster than the baseline" if ratio.high < 1 / SLOWER else "Not slower than the baseline"
+    return CheckResult("P06", "pass", f"{word}: a call of {target.name} takes {told}.", confidence="firm", **common)
+
+
+def _failed(failure: Failure, target: Target, found: Comparison) -> CheckResult:
+    """The baseline could not be measured, or the candidate fails where the baseline answers."""
+    of = getattr(failure, "of", "")
+    evidence = {"code": failure.code, "of": of, "pairs": len(found.groups), "request": target.request}
+    if of == "candidate" and isinstance(failure, FirstCallFailed):
+        return CheckResult(
+            "P06", "fail", f"A call that the baseline answers fails: {said(failure.timed)}", tool=target.where,
+            evidence=evidence, input=target.request, timed_out=failure.timed.outcome == "timeout",
+        )
+    who = "The baseline" if of == "baseline" else "The server"
+    return CheckResult("P06", "undecided", f"{who} could not be measured: {failure.sentence}", evidence=evidence,
+                       input=target.request, next_step=failure.next_step or "Name a baseline that starts and has the same tool.")

@@ -1,0 +1,259 @@
+"""M05: is what is served what was approved, and does it stay so: over lists, calls, containers, another clock and place?"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mcpweb.plugin import CheckResult, Failure, Pin, Severity, TestContext, TestSession, canonical, pin_hash
+
+from . import metadata
+from .strings import Thing, escaped
+from .surface import Surface, look, properties, settled
+
+CHECKS = ("M05",)
+ELSEWHERE = {"TZ": "Pacific/Kiritimati", "CI": "true"}  # fourteen hours ahead, and a place that looks like a test
+_CALLS = {"quick": 6, "full": 30}
+_VOLATILE = re.compile(
+    r"\d+|\b(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc)/[A-Za-z_/+-]+\b|\b(?:UTC|GMT|[A-Z]{3,4}T)\b"
+    r"|\b(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|satur|sat|sun)(?:day)?\b|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b"
+    r"|\b[0-9a-f]{8,64}\b|\b(?:am|pm)\b|\b(?:morning|afternoon|evening|night|today|tomorrow)\b",
+    re.IGNORECASE,
+)
+
+
+def check(context: TestContext, session: TestSession, first: Surface) -> Iterator[CheckResult]:
+    """Yield the verdicts of M05."""
+    found: list[CheckResult] = []
+    pins = context.pins()
+    if pins:
+        found += _since_approval(pins, first)
+    again = look(session)
+    found += _moved(first, again, "from one list to the next", "again", "Send tools/list twice in one session.")
+    calls, missed = 0, ""
+    try:
+        environment = {**context.config.environment, **ELSEWHERE}
+        with contextlib.closing(context.fresh(canaries=True, deadline_s=15, environment=environment)) as second:
+            other = look(second)
+            found += _moved(
+                first,
+                other,
+                "in a second container, with another clock and environment",
+                "elsewhere",
+                f"Start the server twice, once with {' '.join(f'{k}={v}' for k, v in ELSEWHERE.items())}, and compare the lists.",
+            )
+            calls = _use(context, second, other)
+            if calls:
+                after = look(second)
+                late = look(second)
+                listens = _announces(second)
+                for seen in (after, late):
+                    found += _moved(
+                        other,
+                        seen,
+                        f"after {calls} calls",
+                        "used",
+                        f"List, call the tools {calls} times, list again.",
+                        announced=listens,
+                    )
+    except Failure as failure:
+        missed = failure.sentence
+    unique = {result.key: result for result in reversed(found)}
+    evidence = {"pins": len(pins), "definitions": len(first.things), "calls": calls} | (
+        {"not_looked_at": missed} if missed else {}
+    )
+    if missed and not unique:
+        yield CheckResult(
+            "M05",
+            "undecided",
+            f"The first container serves what was approved; a second one could not be looked at: {missed}",
+            evidence=evidence,
+        )
+        return
+    approved = "what was approved" if pins else "the same (nothing was approved yet)"
+    yield from settled(
+        "M05", unique.values(), f"The server serves {approved}, also after {calls} calls and in a second container.", **evidence
+    )
+
+
+def _since_approval(pins: Sequence[Pin], now: Surface) -> Iterator[CheckResult]:
+    served = {(thing.kind, thing.name): thing for thing in now.things if thing.kind != "server"}
+    approved = {(pin.kind, pin.name): pin for pin in pins}
+    for place, pin in approved.items():
+        thing = served.get(place)
+        if thing is None:
+            yield _result(
+                Thing(pin.kind, pin.name, pin.definition, f"/{pin.kind}s/{escaped(pin.name)}"),
+                "is gone since it was approved",
+                "low",
+                "approved",
+                {"approved_hash": pin.hash},
+                "Compare the list with what was approved.",
+            )
+        elif pin_hash(thing.definition) != pin.hash:
+            changes = list(differences(pin.definition, thing.definition))
+            yield _changed(
+                thing,
+                "was approved as something else",
+                "approved",
+                changes,
+                {"approved_hash": pin.hash, "hash": pin_hash(thing.definition)},
+                "Compare the list with what was approved.",
+            )
+    for place, thing in served.items():
+        if place not in approved:
+            yield _result(
+                thing,
+                "was never approved",
+                "medium",
+                "approved",
+                {"hash": pin_hash(thing.definition)},
+                "Compare the list with what was approved.",
+            )
+
+
+def _moved(
+    before: Surface, after: Surface, when: str, key: str, reproduce: str, *, announced: bool = False
+) -> Iterator[CheckResult]:
+    """Yield what differs between two looks; texts that tell the time or a place may differ in just that."""
+    old = {(thing.kind, thing.name): thing for thing in before.things if thing.kind != "server"}
+    new = {(thing.kind, thing.name): thing for thing in after.things if thing.kind != "server"}
+    for place, thing in new.items():
+        if place not in old:
+            yield _result(thing, f"appears {when}", "low" if announced or key == "elsewhere" else "medium", key, {}, reproduce)
+        elif canonical(thing.definition) != canonical(old[place].definition):
+            changes = [one for one in differences(old[place].definition, thing.definition) if not volatile(one[1], one[2])]
+            if changes:
+                yield _changed(thing, f"is another {when}", key, changes, {}, reproduce)
+    for place, thing in old.items():
+        if place not in new and place[0] == "tool" and not after.missing:
+            yield _result(thing, f"is gone {when}", "low", key, {}, reproduce)
+
+
+def _changed(
+    thing: Thing, what: str, key: str, changes: Sequence[tuple[str, Any, Any]], evidence: Mapping[str, Any], reproduce: str
+) -> CheckResult:
+    texts = [str(after) for _, before, after in changes if isinstance(after, str) and after != before]
+    orders = metadata.orders(texts[:20])
+    shown = [{"pointer": at, "before": _short(before), "after": _short(after)} for at, before, after in changes[:10]]
+    more = " The new text gives orders to a model." if orders >= metadata.LEAST else ""
+    return _result(
+        thing,
+        f"{what}: {', '.join(at for at, _, _ in changes[:3]) or 'everything'}",
+        "high",
+        key,
+        {**evidence, "changes": shown, "orders": orders},
+        reproduce,
+        more,
+    )
+
+
+def _result(
+    thing: Thing, what: str, severity: Severity, key: str, evidence: Mapping[str, Any], reproduce: str, more: str = ""
+) -> CheckResult:
+    return CheckResult(
+        "M05",
+        "fail",
+        f"The {thing.kind} {thing.name[:80]!r} {what}.{more}",
+        tool=thing.tool,
+        severity=severity,
+        key=f"{key}:{thing.pointer}",
+        evidence={"pointer": thing.pointer, **evidence},
+        reproduce=reproduce,
+        next_step="Look at the difference; approve it if it is meant, else stop the server and tell its author.",
+    )
+
+
+def _short(value: Any) -> Any:
+    return (
+        value[:600]
+        if isinstance(value, str)
+        else value
+        if isinstance(value, int | float | bool | None)
+        else canonical(value)[:600]
+    )
+
+
+def differences(before: Any, after: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
+    """Yield pointer, before and after of every field that differs."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping) and depth < 40:
+        for key in dict.fromkeys([*before, *after]):
+            if key not in before or key not in after or before[key] != after[key]:
+                yield from differences(before.get(key), after.get(key), f"{at}/{escaped(key)}", depth + 1)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after) and depth < 40:
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            if one != other:
+                yield from differences(one, other, f"{at}/{number}", depth + 1)
+    elif before != after or type(before) is not type(after):
+        yield at or "/", before, after
+
+
+def volatile(before: Any, after: Any) -> bool:
+    """Tell whether two texts differ in times, numbers, places of a clock and ids alone."""
+    if not isinstance(before, str) or not isinstance(after, str):
+        return False
+    return re.sub(r"[\W_]+", " ", _VOLATILE.sub("#", before)).split() == re.sub(r"[\W_]+", " ", _VOLATILE.sub("#", after)).split()
+
+
+def _announces(session: TestSession) -> bool:
+    tools = session.capabilities.get("tools")
+    return isinstance(tools, Mapping) and tools.get("listChanged") is True
+
+
+def _use(context: TestContext, session: TestSession, surface: Surface) -> int:
+    """Call the tools in turn with the least they take; return how many answered. A container without secrets and network."""
+    most, done = _CALLS[context.profile], 0
+    tools = surface.tools[:most]
+    silent: set[str] = set()
+    for number in range(most if tools else 0):
+        tool = tools[number % len(tools)]
+        if tool.name in silent or context.remaining_s() < 5:
+            continue
+        try:
+            session.call(tool.name, least(tool.definition), deadline_s=3)
+            done += 1
+        except Failure:
+            silent.add(tool.name)
+    return done
+
+
+def least(definition: Any) -> dict[str, Any]:
+    """Return arguments with what a tool requires and nothing else."""
+    schema = definition.get("inputSchema") if isinstance(definition, Mapping) else None
+    required = schema.get("required") if isinstance(schema, Mapping) else None
+    names = [str(name) for name in required] if isinstance(required, list) else []
+    return {name: _value(properties(definition).get(name)) for name in names[:50]}
+
+
+def _value(schema: Any, depth: int = 0) -> Any:
+    if not isinstance(schema, Mapping) or depth > 8:
+        return "a"
+    for word in ("default", "const"):
+        if word in schema:
+            return schema[word]
+    for word in ("enum", "examples"):
+        if isinstance(schema.get(word), list) and schema[word]:
+            return schema[word][0]
+    for word in ("anyOf", "oneOf", "allOf"):
+        if isinstance(schema.get(word), list) and schema[word]:
+            return _value(schema[word][0], depth + 1)
+    kind = schema.get("type")
+    kind = kind[0] if isinstance(kind, list) and kind else kind
+    low = schema.get("minimum")
+    if kind in ("integer", "number"):
+        return low if isinstance(low, int | float) else 1
+    if kind == "boolean":
+        return False
+    if kind == "array":
+        few = schema.get("minItems")
+        return [_value(schema.get("items"), depth + 1) for _ in range(min(few, 5) if isinstance(few, int) else 0)]
+    if kind == "object":
+        inner = schema.get("properties") if isinstance(schema.get("properties"), Mapping) else {}
+        names = schema.get("required") if isinstance(schema.get("required"), list) else []
+        return {str(name): _value(inner.get(name), depth + 1) for name in names[:20]}
+    if kind == "null":
+        return None
+    few = schema.get("minLength")
+    return "a" * max(1, min(few, 200) if isinstance(few, int) else 1)

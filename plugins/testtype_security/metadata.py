@@ -1,0 +1,274 @@
+"""M01, M02, M03 and M10: what the texts of a server tell a model to do, openly or out of sight.
+
+Wording alone stays at medium and is tentative. High needs a fact beside it: code points that cannot be seen, or a text that is an
+order once it is decoded. M01 reads the descriptions of tools and their parameters, M03 every other string there is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mcpweb.plugin import CheckResult, Severity
+
+from . import decoding, hidden, preference, utterance
+from .strings import Text, Thing
+from .surface import Surface, described, properties, settled
+
+CHECKS = ("M01", "M02", "M03", "M10")
+LEAST = 0.45  # of a text that somebody took the trouble to hide
+_FIX = "Tell the server's author, and do not let a model see this server before the text is gone."
+_DESCRIPTIONS = re.compile(r"/(?:description|title)$")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one text says to a model, plain or once decoded; ``how`` is the encoding."""
+
+    text: Text
+    signals: tuple[utterance.Signal, ...]
+    how: str = ""
+    plain: str = ""  # what it says where that is not what it shows
+
+    @property
+    def score(self) -> float:
+        return utterance.score(self.signals)
+
+
+def check(surface: Surface) -> Iterator[CheckResult]:
+    """Yield the verdicts of M01, M02, M03 and M10 on everything a server serves."""
+    found: dict[str, list[CheckResult]] = {check_id: [] for check_id in CHECKS}
+    for thing in surface.things:
+        for result in of_thing(thing, surface.names):
+            found[result.check_id].append(result)
+    strings = sum(len(thing.texts) for thing in surface.things)
+    passed = {
+        "M01": "No description gives orders to a model.",
+        "M02": "No text holds anything that cannot be seen.",
+        "M03": "No other text gives orders to a model.",
+        "M10": "No text praises its tool above others to be chosen.",
+    }
+    for check_id, results in found.items():
+        yield from settled(check_id, results, passed[check_id], strings=strings, missing=dict(surface.missing))
+
+
+def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
+    """Yield what is wrong with the texts of one definition."""
+    texts = thing.texts
+    about = _about(thing, own)
+    readings: list[Reading] = []
+    for text in [*texts, *_joined(thing)]:
+        place = replace(
+            about,
+            opening=(text.parent == "description" and _main(text, thing))
+            or (text.role == "prose" and thing.kind != "instructions"),
+            parameter="/properties/" in text.pointer,
+        )
+        plain = _words(text)
+        readings.append(Reading(text, tuple(utterance.read(plain, place))))
+        for one in _encoded(plain, place):
+            readings.append(replace(one, text=text))
+        yield from _unseen(thing, text, place)
+        yield from preference.check(thing, text, own)
+    yield from _orders(thing, readings)
+
+
+def _about(thing: Thing, own: frozenset[str]) -> utterance.About:
+    names = frozenset(str(name).lower() for name in properties(thing.definition))
+    first = re.split(r"(?<=[.!?])\s|\n|<", described(thing.definition).strip(), maxsplit=1)[0]
+    title = thing.definition.get("title") if isinstance(thing.definition, Mapping) else ""
+    topic = f"{_spaced(thing.name)} {title if isinstance(title, str) else ''} {first}" if thing.kind != "instructions" else ""
+    return utterance.About(parameters=names, own=frozenset(name.lower() for name in own), topic=topic)
+
+
+def _main(text: Text, thing: Thing) -> bool:
+    return text.pointer == f"{thing.pointer}/description"
+
+
+def _words(text: Text) -> str:
+    return _spaced(text.shown) if text.role in ("key", "name") else text.shown
+
+
+def _spaced(name: str) -> str:
+    """Return a name as words."""
+    return re.sub(r"[_\-./]+|(?<=[a-z])(?=[A-Z])", " ", name) if not re.search(r"\s", name) else name
+
+
+def _joined(thing: Thing) -> Iterator[Text]:
+    """Yield lists of strings as one text each, and names of parameters in a row: an order may be cut into pieces."""
+    stack: list[tuple[Any, str, str]] = [(thing.definition, thing.pointer, "")]
+    seen = 0
+    while stack and seen < 5000:
+        here, at, key = stack.pop()
+        seen += 1
+        if isinstance(here, Mapping):
+            if key == "properties" and len(here) > 2:
+                yield Text(at, " ".join(_spaced(str(name)) for name in list(here)[:60]), "value", key)
+            stack.extend((inner, f"{at}/{name}", str(name)) for name, inner in here.items())
+        elif isinstance(here, Sequence) and not isinstance(here, str | bytes):
+            parts = [item for item in here if isinstance(item, str)]
+            if len(parts) > 1 and key != "required":
+                yield Text(at, " ".join(_spaced(part) for part in parts[:200]), "value", key)
+            stack.extend((inner, f"{at}/{number}", key) for number, inner in enumerate(here) if not isinstance(inner, str))
+
+
+def _encoded(text: str, about: utterance.About) -> Iterator[Reading]:
+    """Yield the orders that stand encoded in a text."""
+    place = replace(about, opening=False)
+    for one in decoding.decoded(text):
+        signals = tuple(utterance.read(one.text, place))
+        if utterance.score(signals) >= LEAST:
+            yield Reading(Text("", text, "value"), signals, one.how, one.text)
+    if not signals_of(text, place) >= utterance.LIMIT:
+        yield from _turned(text, place)
+    for found in hidden.finds(text):
+        if found.codes and found.text and utterance.score(signals := tuple(utterance.read(found.text, place))) >= LEAST:
+            yield Reading(Text("", text, "value"), signals, found.kind, found.text)
+
+
+def signals_of(text: str, about: utterance.About) -> float:
+    return utterance.score(utterance.read(text, about))
+
+
+def _turned(text: str, place: utterance.About) -> Iterator[Reading]:
+    for one in decoding.turned(text):
+        signals = tuple(utterance.read(one.text, place))
+        if utterance.score(signals) >= utterance.LIMIT:
+            yield Reading(Text("", text, "value"), signals, one.how, one.text)
+
+
+def _orders(thing: Thing, readings: list[Reading]) -> Iterator[CheckResult]:
+    """Yield M01 and M03: each text that is an order by itself, else the texts that are one together."""
+    by_pointer: dict[tuple[str, str], Reading] = {}
+    for one in readings:
+        enough = LEAST if one.how else utterance.LIMIT
+        key = (one.text.pointer, one.how)
+        if one.score >= enough and (key not in by_pointer or one.score > by_pointer[key].score):
+            by_pointer[key] = one
+    for one in sorted(by_pointer.values(), key=lambda one: -one.score)[:5]:
+        yield _order(thing, [one])
+    if by_pointer:
+        return
+    plain = [one for one in readings if not one.how and one.score >= 0.25 and thing.kind == "tool"]
+    together = utterance.score(signal for one in plain for signal in one.signals)
+    if together >= utterance.LIMIT + 0.15 and len(plain) > 1:
+        yield _order(thing, sorted(plain, key=lambda one: -one.score))
+
+
+def _order(thing: Thing, readings: list[Reading]) -> CheckResult:
+    first = readings[0]
+    described_one = thing.kind == "tool" and bool(_DESCRIPTIONS.search(first.text.pointer))
+    signals = [signal for one in readings for signal in one.signals]
+    kinds = list(dict.fromkeys(signal.kind for signal in sorted(signals, key=lambda one: -one.weight)))
+    evidence: dict[str, Any] = {
+        "pointer": first.text.pointer,
+        "score": utterance.score(signals),
+        "limit": utterance.LIMIT,
+        "signals": [
+            {
+                "kind": signal.kind,
+                "weight": signal.weight,
+                "span": [signal.start, signal.end],
+                "words": signal.words,
+                "pointer": one.text.pointer,
+            }
+            for one in readings
+            for signal in one.signals
+        ][:20],
+        "text": first.text.shown[:600],
+    }
+    severity: Severity = "medium"
+    told = "orders a model"
+    if first.how:
+        evidence |= {"encoding": first.how, "decoded": first.plain[:600]}
+        severity, told = "high", f"orders a model, in {first.how}"
+    return CheckResult(
+        "M01" if described_one else "M03",
+        "fail",
+        f"{_named(thing)} {told}: {', '.join(kinds[:4])}.",
+        tool=thing.tool,
+        severity=severity,
+        evidence=evidence,
+        confidence="firm" if first.how else "tentative",
+        key=first.text.pointer,
+        reproduce=f"Read {first.text.pointer} in the raw answer to {_method(thing)}"
+        + (f" and decode it: {first.how}." if first.how else "."),
+        next_step=_FIX,
+    )
+
+
+def _unseen(thing: Thing, text: Text, about: utterance.About) -> Iterator[CheckResult]:
+    """Yield M02 for what a text hides, and M03 where that is not a description."""
+    found = hidden.finds(text.shown, name=text.role in ("name", "key"))
+    if not found:
+        return
+    place = replace(about, opening=False)
+    weighed = [(one, utterance.score(utterance.read(one.text, place)) if one.text else 0.0) for one in found]
+    disguised = not text.shown.isascii() and utterance.score(utterance.read(text.shown, about)) >= utterance.LIMIT
+    severities: list[Severity] = [
+        "high" if one.weight == "high" or said >= LEAST or (disguised and one.codes) else one.weight for one, said in weighed
+    ]
+    rank = ("low", "medium", "high")
+    severity = max(severities, key=rank.index)
+    if severity == "low":
+        return
+    kinds = list(dict.fromkeys(one.kind for one in found))
+    evidence = {
+        "pointer": text.pointer,
+        "finds": [
+            {
+                "kind": one.kind,
+                "span": [one.start, one.end],
+                "code_points": list(one.codes),
+                "says": one.text[:600],
+                "order": said >= LEAST,
+            }
+            for one, said in weighed
+        ][:20],
+        "text": ascii(text.shown[:300]),
+    }
+    said = max((one.text for one, _ in weighed), key=len)
+    summary = f"{_named(thing)} holds {', '.join(kinds)} in {text.pointer}" + (f": {said[:120]!r}." if said.strip() else ".")
+    result = CheckResult(
+        "M02",
+        "fail",
+        summary,
+        tool=thing.tool,
+        severity=severity,
+        evidence=evidence,
+        confidence="firm",
+        key=text.pointer,
+        reproduce=f"Look at the code points of {text.pointer} in the raw answer to {_method(thing)}.",
+        next_step=_FIX,
+    )
+    yield result
+    if severity == "high" and not (thing.kind == "tool" and _DESCRIPTIONS.search(text.pointer)):
+        yield replace(result, check_id="M03")
+
+
+def _named(thing: Thing) -> str:
+    if thing.kind in ("instructions", "server"):
+        return "What the server says of itself"
+    return f"The {thing.kind} {thing.name[:80]!r}"
+
+
+def _method(thing: Thing) -> str:
+    return {
+        "tool": "tools/list",
+        "prompt": "prompts/list",
+        "resource": "resources/list",
+        "template": "resources/templates/list",
+    }.get(thing.kind, "initialize or server/discover")
+
+
+def orders(texts: Iterable[str]) -> float:
+    """Return how much of an order the heaviest of some texts is: for results and changes, where nothing else is known."""
+    heaviest = 0.0
+    for text in texts:
+        about = utterance.About(opening=False)
+        scores = [utterance.score(utterance.read(text, about))]
+        scores += [one.score for one in _encoded(text, about)]
+        heaviest = max(heaviest, *scores)
+    return heaviest

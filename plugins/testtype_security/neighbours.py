@@ -1,0 +1,278 @@
+"""M04 and M06: what a server is among the others of this installation – who it takes for itself, and where data can flow."""
+
+# ruff: noqa: E501 - a pattern is read as a whole
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mcpweb.plugin import CheckResult, ConfigData, Neighbour, canonical
+
+from . import preference, script, utterance
+from .schemas import tokens
+from .strings import Thing
+from .surface import Surface, described, properties, settled
+
+CHECKS = ("M04", "M06")
+_GENERIC = frozenset("search list get add run echo fetch query read write help ping status info version health login".split())
+_LOOKS_LIKE = str.maketrans("01345|$@", "oleasisa")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A tool of another server."""
+
+    server: str
+    name: str
+    definition: Mapping[str, Any]
+
+
+def check(surface: Surface, around: Sequence[Neighbour], server: str, config: ConfigData) -> Iterator[CheckResult]:
+    """Yield the verdicts of M04 and M06; without another server the first does not apply."""
+    foreign = [
+        Foreign(one.server, str(tool["name"]), tool)
+        for one in around
+        for tool in one.definitions
+        if isinstance(tool.get("name"), str)
+    ]
+    if foreign:
+        found = [*_names(surface, foreign), *_references(surface, foreign)]
+        yield from settled(
+            "M04", found, "No tool takes the name of another server's, or speaks of one.", servers=len(around), tools=len(foreign)
+        )
+    else:
+        yield CheckResult("M04", "not_applicable", "No other server's tools are known here.")
+    yield _flow(surface, foreign, server, config)
+
+
+def folded(name: str) -> str:
+    """Return a name as a hurried reader takes it: without case, separators and look-alikes."""
+    plain = script.skeleton(name).lower()
+    return re.sub(r"[^a-z0-9]", "", plain.replace("rn", "m").replace("vv", "w").translate(_LOOKS_LIKE).replace("l", "i"))
+
+
+def _names(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckResult]:
+    by_name: dict[str, list[Foreign]] = {}
+    for one in foreign:
+        by_name.setdefault(folded(one.name), []).append(one)
+    for thing in surface.tools:
+        for other in by_name.get(folded(thing.name), ()):
+            if canonical(_essence(other.definition)) == canonical(_essence(thing.definition)):
+                continue  # the same tool, installed twice
+            same = thing.name == other.name
+            plainly = (
+                re.sub(r"[^a-z0-9]", "", thing.name.lower()) == re.sub(r"[^a-z0-9]", "", other.name.lower())
+                and thing.name.isascii()
+            )
+            disguised = not same and not plainly
+            generic = set(tokens(thing.name)) <= _GENERIC
+            yield CheckResult(
+                "M04",
+                "fail",
+                f"The tool {thing.name[:80]!r} {'can be taken for' if disguised else 'has the name of'} {other.name[:80]!r} of the server {other.server}.",
+                tool=thing.tool,
+                severity="high" if disguised else "low" if generic else "medium",
+                confidence="firm",
+                key=f"{thing.pointer}/name:{other.server}",
+                evidence={
+                    "name": thing.name,
+                    "code_points": [f"U+{ord(c):04X}" for c in thing.name if not c.isascii()],
+                    "other": other.name,
+                    "server": other.server,
+                    "description": described(thing.definition)[:300],
+                    "other_description": described(other.definition)[:300],
+                },
+                reproduce=f"Compare tools/list of this server and of {other.server}.",
+                next_step="Do not offer both to the same model, or hide one tool with the configuration's list of tools.",
+            )
+            break
+
+
+def _essence(definition: Any) -> dict[str, Any]:
+    return {key: definition.get(key) for key in ("name", "description", "inputSchema")} if isinstance(definition, Mapping) else {}
+
+
+def _references(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckResult]:
+    """Yield texts that name a tool of another server; one that tells what to do with it takes it over."""
+    own = {name.lower() for name in surface.names}
+    theirs = {one.name.lower(): one for one in foreign if one.name.lower() not in own and len(one.name) > 2}
+    servers = {one.server.lower(): one for one in foreign if len(one.server) > 3}
+    told = (
+        re.compile(r"(?<![\w/.-])(" + "|".join(sorted(map(re.escape, theirs), key=len, reverse=True)) + r")(?![\w-]|\.\w)")
+        if theirs
+        else None
+    )
+    for thing in surface.things:
+        if thing.kind == "server":
+            continue
+        best: tuple[float, CheckResult] | None = None
+        for text in thing.texts:
+            if text.role == "key" or text.pointer.endswith("/name"):
+                continue
+            plain = script.readable(text.shown).lower()
+            for sentence in re.split(r"(?<=[.!?;])\s|\n", plain):
+                other = _named(sentence, told, theirs, servers)
+                if other is None:
+                    continue
+                weight = _ordered(sentence, plain, other)
+                result = _reference(thing, text.pointer, sentence, other, weight)
+                if best is None or weight > best[0]:
+                    best = (weight, result)
+        if best is not None and best[0] > 0:
+            yield best[1]
+
+
+def _named(
+    sentence: str, told: re.Pattern[str] | None, theirs: Mapping[str, Foreign], servers: Mapping[str, Foreign]
+) -> Foreign | None:
+    """Return the foreign tool that a sentence names; a plain word counts only where it is called a tool or quoted."""
+    for match in told.finditer(sentence) if told else ():
+        name = match[1]
+        marked = (
+            bool(re.search(r"[_-]|\d", name))
+            or bool(re.search(r"[`'\"(]$", sentence[: match.start()]))
+            or bool(re.match(r"[`'\")]*\s*(?:\(\)|tool|function|command)", sentence[match.end() :]))
+        )
+        if marked:
+            return theirs[name]
+    for server, one in servers.items():
+        if re.search(
+            rf"(?<![\w-]){re.escape(server)}(?![\w-])(?:'s)?\s+(?:mcp|server|tools?)\b|\b(?:server|mcp)\s+[`'\"]?{re.escape(server)}(?![\w-])",
+            sentence,
+        ):
+            return one
+    return None
+
+
+def _ordered(sentence: str, whole: str, other: Foreign) -> float:
+    """Return how much a text orders about a foreign tool: nothing for a mention."""
+    about = utterance.About(opening=False)
+    score = utterance.score(utterance.read(sentence, about)) + 0.5 * utterance.score(utterance.read(whole, about))
+    takes = sum(weight for _, weight, _ in preference.weigh(sentence, frozenset()))
+    name = re.escape(other.name.lower())
+    if re.search(
+        rf"\b(?:instead\s+of|rather\s+than|in\s+place\s+of|replaces?|supersedes?|never\s+(?:use|call)|do\s+not\s+(?:use|call)|don't\s+(?:use|call))\b[^.]{{0,40}}{name}",
+        sentence,
+    ):
+        score += 0.6
+    if re.search(
+        rf"{name}[^.]{{0,60}}\b(?:deprecated|broken|unsafe|obsolete|outdated|disabled|must|should|always|only|never|has\s+to|needs\s+to)\b",
+        sentence,
+    ):
+        score += 0.6
+    if re.search(
+        rf"\b(?:before|after|when(?:ever)?|if|each\s+time|every\s+time|any\s*time|while)\b[^.]{{0,40}}{name}", sentence
+    ) and re.search(
+        r"\b(?:must|always|first|also|never|do\s+not|don't|change|replace|set|add|include|send|pass|forward|make\s+sure|instead)\b",
+        sentence,
+    ):
+        score += 0.6
+    return round(score + takes, 2)
+
+
+def _reference(thing: Thing, pointer: str, sentence: str, other: Foreign, weight: float) -> CheckResult:
+    strong = weight >= 0.6
+    return CheckResult(
+        "M04",
+        "fail",
+        f"The {thing.kind} {thing.name[:80]!r} {'gives orders about' if strong else 'speaks of'} {other.name[:80]!r} of the server {other.server}.",
+        tool=thing.tool,
+        severity="high" if strong else "low",
+        confidence="firm",
+        key=pointer,
+        evidence={"pointer": pointer, "sentence": sentence[:400], "other": other.name, "server": other.server, "weight": weight},
+        reproduce=f"Read {pointer}; {other.name} stands in tools/list of {other.server}.",
+        next_step="Do not offer both servers to the same model; a server has no business with another's tools.",
+    )
+
+
+# What flows: where others can write, what is private, where it can leave
+
+_UNTRUSTED = frozenset(
+    "web url page pages browse browser crawl scrape http html rss feed search inbox email emails mail gmail message messages slack "
+    "discord tweet tweets twitter reddit comment comments issue issues pr pull review reviews ticket tickets webhook news website internet telegram".split()
+)
+_PRIVATE = frozenset(
+    "file files directory folder document documents note notes database db sql table customer customers contact contacts calendar email "
+    "emails mail inbox gmail password passwords secret secrets vault credential credentials env environment memory memories history private repo repository "
+    "patient medical bank account accounts transactions clipboard screenshot keychain drive invoice invoices employee employees payroll".split()
+)
+_TAKES = frozenset(
+    "fetch get read browse crawl scrape search list download open load receive check retrieve visit navigate query find lookup show view export".split()
+)
+_LEAVES = frozenset(
+    "send post publish upload share email tweet reply comment forward submit push webhook notify message invite export sync put request".split()
+)
+_OUT = re.compile(
+    r"\b(?:sends?|posts?|publish(?:es)?|uploads?|forwards?|e-?mails?|submits?|tweets?|notif(?:y|ies))\b[^.]{0,60}\b(?:to|e-?mails?|messages?|webhooks?|urls?|channel|recipients?|api|http|server|issue|comment)\b|\bhttp\s+(?:request|post|put)|\barbitrary\s+urls?\b"
+)
+_IN = re.compile(
+    r"\b(?:fetch(?:es)?|download(?:s)?|brows(?:e|es)|crawl(?:s)?|scrap(?:e|es)|reads?|retriev(?:e|es)|search(?:es)?|gets?|lists?)\b[^.]{0,60}\b(?:urls?|web\s*(?:pages?|sites?)?|internet|e-?mails?|inbox|messages?|issues?|comments?|tickets?|feeds?|tweets?|posts?)\b"
+)
+_OWN_DATA = re.compile(
+    r"\b(?:reads?|gets?|lists?|search(?:es)?|quer(?:y|ies)|retriev(?:e|es)|returns?|opens?|exports?|loads?|shows?)\b[^.]{0,60}\b(?:files?|director(?:y|ies)|documents?|databases?|tables?|rows|customers?|contacts?|calendar|e-?mails?|inbox|secrets?|passwords?|credentials?|environment\s+variables?|notes?|memor(?:y|ies)|private|repositor(?:y|ies)|records|invoices?|accounts?)\b"
+)
+
+
+def labels(definition: Mapping[str, Any]) -> set[str]:
+    """Return what a tool is in a flow of data: untrusted (others write what it returns), private, outbound."""
+    parts = tokens(str(definition.get("name", "")))
+    said = described(definition).lower()[:600]
+    hints = definition.get("annotations") if isinstance(definition.get("annotations"), Mapping) else {}
+    names = {str(name).lower() for name in properties(definition)}
+    found: set[str] = set()
+    takes = bool(set(parts) & _TAKES) and not set(parts) & {"send", "post", "write", "create", "delete", "update"}
+    if (takes and set(parts) & _UNTRUSTED) or _IN.search(said) or ("url" in names and takes):
+        found.add("untrusted")
+    if (takes and set(parts) & _PRIVATE) or (_OWN_DATA.search(said) and hints.get("openWorldHint") is not True):
+        found.add("private")
+    if (
+        (set(parts) & _LEAVES and not (takes and parts[0] in _TAKES))
+        or _OUT.search(said)
+        or ("url" in names and names & {"body", "data", "payload", "method", "headers"})
+    ):
+        found.add("outbound")
+    if "url" in names and "untrusted" in found and hints.get("openWorldHint") is not False:
+        found.add("outbound")  # an address can carry what it asks for
+    return found
+
+
+def _flow(surface: Surface, foreign: Sequence[Foreign], server: str, config: ConfigData) -> CheckResult:
+    """M06: untrusted text, private data and a way out, within reach of one model, and this server has a part in it."""
+    found: dict[str, list[str]] = {"untrusted": [], "private": [], "outbound": []}
+    own: set[str] = set()
+    for thing in surface.tools:
+        if isinstance(thing.definition, Mapping):
+            for label in labels(thing.definition):
+                found[label].append(f"{server}/{thing.name}")
+                own.add(label)
+    for other in foreign:
+        for label in labels(other.definition):
+            found[label].append(f"{other.server}/{other.name}")
+    evidence = {label: sorted(set(tools))[:20] for label, tools in found.items()} | {
+        "own": sorted(own),
+        "network": config.network,
+    }
+    if all(found.values()) and own:
+        path = [found[label][0] for label in ("untrusted", "private", "outbound")]
+        leaves = {one.partition("/")[0] for one in found["outbound"]}
+        held = config.network != "outbound" and leaves == {server}  # the only way out is one that its container does not have
+        return CheckResult(
+            "M06",
+            "fail",
+            f"Text of strangers can reach private data and leave: {' → '.join(path)}."
+            + (" For now its container has no way out." if held else ""),
+            severity="low" if held else "medium",
+            confidence="tentative",
+            evidence=evidence | {"path": path},
+            key="flow",
+            reproduce="Give one model the tools named here; a stranger's text that one returns can order the other two.",
+            next_step="Offer them to different models, ask a person before the last one runs, or take a tool out of the configuration's list.",
+        )
+    missing = [label for label, tools in found.items() if not tools]
+    why = f"nothing is {' or '.join(missing)}" if missing else "this server has no part in it"
+    return CheckResult(
+        "M06", "pass", f"Text of strangers, private data and a way out do not come together: {why}.", evidence=evidence
+    )

@@ -1,0 +1,93 @@
+"""All that a server tells about itself before anybody calls it: raw definitions, as they came over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcpweb.plugin import CheckResult, Failure, RpcError, ServerProtocolError, Severity, TestSession
+
+from .strings import Thing, escaped
+
+LISTS: tuple[tuple[str, str, str], ...] = (
+    ("tools", "tool", "tools"),
+    ("prompts", "prompt", "prompts"),
+    ("resources", "resource", "resources"),
+    ("resourceTemplates", "template", "resources"),
+)
+_RANK = ("info", "low", "medium", "high", "critical")
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The definitions of one look at a server; ``missing`` tells which lists could not be had, and why."""
+
+    things: tuple[Thing, ...]
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tools(self) -> list[Thing]:
+        return [thing for thing in self.things if thing.kind == "tool"]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(thing.name for thing in self.tools)
+
+
+def look(session: TestSession) -> Surface:
+    """Return what a session serves. A list that fails is missing; a session that is over raises."""
+    things: list[Thing] = []
+    missing: dict[str, str] = {}
+    for what, kind, capability in LISTS:
+        if capability not in session.capabilities and what != "tools":
+            continue
+        try:
+            items = session.listing(what)  # type: ignore[arg-type]
+        except (RpcError, ServerProtocolError) as failure:
+            missing[what] = failure.sentence
+            continue
+        for number, item in enumerate(items):
+            name = str(item.get("name") or item.get("uri") or number) if isinstance(item, Mapping) else str(number)
+            things.append(Thing(kind, name, item, f"/{what}/{escaped(name)[:120]}"))  # type: ignore[arg-type]
+    if session.instructions:
+        things.append(Thing("instructions", "instructions", session.instructions, "/instructions"))
+    if session.server_info:
+        things.append(Thing("server", "serverInfo", dict(session.server_info), "/serverInfo"))
+    return Surface(tuple(things), missing)
+
+
+def properties(definition: Any) -> Mapping[str, Any]:
+    """Return the parameters of a tool by name; a definition that is none has none."""
+    schema = definition.get("inputSchema") if isinstance(definition, Mapping) else None
+    found = schema.get("properties") if isinstance(schema, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def described(definition: Any) -> str:
+    """Return the description of a definition, empty when it has none."""
+    said = definition.get("description") if isinstance(definition, Mapping) else None
+    return said if isinstance(said, str) else ""
+
+
+def settled(check_id: str, found: Iterable[CheckResult], passed: str, **evidence: Any) -> Iterator[CheckResult]:
+    """Yield what was found, the worst first and not without end, or that nothing was."""
+    results = sorted(found, key=lambda one: -_RANK.index(one.severity or "medium"))
+    yield from results[:60]
+    if len(results) > 60:
+        yield CheckResult(
+            check_id, "fail", f"{len(results) - 60} more were found.", severity=worst(results[60:]), evidence=evidence
+        )
+    if not results:
+        yield CheckResult(check_id, "pass", passed, evidence=evidence)
+
+
+def worst(results: Iterable[CheckResult]) -> Severity:
+    """Return the highest severity among results."""
+    return max((one.severity or "medium" for one in results), key=_RANK.index, default="info")
+
+
+def gone(checks: Iterable[str], failure: Failure) -> Iterator[CheckResult]:
+    """Yield that these checks could not look."""
+    for check_id in checks:
+        yield CheckResult(check_id, "undecided", f"It could not be decided: {failure.sentence}", evidence={"code": failure.code})

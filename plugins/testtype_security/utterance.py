@@ -1,0 +1,343 @@
+"""M01: a small model of an utterance – who is told, to do what, to what, and what is to be kept quiet.
+
+A tool's description says what the tool does. An attack speaks to the model: it orders something outside the tool's own function,
+ties the order to other calls, names what opens doors, and hides it. Each of these is a signal with a weight; one alone is how
+people write, several together are not. What is denied ("never reads ~/.ssh"), told of the tool itself ("reads the file") or
+quoted as an example of what it looks for is not an order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from . import moods, phrases, script, words
+
+LIMIT = 0.75
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One thing that an utterance does, and where."""
+
+    kind: str
+    weight: float
+    start: int
+    end: int
+    words: str
+
+
+@dataclass(frozen=True)
+class About:
+    """What the reader knows of the place of a text."""
+
+    opening: bool = True  # the first sentence says what the tool does
+    parameter: bool = False  # describes a parameter
+    parameters: frozenset[str] = frozenset()  # names of the tool's own parameters
+    own: frozenset[str] = frozenset()  # names of the server's own tools
+    topic: str = ""  # the tool's name and what it says it does
+
+
+def score(signals: Iterable[Signal]) -> float:
+    """Return the weight of an utterance: each kind of signal counts once, with its heaviest."""
+    best: dict[str, float] = {}
+    for one in signals:
+        best[one.kind] = max(best.get(one.kind, 0.0), one.weight)
+    return round(sum(best.values()), 3)
+
+
+def read(text: str, about: About = About()) -> list[Signal]:
+    """Return the signals of a text."""
+    found: list[Signal] = []
+    found += _markup(text)
+    at, first = 0, True
+    parts = phrases.SPLIT.split(text)
+    topic = about.topic.lower() or (_plain(parts[0]) if about.opening and len(parts) > 1 and parts[0] else "")
+    for part in parts:
+        start = text.find(part, at) if part else at
+        at = start + len(part) if part else at
+        if not part.strip():
+            continue
+        plain = _plain(part)
+        for kind, weight, said in _sentence(plain, about, first and about.opening, topic):
+            found.append(Signal(kind, weight, start, at, said[:200]))
+        first = False
+    return found
+
+
+@lru_cache(maxsize=2048)
+def _plain(part: str) -> str:
+    plain = script.readable(part).lower()
+    for odd, even in (("’", "'"), ("‘", "'"), ("“", '"'), ("”", '"'), ("**", ""), ("__", "")):
+        plain = plain.replace(odd, even)
+    return re.sub(r"\s+", " ", plain).strip()
+
+
+def _markup(text: str) -> Iterator[Signal]:
+    lower = _lower(text)
+    for match in phrases.TEMPLATE.finditer(lower):
+        yield Signal("chat markup", 0.6, match.start(), match.end(), match[0].strip()[:80])
+    tags = [match for match in phrases.TAG.finditer(lower) if phrases.AUTHORITY.search(match[1])]
+    paired = {match[1] for match in tags if not match[0].startswith("</")} & {
+        match[1] for match in tags if match[0].startswith("</")
+    }
+    for match in tags:
+        if match[1] in paired or len(tags) == 1:
+            strong = re.search(
+                r"system|secret|hidden|admin|overrid|assistant|instruct|mandator|directive|critical|^important$|llm|\bai\b|_ai\b",
+                match[1],
+            )
+            yield Signal("authority tag", 0.4 if strong else 0.2, match.start(), match.end(), match[0][:80])
+
+
+def _lower(text: str) -> str:
+    lower = text.lower()
+    return lower if len(lower) == len(text) else text
+
+
+def _sentence(plain: str, about: About, opening: bool, topic: str) -> Iterator[tuple[str, float, str]]:
+    """Yield kind, weight and words of the signals of one sentence in lower case."""
+    yield from _overriding(plain)
+    yield from _concealing(plain)
+    yield from _foreign(plain)
+    reads, sends, runs = (moods.verbs(plain, pattern) for pattern in (words.READS, words.SENDS, words.RUNS))
+    told = {*reads, *sends, *runs}
+    tied = bool(phrases.ORDER.search(plain))
+    parameter = _parameter(plain, about)
+    ordered = "order" in told or ("own" in told and (not opening or tied or bool(parameter)))
+    ordered = ordered or bool(phrases.VITAL.search(plain))
+    hard = [
+        match
+        for match in words.HARD.finditer(plain)
+        if not moods.quoted(plain, match.start()) and not _said_no(plain, match.start())
+        and not (words.DURING.search(plain[: match.start()]) and re.search(r"conversation|dialogue|session", match[0]))
+    ]
+    soft = [match for match in words.SOFT.finditer(plain) if not _said_no(plain, match.start())]
+    yield from _objects(plain, about, opening, ordered, hard, soft, reads, sends, parameter)
+    if ordered and not opening and topic and (away := _away(plain, topic, hard, soft)):
+        yield "outside its function", 0.3, away
+    imperative = (
+        ordered
+        or bool(phrases.COMMANDING.match(plain))
+        or "own" in moods.verbs(plain, phrases.LOOSE)
+        or "order" in moods.verbs(plain, phrases.LOOSE)
+    )
+    if tied and ordered:
+        yield "tied to a call", 0.25, plain
+    if parameter and ("order" in sends or ("own" in sends and not opening)):
+        yield "smuggled in a parameter", 0.35 if hard else 0.25, parameter
+    forbids = bool(re.match(r"(?:do\s+not|don'?t|never)\b", phrases.LEAD.sub("", plain))) and not ordered
+    if imperative and not forbids and (match := phrases.STANDING.search(plain)):
+        yield "standing order", 0.4, match[0]
+    if imperative and not forbids and (match := phrases.OTHERS.search(plain)) and not _names_own(match[0], about):
+        yield "about other tools", 0.4, match[0]
+    if (
+        ("order" in sends or ("own" in sends and not opening))
+        and (match := words.ADDRESS.search(plain))
+        and re.search(
+            r"(?:\b(?:to|at|via|with|bcc|cc|into|on|is|account|number|address|recipient)|[=:|])\s*[\"'`(<]?$",
+            plain[: match.start()],
+        )
+        and not re.search(r"\b(?:e\.g|for\s+example|example|such\s+as|like|see|docs?|format|default)\b", plain[: match.start()])
+    ):
+        yield "sent to an address", 0.45, match[0]
+    if (
+        (ordered or "order" in runs)
+        and (match := phrases.COMMAND.search(plain))
+        and not phrases.EXAMPLE.search(plain[: match.start()])
+    ):
+        yield "a command to run", 0.6 if not opening else 0.3, match[0]
+    if imperative and not opening:
+        for kind, weight, pattern in _MANNERS:
+            match = pattern.search(plain)
+            if match and not moods.quoted(plain, match.start()) and moods.mood(plain, match.start()) not in ("told", "denied"):
+                yield kind, weight, match[0]
+    for kind, weight, pattern in _STATED:
+        match = pattern.search(plain)
+        if match and not moods.quoted(plain, match.start()) and not phrases.DENIED.search(plain[: match.start()][-40:]):
+            if kind == "precedence" and not re.search(rf"(?:{words.ORDERS}|safety|system\s+\w+)\b", plain[match.start() :]):
+                weight = 0.3
+            yield kind, weight, match[0]
+
+
+_MANNERS = (
+    ("lowers a guard", 0.45, phrases.DEGRADE),
+    ("alters what others do", 0.45, phrases.ALTER),
+    ("tells the user something false", 0.4, phrases.TAMPER),
+)
+_STATED = (
+    ("pressure", 0.15, phrases.PRESSURE),
+    ("consent given by somebody else", 0.45, phrases.CONSENT),
+    ("another role", 0.6, phrases.ROLE),
+    ("precedence", 0.9, phrases.PRECEDENCE),
+    ("speaks to the model", 0.2, phrases.ADDRESSED),
+)
+
+
+def _overriding(plain: str) -> Iterator[tuple[str, float, str]]:
+    for verb, weight in ((words.IGNORE, 0.9), (words.OVERRIDE, 0.6)):
+        for noun, near in ((words.ORDERS, ""), (words.RULES, words.PREVIOUS)):
+            needed = near + r"\s+(?:[\w-]+\s+){0,3}?" if near else ""
+            for match in re.finditer(rf"\b{verb}\s+(?:[\w'-]+\s+){{0,5}}?{needed}{noun}\b", plain):
+                generic = not re.search(rf"\b{words.PREVIOUS}\b", match[0])
+                if moods.mood(plain, match.start()) in ("told", "denied") or moods.quoted(plain, match.start()):
+                    continue
+                yield "override", weight * (0.5 if generic else 1.0) * (0.6 if near and verb is words.IGNORE else 1.0), match[0]
+
+    for match in phrases.VOID.finditer(plain):
+        if not moods.quoted(plain, match.start()) and not phrases.DENIED.search(match[0].split(" be ")[0][-40:]):
+            yield "override", 0.9, match[0]
+    for pattern, weight in ((phrases.ASIDE, 0.9), (phrases.SAID_BEFORE, 0.9), (phrases.OBEY, 0.3)):
+        for match in pattern.finditer(plain):
+            if moods.mood(plain, match.start()) not in ("told", "denied") and not moods.quoted(plain, match.start()):
+                yield "override" if weight > 0.5 else "wants to be obeyed", weight, match[0]
+    for match in phrases.WISHES.finditer(plain):
+        if moods.mood(plain, match.start()) not in ("told", "denied") and not moods.quoted(plain, match.start()):
+            yield "override", 0.8, match[0]
+
+
+def _concealing(plain: str) -> Iterator[tuple[str, float, str]]:
+    for match in phrases.QUIET.finditer(plain):
+        before, rest, verb = plain[: match.start()], match["rest"], match["verb"]
+        if moods.quoted(plain, match.start()) or (match[0].startswith("without") and moods.of_sentence(plain) == "told"):
+            continue
+        if re.search(r"\b(?:tool|server|function|it|this|which|that|service)\s+(?:does|do|will|can|would)\s*$", before + " "):
+            continue
+        people = re.search(words.PEOPLE, rest[:60])
+        deed = phrases.THE_DEED.search(rest) or re.search(r"\b(?:this|it)\b", verb)
+        showing = re.fullmatch(words.DISPLAY, verb) and not re.fullmatch(words.TELL, verb)
+        if people and deed:
+            yield "concealment", 0.5 if showing else 0.9, match[0]
+        elif (
+            deed
+            and not showing
+            and verb
+            in (
+                "mention",
+                "reveal",
+                "disclose",
+                "tell",
+                "acknowledge",
+                "admit",
+                "discuss",
+                "report",
+                "explain",
+                "divulge",
+                "announce",
+                "expose",
+                "comment",
+            )
+        ):
+            yield "concealment", 0.6, match[0]
+        elif (
+            people
+            and not showing
+            and re.match(rf"\W*(?:to\s+)?{words.PEOPLE}\W*(?:$|,|and\b|or\b|that\s+you|about\s+(?:this|it|the\s+\w+\s*$))", rest)
+        ):
+            yield "concealment", 0.7, match[0]
+        elif people:
+            yield "concealment", 0.25, match[0]
+    for pattern, weight in ((phrases.KEPT, 0.7), (phrases.UNAWARE, 0.7)):
+        for match in pattern.finditer(plain):
+            if moods.quoted(plain, match.start()) or phrases.DENIED.search(plain[: match.start()][-30:]):
+                continue
+            if pattern is phrases.KEPT and not re.search(rf"{words.PEOPLE}|secret|confidential|yourself|between us", match[0]):
+                continue
+            if pattern is phrases.KEPT and not re.search(
+                r"\b(?:this|that|it|these|step|instruction|action|fact|call)s?\b", match["what"]
+            ):
+                continue
+            yield "concealment", weight, match[0]
+    if (match := phrases.STEALTH.search(plain)) and (
+        {"order"} & {*moods.verbs(plain, words.READS), *moods.verbs(plain, words.SENDS), *moods.verbs(plain, words.RUNS)}
+    ):
+        yield "concealment", 0.5, match[0]
+
+
+def _objects(
+    plain: str,
+    about: About,
+    opening: bool,
+    ordered: bool,
+    hard: list[re.Match[str]],
+    soft: list[re.Match[str]],
+    reads: dict[str, int],
+    sends: dict[str, int],
+    parameter: str,
+) -> Iterator[tuple[str, float, str]]:
+    if hard:
+        said = hard[0][0]
+        if ordered:
+            both = bool({"order", "own"} & reads.keys()) and bool({"order", "own"} & sends.keys())
+            yield "what opens doors", 0.7 if both and not about.parameter else 0.5, said
+        elif phrases.DEMAND.search(plain) or (
+            about.parameter
+            and phrases.CONTENTS.search(plain)
+            and not re.search(r"\b(?:path|location|name|file\s?name|url|id)\s+(?:to|of|for)\b", plain)
+        ):
+            yield "what opens doors", 0.6, said
+        elif opening and "own" in reads.keys() | sends.keys():
+            yield "what opens doors", 0.15, said
+    elif soft and ordered:
+        elsewhere = bool(words.ELSEWHERE.search(plain)) or (bool(reads) and bool(sends))
+        yield "what opens doors", 0.3 if elsewhere or parameter else 0.15, soft[0][0]
+
+
+def _said_no(plain: str, at: int) -> bool:
+    """Tell whether a sentence is about not touching what is named here."""
+    before = plain[:at]
+    verb = max(
+        (
+            match.start()
+            for match in re.finditer(rf"\b(?:{words.READS.pattern[2:-2]}|{words.SENDS.pattern[2:-2]})(?:s|es|ed|ing)?\b", before)
+        ),
+        default=-1,
+    )
+    if verb < 0:
+        return bool(re.search(r"\b(?:no|never|not|without|excluding|except|nor)\s+(?:\w+\s+){0,3}$", before))
+    return bool(phrases.DENIED.search(before[:verb][-60:])) or bool(
+        re.search(r"\b(?:excluding|except(?:\s+for)?|but\s+not|other\s+than|apart\s+from)\b[^,]*$", before)
+    )
+
+
+def _parameter(plain: str, about: About) -> str:
+    """Return the parameter a sentence wants something to be put in, empty when it wants none."""
+    for match in phrases.PARAMETER.finditer(plain):
+        if match["name"] in about.parameters and (
+            match["kind"] or re.search(r"[\"'`]", match[0]) or "_" in match["name"] or len(match["name"]) > 3
+        ):
+            return match[0]
+        if re.search(r"[\"'`]" + re.escape(match["name"]) + r"[\"'`]", match[0]):
+            return match[0]
+        if match["kind"] in ("parameter", "argument", "field", "param", "property", "metadata", "header") and match[
+            "name"
+        ] not in ("the", "this", "a"):
+            return match[0]
+    return ""
+
+
+def _away(plain: str, topic: str, hard: list[re.Match[str]], soft: list[re.Match[str]]) -> str:
+    """Return what a sentence is about that the tool itself is not, empty when it keeps to its own business."""
+    for match in hard or soft:
+        kinds = ("talk",) if words.TALK.fullmatch(match[0]) else ("file", "secret")
+        if not any(words.DOMAINS[kind].search(topic) for kind in kinds):
+            return match[0]
+    address = words.ADDRESS.search(plain)
+    return address[0] if address and not words.DOMAINS["send"].search(topic) else ""
+
+
+def _names_own(said: str, about: About) -> bool:
+    names = re.findall(r"[a-z]+(?:[_-][a-z0-9]+)+", said)
+    return bool(names) and all(name in about.own for name in names)
+
+
+def _foreign(plain: str) -> Iterator[tuple[str, float, str]]:
+    if (match := words.FOREIGN_OVERRIDE.search(plain)) and not moods.quoted(plain, match.start()):
+        yield "override", 0.9, match[0]
+    if match := words.FOREIGN_CONCEAL.search(plain):
+        whole, user = words.FOREIGN_DEED.search(plain), words.FOREIGN_USER.search(plain)
+        yield "concealment", 0.9 if whole and user else 0.7 if user else 0.5 if whole else 0.3, match[0]
+    if (match := words.FOREIGN_ACT.search(plain)) and (hard := words.HARD.search(plain)):
+        yield "what opens doors", 0.6, hard[0]
