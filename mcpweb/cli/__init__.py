@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "secrets": ("secrets", "Encrypted values, and who gets them."),
     "keys": ("keys", "What encrypts secrets."),
     "test": ("testing", "Test a server."),
+    "findings": ("findings", "What tests found, and what is accepted."),
+    "pins": ("pins", "What was approved of a server."),
     "schedules": ("schedules", "Test runs by the clock or on a new image."),
     "jobs": ("jobs", "Background work."),
     "users": ("people", "People who may sign in."),

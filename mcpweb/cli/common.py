@@ -6,14 +6,16 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core, open_core
 from mcpweb.dao.jobs import Job
-from mcpweb.errors import Conflict, NoWorker
+from mcpweb.errors import Conflict, FieldError, InvalidInput, NoWorker
 from mcpweb.services import jobs
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's object.")
@@ -85,6 +87,21 @@ def ended(job: Job) -> Job:
     failure = Failure(error["detail"], code=error["code"])
     failure.status = 409
     raise failure
+
+
+def read_time(text: str | None, option: str) -> str | None:
+    """Return a day, a UTC time or a number of days ahead as rows hold it. Raises InvalidInput."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 6:
+        return clock.later(int(text) * 86400)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        fault = FieldError(f"/{option}", "YYYY-MM-DD")
+        raise InvalidInput(f"--{option} is a day, a time or a number of days.", errors=[fault]) from None
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return at.strftime("%Y-%m-%d %H:%M:%S.000")
 
 
 def print_json(value: Any) -> None:

@@ -2,12 +2,10 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 
 import click
 
-from mcpweb import clock
-from mcpweb.cli.common import cursor_option, json_option, limit_option, opened, print_json, print_listing
+from mcpweb.cli.common import cursor_option, json_option, limit_option, opened, print_json, print_listing, read_time
 from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import paging
@@ -44,7 +42,7 @@ def set_(
         scope = scope or "global"
         secret, made = service.put(
             core, actor, name=name, value=value, scope=scope, owner_id=_owner_id(core, actor, scope, owner),  # type: ignore[arg-type]
-            description=description, expires_at=_expires(expires), key_name=key,
+            description=description, expires_at=read_time(expires, "expires"), key_name=key,
         )
         done = f"Added {name}." if made else f"Replaced the value of {name}; containers that run keep the earlier one."
         print_json(secret_object(secret)) if as_json else click.echo(done)
@@ -169,17 +167,3 @@ def _configuration(core: Core, actor: Actor, place: str) -> Configuration:
     if name:
         return configurations.by_name(core, actor, server, name)
     return configurations.active(core, actor, server)
-
-
-def _expires(text: str | None) -> str | None:
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and len(text) < 6:
-        return clock.later(int(text) * 86400)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        fault = FieldError("/expires", "YYYY-MM-DD")
-        raise InvalidInput("--expires is a day, a time or a number of days.", errors=[fault]) from None
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    return at.strftime("%Y-%m-%d %H:%M:%S.000")

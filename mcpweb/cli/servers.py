@@ -203,6 +203,8 @@ def call(name: str, tool: str, arguments: str, as_json: bool) -> None:
         else:
             for block in ended(job).result["result"].get("content", []):
                 click.echo(block.get("text") if block.get("type") == "text" else json.dumps(block)[:400])
+        if warning := job.result.get("warning"):
+            click.echo(f"Warning: {warning}", err=True)
         if job.result["result"].get("isError"):
             sys.exit(1)
 

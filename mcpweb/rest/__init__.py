@@ -14,7 +14,7 @@ PREFIX = "/api/v1"
 
 def register_api(app: Flask) -> None:
     """Mount all resources and the document."""
-    from mcpweb.rest import configurations, keys, people, schedules, secrets, servers, system, test_cases, test_runs
+    from mcpweb.rest import configurations, findings, keys, people, schedules, secrets, servers, system, test_cases, test_runs
 
     app.config.update(
         API_TITLE="Docker MCP Web Manager",
@@ -28,7 +28,7 @@ def register_api(app: Flask) -> None:
         },
     )
     api = Api(app)
-    for module in (servers, configurations, secrets, keys, test_runs, test_cases, schedules, people, system):
+    for module in (servers, configurations, secrets, keys, test_runs, findings, test_cases, schedules, people, system):
         api.register_blueprint(module.bp, url_prefix=PREFIX)
     for endpoint in ("api-docs.openapi_json",):
         app.view_functions[endpoint] = _public(app.view_functions[endpoint])

@@ -36,12 +36,18 @@ class Body(Schema):
         unknown = RAISE
 
 
-def query(schema: type[Schema]) -> dict[str, Any]:
-    """Return the checked query. Raises InvalidInput; given values never appear in the answer."""
+def checked(schema: type[Schema]) -> dict[str, Any]:
+    """Return the checked query as it came. Raises InvalidInput; given values never appear in the answer."""
     try:
         given: dict[str, Any] = schema().load(request.args.to_dict())
     except ValidationError as error:
         raise InvalidInput("The query is not valid.", errors=flatten(error.messages)) from None
+    return given
+
+
+def query(schema: type[Schema]) -> dict[str, Any]:
+    """Return the checked query, its cursor read. Raises InvalidInput, BadCursor."""
+    given = checked(schema)
     if given.get("cursor"):
         given["cursor"] = paging.decode(given["cursor"])
     return given

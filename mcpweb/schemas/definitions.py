@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from itertools import islice, zip_longest
 from typing import Any
@@ -34,3 +35,17 @@ def _changes(before: Any, after: Any, pointer: str) -> Iterator[Change]:
         yield Change(pointer, "removed", before, None)
     elif json.dumps(before) != json.dumps(after):
         yield Change(pointer, "changed", before, after)
+
+
+def visible(text: str) -> str:
+    """Return text with the characters nobody sees written out as U+2026 is: what hides, joins or turns the direction."""
+    return "".join(f"\u2039U+{ord(char):04X}\u203a" if _hidden(char) else char for char in text)
+
+
+def _hidden(char: str) -> bool:
+    if char == "\n" or " " <= char <= "~":
+        return False
+    variation = "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef"
+    blank = char in "\u115f\u1160\u3164\uffa0\u2800\u034f"
+    return variation or blank or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") \
+        or (unicodedata.category(char) == "Zs" and char != "\u3000")
