@@ -4,12 +4,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets as randomness
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from mcpweb.bench import sinkhole
 from mcpweb.bench.feeds import Feeds
+from mcpweb.bench.planting import Planting, fill
+from mcpweb.bench.planting import planned as planting_of
 from mcpweb.bench.rows import RunRequest
 from mcpweb.contracts import (
     ConfigData,
@@ -23,7 +25,7 @@ from mcpweb.contracts import (
     SecretDelivery,
     Sensitive,
 )
-from mcpweb.errors import Failure, NotFound, Unavailable
+from mcpweb.errors import Failure, NotFound, PolicyRefused, Unavailable
 from mcpweb.ids import new_id
 from mcpweb.instance import Instance
 from mcpweb.schemas.configurations import load_config_data
@@ -64,7 +66,9 @@ class RunContainers:
         self._baseline = baseline
         self._containers: set[str] = set()
         self._sinks: set[str] = set()
-        self._launched = 0
+        self._count = 0
+        self._volumes: set[str] = set()
+        self._plantings: dict[tuple[tuple[str, str], ...], Planting] = {}
         self._feeds = Feeds(runtime)
 
     def do(self, verb: str, message: dict[str, Any], fds: list[int]) -> Any:
@@ -120,11 +124,31 @@ class RunContainers:
             if config.transport != "stdio":
                 raise Failure("Only stdio servers can stand behind a sinkhole.", code="sinkhole_stdio")
             intent = replace(intent, behind=sink)
+        if message.get("planted"):
+            intent = replace(intent, planted=self._planted(dict(message["planted"])).volumes)
         launched = self._launched_one(intent, fds)
         return {
             "container_id": launched.container_id, "endpoint": launched.endpoint, "timings_ms": launched.timings_ms,
             "canaries": canaries,
         }
+
+    def _planted(self, files: Mapping[str, str]) -> Planting:
+        """Return volumes with these files, filled once in a run. Raises Unavailable where they cannot be had."""
+        key = tuple(sorted(files.items()))
+        if key not in self._plantings:
+            planting = planting_of(files, f"mcpweb-{self._instance.short}-planted-")
+            image = sinkhole.ensure_image(self._runtime, lambda sentence: self._progress(None, sentence))
+            intent = replace(
+                self._intent(planting.config, self._candidate), image=image, role="helper", secrets=(), planted=planting.writable
+            )
+            self._volumes |= {one.name for one in planting.volumes}
+            try:
+                launched = self._launched(intent)
+            except PolicyRefused as failure:
+                raise Unavailable(f"The files cannot be planted. {failure.sentence}", code="cannot_plant") from None
+            fill(launched, planting)
+            self._plantings[key] = planting
+        return self._plantings[key]
 
     def _running(self) -> list[dict[str, Any]]:
         """Return what people use of this server; of its environment only what is known to be no secret."""
@@ -155,12 +179,16 @@ class RunContainers:
         return {"container_id": launched.container_id, "secret": secret}
 
     def _launched_one(self, intent: ContainerIntent, fds: list[int]) -> Launched:
-        self._launched += 1
-        if self._launched > MOST_CONTAINERS:
+        launched = self._launched(intent)
+        fds.append(launched.socket.detach())
+        return launched
+
+    def _launched(self, intent: ContainerIntent) -> Launched:
+        self._count += 1
+        if self._count > MOST_CONTAINERS:
             raise Failure(f"A run starts at most {MOST_CONTAINERS} containers.", code="too_many_containers")
         launched = self._runtime.launch(intent)
         self._containers.add(launched.container_id)
-        fds.append(launched.socket.detach())
         return launched
 
     def _intent(self, config: ConfigData, subject: Subject) -> ContainerIntent:
@@ -194,6 +222,11 @@ class RunContainers:
             except Failure as failure:
                 log.warning("container %s of run %s stays: %s", container_id[:12], self._request.run_id, failure.detail)
                 on_orphan(container_id)
+        for name in self._volumes:
+            try:
+                self._runtime.remove_planted(self._instance.id, name)
+            except Failure as failure:  # the next start of the worker takes it away
+                log.warning("the volume %s of run %s stays: %s", name, self._request.run_id, failure.detail)
 
 
 def _state(state: ContainerState | None) -> dict[str, Any] | None:

@@ -192,17 +192,14 @@ class Context(TestContext):
 
     def fresh(
         self, *, era: str = "auto", deadline_s: float = 20, sink: Sink | None = None, canaries: bool = False,
-        of: str = "candidate", **changes: Any,
+        of: str = "candidate", planted: Mapping[str, str] | None = None, **changes: Any,
     ) -> Session:
         with self._allowance.within(deadline_s) as seconds:
-            return self._fresh(era, seconds, sink, canaries, of, changes)
+            wanted = {"sink": sink.container_id if sink else "", "canaries": canaries, "of": of, "planted": dict(planted or {})}
+            return self._fresh(era, seconds, {**wanted, "changes": changes})
 
-    def _fresh(
-        self, era: str, deadline_s: float, sink: Sink | None, canaries: bool, of: str, changes: Mapping[str, Any]
-    ) -> Session:
-        launched, fds = self._parent.ask(
-            "launch", changes=changes, sink=sink.container_id if sink else "", canaries=canaries, of=of
-        )
+    def _fresh(self, era: str, deadline_s: float, wanted: Mapping[str, Any]) -> Session:
+        launched, fds = self._parent.ask("launch", **wanted)
         sock = socket.socket(fileno=fds[0])
         noted: list[bytes] = []
         try:

@@ -170,7 +170,7 @@ class TestContext(ABC):
     def fresh(
         self, *, era: Literal["auto", "handshake", "modern", "none"] = "auto", deadline_s: float = 20,
         sink: Sink | None = None, canaries: bool = False, of: Literal["candidate", "baseline"] = "candidate",
-        **changes: Json,
+        planted: Mapping[str, str] | None = None, **changes: Json,
     ) -> TestSession:
         """Start a new container and open a session; ``era="none"`` leaves the wire untouched.
 
@@ -178,6 +178,8 @@ class TestContext(ABC):
         HTTP is still reached, and reaches nobody outside) and no real secret: each is replaced by a canary, which the
         session tells. Behind a ``sink`` the same, and the sink is its network; only stdio servers can stand there.
         ``of="baseline"`` starts what the run's parameters name to compare with; Unavailable when they name nothing.
+        ``planted`` are files by absolute path that the server can read and not write; what the image has in their folders is
+        hidden. Unavailable where they cannot be had.
         Raises StartFailed, ServerExited, ServerTimeout, …; the exception's ``container`` attribute, if any, tells the last
         state, ``stderr`` the last words.
         The caller closes it (it is a context manager too); what stays open is closed after the run.

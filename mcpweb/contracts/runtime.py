@@ -34,6 +34,15 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
+class Planted:
+    """A volume of a test: a helper fills it (``writable``), then the server under test sees it, and can only read it."""
+
+    name: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
 class ContainerIntent:
     """What we want to run, in our own words; the runtime's policy turns it into engine options or refuses."""
 
@@ -49,6 +58,7 @@ class ContainerIntent:
     secrets: tuple[SecretDelivery, ...] = ()
     sinkhole: bool = False  # our own helper that owns a network without a way out and may answer in it
     behind: str = ""  # id of the sinkhole whose network is all this container has
+    planted: tuple[Planted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,6 +215,14 @@ class Runtime(ABC):
     @abstractmethod
     def events(self, instance: str, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
         """Yield events of this instance's containers until ``stop()``; raises RuntimeUnavailable when cut."""
+
+    @abstractmethod
+    def planted(self, instance: str) -> list[str]:
+        """Return the volumes that were made for tests of this instance."""
+
+    @abstractmethod
+    def remove_planted(self, instance: str, name: str) -> None:
+        """Remove a volume that was made for a test; not an error if it is gone. Raises RuntimeConflict while it is used."""
 
     def load_image(self, archive: Path) -> None:
         """Load an image archive made by ``docker save`` or the demo's builder. Raises InvalidInput where it cannot."""

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pytest
 
 from mcpweb.bench.imagefiles import image_files
-from mcpweb.contracts import ConfigData, ContainerIntent, Mount, Runtime, RuntimeEvent
+from mcpweb.contracts import ConfigData, ContainerIntent, Mount, Planted, Runtime, RuntimeEvent
 from mcpweb.errors import (
     Cancelled,
     ImageMissing,
@@ -99,6 +99,8 @@ class RuntimeContract(DeliveryContract, ABC):
             lambda: absent_runtime.attach("0" * 64),
             lambda: absent_runtime.launch(intent),
             lambda: next(absent_runtime.stats("0" * 64, lambda: False)),
+            lambda: absent_runtime.planted(intent.instance),
+            lambda: absent_runtime.remove_planted(intent.instance, f"mcpweb-{intent.instance[-8:]}-planted-x"),
             lambda: next(absent_runtime.export_image(intent.image, lambda: False)),
             lambda: next(absent_runtime.events(intent.instance, lambda: False)),
         ):
@@ -257,6 +259,37 @@ class RuntimeContract(DeliveryContract, ABC):
         for look in (runtime.processes, runtime.changes):
             with pytest.raises(NotFound):
                 look(launched.container_id)
+
+    # Volumes of tests
+
+    def test_a_volume_of_a_test_is_filled_by_a_helper_seen_by_a_test_and_removed_when_nobody_uses_it(
+        self, runtime: Runtime, make: Any
+    ) -> None:
+        name = f"mcpweb-{make().instance[-8:]}-planted-{secrets.token_hex(4)}"
+        test = {"role": "test", "planted": (Planted(name, "/srv/planted"),)}
+        with pytest.raises(StartFailed):  # nobody filled it, and an empty one would look like a file that is not there
+            runtime.launch(make(**test))
+        helper = runtime.launch(make(role="helper", planted=(Planted(name, "/planted", writable=True),), name=f"{make().name}-h"))
+        seen = runtime.launch(make(**test))
+        assert runtime.planted(make().instance) == [name] and runtime.planted("ins_of_nobody_else_at_all") == []
+        runtime.remove(helper.container_id)
+        with pytest.raises(RuntimeConflict):
+            runtime.remove_planted(make().instance, name)
+        runtime.remove(seen.container_id)
+        runtime.remove_planted(make().instance, name)
+        runtime.remove_planted(make().instance, name)
+        assert runtime.planted(make().instance) == []
+
+    @pytest.mark.parametrize("wrong", [
+        {"role": "server"}, {"role": "helper"}, {"role": "test", "writable": True}, {"role": "server", "writable": True},
+    ], ids=str)
+    def test_nobody_but_a_helper_fills_the_volume_of_a_test_and_nobody_but_a_test_sees_it(
+        self, runtime: Runtime, make: Any, wrong: dict[str, Any]
+    ) -> None:
+        name = f"mcpweb-{make().instance[-8:]}-planted-x"
+        planted = (Planted(name, "/srv/planted", writable=wrong.get("writable", False)),)
+        with pytest.raises(PolicyRefused):
+            runtime.check(make(role=wrong["role"], planted=planted))
 
     # Conflicts and half-made things
 

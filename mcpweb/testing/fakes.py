@@ -64,6 +64,7 @@ class FakeRuntime(Runtime):
         self._events: list[RuntimeEvent] = []
         self._changed = threading.Condition()
         self._roots = bind_roots
+        self._planted: set[tuple[str, str]] = set()  # volumes of tests: instance and name
         self._sample_s = sample_s
         self.add_image("tiny:1")
 
@@ -124,6 +125,9 @@ class FakeRuntime(Runtime):
             real = Path(mount.source).resolve()
             if mount.type == "bind" and not any(real.is_relative_to(root.resolve()) for root in self._roots):
                 raise PolicyRefused(f"{mount.source} is not in an allowed folder.", next_step="Use a volume.")
+        for one in intent.planted:
+            if intent.role != ("helper" if one.writable else "test"):
+                raise PolicyRefused("Only a helper of ours fills the volume of a test, and only a test sees it.")
         _check_secrets(intent)
 
     def launch(self, intent: ContainerIntent, *, progress: Progress | None = None) -> Launched:
@@ -133,6 +137,7 @@ class FakeRuntime(Runtime):
         if progress is not None:
             progress(None, "Creating the container")
         with self._changed:
+            self._plant(intent)
             self._make_room(intent)
             container = FakeContainer(intent, image, self._tell)
             self._containers[container.id] = container
@@ -223,6 +228,17 @@ class FakeRuntime(Runtime):
             yield data[:65536]
             data = data[65536:]
 
+    def planted(self, instance: str) -> list[str]:
+        self._ask("planted")
+        return [name for owner, name in self._planted if owner == instance]
+
+    def remove_planted(self, instance: str, name: str) -> None:
+        self._ask("remove_planted")
+        for container in list(self._containers.values()):
+            if name in [one.name for one in container.intent.planted]:
+                raise RuntimeConflict(f"The volume {name} is used by the container {container.id[:12]}.")
+        self._planted.discard((instance, name))
+
     def load_image(self, archive: Path) -> None:
         self._ask("load_image")
         try:
@@ -253,6 +269,12 @@ class FakeRuntime(Runtime):
             if container_id in (container.id, container.intent.name):
                 return container
         raise NotFound(f"There is no container {container_id}.")
+
+    def _plant(self, intent: ContainerIntent) -> None:
+        for one in intent.planted:
+            if not one.writable and (intent.instance, one.name) not in self._planted:
+                raise StartFailed(f"There is no volume {one.name}.", next_step="Fill it first.")
+            self._planted.add((intent.instance, one.name))
 
     def _make_room(self, intent: ContainerIntent) -> None:
         for known in list(self._containers.values()):

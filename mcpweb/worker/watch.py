@@ -91,9 +91,10 @@ class Watch:
             return
         self._worker.fleet.bury_orphans()
         containers = self._core.runtime.containers(self._core.instance.id)
+        planted = [] if self._booted else self._core.runtime.planted(self._core.instance.id)
         self.listed.set()
         if not self._booted:
-            self._boot(containers)
+            self._boot(containers, planted)
             self._booted = True
         else:
             self._compare(containers, returned=self._reachable is False)
@@ -109,7 +110,7 @@ class Watch:
                 server.container_id,
             )
 
-    def _boot(self, containers: list[ContainerState]) -> None:
+    def _boot(self, containers: list[ContainerState], planted: list[str]) -> None:
         """After a start of the worker: adopt, remove what is half-made or nobody's, start what is wanted."""
         with self._core.db.reading() as conn:
             wanted = {server.id: server for server in servers.wanted_running(conn)}
@@ -123,6 +124,9 @@ class Watch:
                 adopted.add(server.id)
             else:
                 self._guard(partial(self._core.runtime.remove, state.id))
+        for name in planted:
+            self._guard(partial(self._core.runtime.remove_planted, self._core.instance.id, name))
+        self._guard(partial(self._core.runtime.cleanup, self._core.instance.id))
         with self._core.db.reading() as conn:
             gone = [s for s in servers.with_status(conn, "running") if s.id not in wanted]
         for server in gone:

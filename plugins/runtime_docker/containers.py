@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +54,23 @@ class Containers:
         self._folders: dict[str, tuple[str, str]] = {}  # container: instance and folder of its secrets
         self._doubtful: set[str] = set()  # names the engine may have made although it did not answer
         self._guard = threading.Lock()
+        self._calm = threading.Condition(self._guard)
         self._launching = 0
+        self._cleaning = False
 
-    @property
-    def launching(self) -> bool:
-        """Whether a container is being made right now; it may need a network it does not use yet."""
-        return self._launching > 0
+    @contextlib.contextmanager
+    def calm(self) -> Iterator[bool]:
+        """Tell whether no container is being made, and let none be made meanwhile: one may need what nobody uses yet."""
+        with self._calm:
+            mine = not self._launching and not self._cleaning
+            self._cleaning = self._cleaning or mine
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._calm:
+                    self._cleaning = False
+                    self._calm.notify_all()
 
     def check(self, intent: ContainerIntent) -> None:
         """Raise PolicyRefused if the policy would not build it."""
@@ -69,7 +80,8 @@ class Containers:
 
     def launch(self, intent: ContainerIntent, progress: Progress | None) -> Launched:
         """Create, attach, start. See ``Runtime.launch``."""
-        with self._guard:
+        with self._calm:
+            self._calm.wait_for(lambda: not self._cleaning, self._engine.deadlines.cleanup)
             self._launching += 1
         try:
             return self._launch(intent, progress or (lambda fraction, sentence: None))
@@ -203,6 +215,8 @@ class Containers:
                 grounds.ensure_network(client, plan.network, intent.instance)
             for name in plan.volumes:
                 grounds.ensure_volume(client, name, intent.instance)
+            for one in intent.planted:
+                grounds.ensure_planted(client, one, intent.instance)
             return image
 
         try:

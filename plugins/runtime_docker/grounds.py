@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mcpweb.plugin import NotFound, RuntimeConflict
+from mcpweb.plugin import NotFound, Planted, RuntimeConflict
 
 from . import labels
 from .faults import EngineRefused
-from .policy import Network
+from .policy import Network, planted_prefix
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -65,6 +66,33 @@ def ensure_volume(client: Client, name: str, instance: str) -> None:
             f"The volume {name} was not made by mcpweb, or has driver options; it is not used.",
             next_step=f"Choose another name, or remove it: docker volume rm {name}.",
         )
+
+
+def ensure_planted(client: Client, one: Planted, instance: str) -> None:
+    """Make the volume of a test for whoever fills it; for the test it must be there. Raises NotFound, RuntimeConflict."""
+    wanted = {labels.INSTANCE: instance, labels.PLANTED: "true"}
+    if one.writable:
+        body = {"Name": one.name, "Driver": "local", "DriverOpts": {}, "Labels": wanted}
+        known: Any = client.send_json("POST", "/volumes/create", body)
+    else:
+        known = client.inspect_volume(one.name)
+    if known["Driver"] != "local" or known.get("Options") or known.get("Labels") != wanted:
+        raise RuntimeConflict(f"The volume {one.name} was not made for a test; it is not used.")
+
+
+def planted(engine: Engine, instance: str) -> list[str]:
+    """Return the volumes of tests of an instance."""
+    wanted = {"label": [f"{labels.INSTANCE}={instance}", f"{labels.PLANTED}=true"]}
+    found = engine.call("list volumes", lambda client: client.volumes(filters=wanted)["Volumes"] or [])
+    return [str(one["Name"]) for one in found]
+
+
+def remove_planted(engine: Engine, instance: str, name: str) -> None:
+    """Remove the volume of a test. Raises RuntimeConflict while it is used."""
+    if not name.startswith(planted_prefix(instance)):
+        raise NotFound(f"{name[:80]!r} is not the volume of a test.")
+    with suppress(NotFound):
+        engine.call("remove a volume", lambda client: client.remove_volume(name))
 
 
 def cleanup(engine: Engine, instance: str) -> None:

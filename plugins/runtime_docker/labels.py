@@ -11,8 +11,9 @@ SERVER = "mcpweb.server"
 ROLE = "mcpweb.role"
 CONFIG_HASH = "mcpweb.config_hash"
 SINKHOLE = "mcpweb.sinkhole"
+PLANTED = "mcpweb.planted"  # a volume of a test, which goes with it
 FILES = "mcpweb.secret_files"  # the folder of the files a container is shown; says nothing about them
-RESERVED = frozenset({INSTANCE, SERVER_ID, SERVER, ROLE, CONFIG_HASH, SINKHOLE, FILES})
+RESERVED = frozenset({INSTANCE, SERVER_ID, SERVER, ROLE, CONFIG_HASH, SINKHOLE, PLANTED, FILES})
 
 
 def of(intent: ContainerIntent) -> dict[str, str]:

@@ -79,11 +79,17 @@ def check_unchanged(source: Source, mount: Mount, roots: tuple[Path, ...], addre
 
 def check_volume(mount: Mount, prefix: str) -> str:
     """Return the engine's name of a volume: always one of this instance. Raises PolicyRefused."""
-    if not _VOLUME.fullmatch(mount.source):
+    if not is_volume(mount.source) or mount.source.removeprefix(prefix).startswith("planted-"):
         raise PolicyRefused(
-            f"{mount.source!r} is not a volume name: letters, digits, dot, dash and underscore, at most 63."
+            f"{mount.source!r} is not a volume name: letters, digits, dot, dash and underscore, at most 63, "
+            "and not planted-…."
         )
     return mount.source if mount.source.startswith(prefix) else prefix + mount.source
+
+
+def is_volume(name: str) -> bool:
+    """Tell whether this is a name for a volume."""
+    return _VOLUME.fullmatch(name) is not None
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -34,6 +34,9 @@ MIB = 2**20
 _IMAGE_VOLUME_SIZE = "64m"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}")
 _ID = re.compile(r"[0-9a-f]{64}")
+_SYSTEM_FOLDERS = frozenset(
+    f"/{name}" for name in ("bin", "boot", "etc", "lib", "lib32", "lib64", "sbin", "usr", "usr/bin", "usr/lib", "var")
+)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USER = re.compile(r"([a-z_][a-z0-9_-]{0,31}|\d{1,10})(:([a-z_][a-z0-9_-]{0,31}|\d{1,10}))?", re.IGNORECASE)
 _SIZE = re.compile(r"(\d{1,12})([kmg]?)b?", re.IGNORECASE)
@@ -69,6 +72,7 @@ def plan(intent: ContainerIntent, roots: tuple[Path, ...], address: str) -> Plan
         _check_sinkhole(intent)
     network = _network(intent)
     mounted, volumes, sources = _mounts(intent, roots, address)
+    mounted += _planted(intent)
     targets = [m["Target"] for m in mounted]
     tmpfs = {mounts.check_target(target): _tmpfs(target, size) for target, size in config.tmpfs.items()}
     variables.check(intent)
@@ -239,6 +243,28 @@ def _mounts(
             {"Type": mount.type, "Source": place, "Target": target, "ReadOnly": bool(mount.read_only), **options}
         )
     return found, volumes, sources
+
+
+def _planted(intent: ContainerIntent) -> list[dict[str, Any]]:
+    """Return the mounts of a test's own volumes: written by a helper, read by the server under test."""
+    found = []
+    prefix = planted_prefix(intent.instance)
+    for one in intent.planted:
+        if intent.role != ("helper" if one.writable else "test") or not mounts.is_volume(one.name.removeprefix(prefix)):
+            raise PolicyRefused("Only a helper of ours fills the volume of a test, and only a test sees it.")
+        target = mounts.check_target(one.target)
+        if target in _SYSTEM_FOLDERS:
+            raise PolicyRefused(f"Nothing can be planted in {target}: what is there now would be hidden.")
+        found.append({
+            "Type": "volume", "Source": one.name, "Target": target, "ReadOnly": not one.writable,
+            "VolumeOptions": {"NoCopy": True},
+        })
+    return found
+
+
+def planted_prefix(instance: str) -> str:
+    """Return what the names of all volumes of tests begin with."""
+    return f"mcpweb-{labels.short(instance)}-planted-"
 
 
 def _tmpfs(target: str, size: str) -> str:

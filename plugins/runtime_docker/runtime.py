@@ -94,6 +94,12 @@ class DockerRuntime(Runtime):
     def events(self, instance: str, stop: Callable[[], bool]) -> Iterator[RuntimeEvent]:
         return self._events.listen(instance, stop)
 
+    def planted(self, instance: str) -> list[str]:
+        return grounds.planted(self._engine, instance)
+
+    def remove_planted(self, instance: str, name: str) -> None:
+        grounds.remove_planted(self._engine, instance, name)
+
     def load_image(self, archive: Path) -> None:
         images.load(self._engine, archive)
 
@@ -104,5 +110,6 @@ class DockerRuntime(Runtime):
         return images.export(self._engine, reference, stop)
 
     def cleanup(self, instance: str) -> None:
-        if not self._containers.launching:
-            grounds.cleanup(self._engine, instance)
+        with self._containers.calm() as calm:
+            if calm:
+                grounds.cleanup(self._engine, instance)
