@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +21,7 @@ from mcpweb.settings import load
 
 SECRETS = 100_000
 AUDIT_ROWS = 300_000
+AUDIT_PAIRS = 7
 ME = Actor.cli("bench")
 
 
@@ -142,16 +144,22 @@ def _audit(core: Core) -> Row:
                              ip="127.0.0.1", request_id="req")
     with core.db.reading(deadline_s=600) as conn:
         content = [tuple(row) for row in conn.execute(f"SELECT {audit.FIELDS} FROM audit_log")]
+    pairs = [_verified_and_hashed(core, content) for _ in range(AUDIT_PAIRS)]
+    ratio = statistics.median(verified / hashed for verified, hashed in pairs)
+    best = min(verified for verified, _ in pairs)
+    return Row(
+        f"audit verify, {len(content):,} rows / the hashes of rows in memory",
+        f"{ratio:.2f}×, median of {AUDIT_PAIRS} alternating pairs ({len(content) / best:,.0f} rows/s at best)", "1.6×", ratio <= 1.6,
+    )
+
+
+def _verified_and_hashed(core: Core, content: list[tuple[object, ...]]) -> tuple[float, float]:
+    with core.db.reading(deadline_s=600) as conn:
         began = time.perf_counter()
         found = audit.verify(conn)
-        seconds = time.perf_counter() - began
+        verified = time.perf_counter() - began
     assert found.ok and found.rows == len(content)
     began = time.perf_counter()
     for row in content:
         audit._hash([str(field).encode() for field in row[:10]])
-    hashing = time.perf_counter() - began
-    ratio = seconds / hashing
-    return Row(
-        f"audit verify, {found.rows:,} rows / the hashes of rows in memory",
-        f"{ratio:.2f}× ({found.rows / seconds:,.0f} rows/s)", "1.6×", ratio <= 1.6,
-    )
+    return verified, time.perf_counter() - began

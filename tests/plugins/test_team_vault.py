@@ -1,18 +1,25 @@
 """A team brings its own cipher and its own key source: they keep the contracts and work from the first start on."""
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mcpweb.contracts import Cipher, KeySource, Sensitive
+from mcpweb.app import create_app
+from mcpweb.contracts import Actor, Cipher, KeySource, Sensitive
 from mcpweb.core import Core, load_plugins, make_vault, open_core
 from mcpweb.dao import keys
 from mcpweb.errors import Tampered, VaultLocked
+from mcpweb.services import audit, bindings, configurations, jobs, keycheck, keydestroy, secrets, servers
+from mcpweb.services import keys as service
 from mcpweb.settings import Settings, load
+from mcpweb.testing.fakes import FakeRuntime
+from mcpweb.testing.fixtures import Visitor
 from mcpweb.testing.vaultcontracts import CipherContract, KeySourceContract
 from mcpweb.vault import Place
+from mcpweb.worker import Worker
 
 CHACHA = '''"""ChaCha20-Poly1305, for machines without AES instructions."""
 import os
@@ -187,3 +194,39 @@ def test_without_its_plugins_the_vault_is_locked_and_the_rest_works(wanted: Sett
     with core.db.reading() as conn:
         assert [key.key_name for key in keys.listing(conn)] == ["main", "team"]
         assert core.vault.state(conn).locked
+
+
+def test_from_the_first_secret_to_a_started_server_and_on_to_the_next_version(wanted: Settings, runtime: FakeRuntime) -> None:
+    """Everything people do with secrets, with nothing of ours that encrypts."""
+    core = open_core(wanted, role="web")
+    core.use_runtime(runtime)
+    worker = Worker(core, brief=True)
+    assert worker.elect()
+    worker.start()
+    me = Actor.cli("tester")
+    try:
+        service.add(core, me, "team", cipher="C20P", source="safe")
+        made = secrets.add(core, me, name="api-key", value=Sensitive("canary of a team"), key_name="team")
+        server = servers.add(core, me, name="demo", image="tiny:1")
+        active = configurations.active(core, me, server.id)
+        bindings.bind(core, me, made.id, active.id, variable="API_KEY", scope="required")
+        assert jobs.wait(core, servers.request(core, me, server.id, "start").id, 30).state == "succeeded"
+        told = jobs.wait(core, servers.call(core, me, server.id, "digest", {"variable": "API_KEY"}).id, 30)
+        assert hashlib.sha256(b"canary of a team").hexdigest() in str(told.result)
+
+        rotated = jobs.wait(core, service.rotate(core, me, "team").id, 30)
+        assert rotated.state == "succeeded" and (rotated.result["resealed"], rotated.result["retired"]) == (1, [1]), rotated
+        stored = secrets.get(core, me, made.id)
+        assert ":C20P:" in stored.encrypted_value and stored.key_version == 2
+        assert secrets.reveal(core, me, made.id).reveal() == "canary of a team"
+        assert keycheck.verify(core, me).ok and jobs.wait(core, keycheck.request_verify(core, me).id, 30).result["ok"]
+
+        evidence = keydestroy.destroy(core, me, "team", 1)
+        assert not evidence["complete"] and "key-encryption key is still the same" in evidence["undone"][0]
+        assert secrets.reveal(core, me, made.id).reveal() == "canary of a team"
+        assert audit.verify(core, me)["ok"] and not wanted.key_file.exists()
+        page = Visitor(create_app(core), core, runtime).sign_in().get("/keys").text
+        assert "C20P" in page and "safe/1" in page and "canary" not in page
+    finally:
+        worker.stop()
+        core.close()
