@@ -131,7 +131,7 @@ def update(
             raise Conflict(f"The server already has a configuration {name}.") from None
         access.note(
             conn, actor, "configuration.update", configuration_id,
-            {"revision": configuration.revision, **loosened(configuration.config_data)},
+            {"name": configuration.name, "revision": configuration.revision, **loosened(configuration.config_data)},
         )
     core.announce(ConfigurationChanged(actor.name, configuration.id, configuration.server_id, "updated"))
     return configuration
@@ -173,7 +173,7 @@ def restore(core: Core, actor: Actor, configuration_id: str, revision: int, *, e
         )
         access.note(
             conn, actor, "configuration.restore", configuration_id,
-            {"from": revision, "revision": configuration.revision, **loosened(document)},
+            {"name": configuration.name, "from": revision, "revision": configuration.revision, **loosened(document)},
         )
     core.announce(ConfigurationChanged(actor.name, configuration.id, configuration.server_id, "restored"))
     return configuration

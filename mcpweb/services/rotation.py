@@ -66,12 +66,14 @@ class _Rotation:
         self._done = 0
         self._total = 0
         self._quarantined = 0
+        self._name = ""
         self._free_until = 0.0
 
     def run(self) -> Rotation:
         retired: list[int] = []
         with self._core.db.reading() as conn:
             key = keys.get(conn, self._key_id)
+            self._name = key.key_name
             retiring = [one for one in keys.versions(conn, key.id) if one.state == "retiring"]
             self._total = sum(secrets.count_under(conn, key.id, one.version) for one in retiring)
         for version in reversed(retiring):
@@ -126,7 +128,8 @@ class _Rotation:
                 keys.quarantine(conn, secret.id, self._key_id, old.version, reason)
             access.note(
                 conn, self._actor, "key.reencrypt", self._key_id,
-                {"from": old.version, "to": active.version, "secrets": done, "quarantined": [s.id for s, _ in damaged]},
+                {"name": self._name, "from": old.version, "to": active.version, "secrets": done,
+                 "quarantined": [secret.id for secret, _ in damaged]},
             )
             self._failpoints.reach("rotate.in_transaction")
             self._done += done

@@ -140,7 +140,7 @@ def test_an_earlier_revision_comes_back_as_the_newest_one(core: Core, actor: Act
     assert visitor.post(f"{base(demo)}/{default.id}/restore", {"revision": "1"}).status_code == 303
     row = configurations.get(core, actor, default.id)
     assert (row.revision, row.config_data["network"]) == (3, "none")
-    assert details(core, "configuration.restore") == [{"from": 1, "revision": 3}]
+    assert details(core, "configuration.restore") == [{"name": "default", "from": 1, "revision": 3}]
     assert visitor.post(f"{base(demo)}/{default.id}/restore", {"revision": "1"}).status_code == 409
     assert visitor.post(f"{base(demo)}/{default.id}/restore", {"revision": "7"}).status_code == 404
     assert visitor.post(f"{base(demo)}/{default.id}/restore", {"revision": "x"}).status_code == 422
