@@ -116,6 +116,7 @@ class Call:
     def __init__(self, server, message, send):
         self.server, self._send = server, send
         self.cancelled = threading.Event()
+        self.number = message.get("id")
         params = message.get("params") if isinstance(message.get("params"), dict) else {}
         self.meta = params.get("_meta") if isinstance(params.get("_meta"), dict) else {}
 
@@ -243,7 +244,7 @@ class Server:
             self.lists += 1
             return {**self.paged("tools", self.tools, params), **extra, **cache}
         if method == "tools/call" and "tools" in offered:
-            return {**self.called(params, call), **extra}
+            return {**extra, **self.called(params, call)}
         if method == "resources/list" and "resources" in offered:
             return {**self.paged("resources", self.resources, params), **extra, **cache}
         if method == "resources/templates/list" and "resources" in offered:

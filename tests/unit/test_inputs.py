@@ -106,7 +106,7 @@ def test_faults_of_every_kind_are_made_and_named() -> None:
                      "/mcpwebUnknown: a property that is not allowed", "/n: a fraction for a whole number", "/l/0: a number in a text"):
         assert expected in said, expected
     valid = labels(schema, True)
-    for expected in ("/n: minimum", "/n: maximum", "/s: longest", "/s: shortest", "/e: option", "/l: most items", "/o: left out", "required only"):
+    for expected in ("/n: minimum", "/n: maximum", "/s: longest", "/s: shortest", "/e: option", "/l: most items", "/o: given", "required only", "with every property"):
         assert expected in valid, expected
 
 
@@ -294,6 +294,7 @@ TREES = st.recursive(LEAVES, lambda inner: st.one_of(
 def test_for_any_schema_valid_cases_fit_and_invalid_ones_do_not(schema: Any, seed: int) -> None:
     schema = {**schema, "$defs": {"shared": {"type": "string", "minLength": 1}}}
     for case in of(schema, seed):
+        assert isinstance(case.arguments, dict)
         for formats in (True, False):
             assert jsonschema_rs.is_valid(schema, case.arguments, validate_formats=formats) is case.valid, case.label
         json.dumps(case.arguments, allow_nan=False)

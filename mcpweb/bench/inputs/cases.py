@@ -25,9 +25,9 @@ def cases(
     """Return input for a tool, made from its input schema: the same for the same seed.
 
     A valid case satisfies the schema, formats included; an invalid one violates it by one fault, and would also where
-    formats are not looked at. The first valid case is the likeliest to make the tool work, the second leaves out
-    what may be left out. ``known`` are values seen in this server's results, by the name they had. Empty for a schema
-    that is not usable, or whose judging takes too long.
+    formats are not looked at. The first valid case is the likeliest to make the tool work: likely values for what is
+    required, nothing else; the second has every property. ``known`` are values seen in this server's results, by the
+    name they had. Empty for a schema that is not usable, or whose judging takes too long.
     """
     schema = definition.get("inputSchema")
     if not isinstance(schema, dict) or schema_faults(schema):
@@ -37,7 +37,8 @@ def cases(
         ways = Nodes(Document(schema), rng, known or {}).ways(schema)
         ways = [node for node in ways if isinstance(node.best, dict)]
         good = _verified(schema, _interleaved([_valid(node, valid, rng) for node in ways]), True)[:valid]
-        bad = _verified(schema, _spread([option for node in ways for option in node.bad], rng), False)[:invalid]
+        faults = [option for node in ways for option in node.bad if isinstance(option.value, dict)]
+        bad = _verified(schema, _spread(faults, rng), False)[:invalid]
     except (judge.Undecided, judge.SchemaFault, RecursionError):
         return []
     return good + bad
@@ -93,22 +94,24 @@ def _valid(node: Node, most: int, rng: random.Random) -> list[Option]:
         return list(node.good)
     best = {name: part.best for name, part in node.parts.items()}
     small = with_needed({name: best[name] for name in best if name in node.required}, best, node.needs)
-    made = [Option(best, "the likeliest values" if best else "no arguments"), Option(small, "required only")]
+    first = "the likeliest values" if small == best else "required only"
+    made = [Option(small, first if small else "no arguments"), Option(best, "with every property")]
     named = list(node.parts)
     levels = {name: _levels(node.parts[name], name in node.required) for name in named}
     for chosen in _pairwise({name: len(levels[name]) for name in named[:MOST_PAIRED]}, most * 2, rng):
         options = {name: levels[name][chosen.get(name, 0)] for name in named}
         arguments = {name: option.value for name, option in options.items() if option.value is not ABSENT}
-        said = [f"/{escaped(name)}{option.at}: {option.what or 'another value'}" for name, option in options.items()
-                if chosen.get(name, 0)]
+        words = {name: option.what or ("given" if option is node.parts[name].good[0] else "another value")
+                 for name, option in options.items() if chosen.get(name, 0)}
+        said = [f"/{escaped(name)}{options[name].at}: {what}" for name, what in words.items()]
         made.append(Option(with_needed(arguments, best, node.needs), "; ".join(said)))
     return made
 
 
 def _levels(node: Node, required: bool) -> list[Option]:
-    """Return the values one property takes: the likeliest, the boundaries, and others as far as there is room."""
+    """Return the values one property takes: what is usual first, then boundaries, and others as far as there is room."""
     others = sorted(node.good[1:], key=lambda option: not option.what)
-    return [node.good[0], *([] if required else [Option(ABSENT, "left out")]), *others[:MOST_LEVELS]]
+    return [*([] if required else [Option(ABSENT, "left out")]), node.good[0], *others[:MOST_LEVELS]]
 
 
 def _pairwise(sizes: Mapping[str, int], most: int, rng: random.Random) -> Iterable[dict[str, int]]:

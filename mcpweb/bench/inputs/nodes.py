@@ -279,19 +279,19 @@ class Nodes:
         needs = _needs(flat)
         whole = {name: node.best for name, node in parts.items()}
         small = with_needed({name: whole[name] for name in required if name in whole}, whole, needs)
-        good = [Option(whole if depth < 2 else small)]
-        good += [Option(small, "required only" if small else "empty"), Option(whole, "with every property")]
+        good = [Option(small or whole), Option(whole, "with every property")]
+        good += [Option(small, "required only" if small else "empty")]
         for name, node in parts.items():
-            good += [option.below(name, {**whole, name: option.value}) for option in node.good[1:6]]
+            good += [option.below(name, with_needed({**small, name: option.value}, whole, needs)) for option in node.good[1:6]]
         bad: list[Option] = []
         for name in required:
-            bad.append(Option({key: value for key, value in whole.items() if key != name}, "missing", f"/{escaped(name)}"))
+            bad.append(Option({key: value for key, value in small.items() if key != name}, "missing", f"/{escaped(name)}"))
         if flat.get("additionalProperties") is False or flat.get("unevaluatedProperties") is False:
-            bad.append(Option({**whole, "mcpwebUnknown": "x"}, "a property that is not allowed", "/mcpwebUnknown"))
+            bad.append(Option({**small, "mcpwebUnknown": "x"}, "a property that is not allowed", "/mcpwebUnknown"))
         elif isinstance(others, dict) and others:
-            bad.append(Option({**whole, "mcpwebUnknown": [[None]]}, "a further property of the wrong type", "/mcpwebUnknown"))
+            bad.append(Option({**small, "mcpwebUnknown": [[None]]}, "a further property of the wrong type", "/mcpwebUnknown"))
         for name, node in parts.items():
-            bad += [option.below(name, {**whole, name: option.value}) for option in node.bad[:12]]
+            bad += [option.below(name, with_needed({**small, name: option.value}, whole, needs)) for option in node.bad[:12]]
         for name, names in needs.items():
             bad += [
                 Option({key: whole[key] for key in whole if key != other}, f"missing beside {name}", f"/{escaped(other)}")

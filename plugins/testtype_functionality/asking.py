@@ -1,0 +1,178 @@
+"""F17: what a server asks the client for, and what it does with state that went through the client's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
+
+from mcpweb.plugin import CheckResult, Failure
+
+from .base import Attempt, Bench, cut
+from .frames import AUTHOR, undeclared
+from .wire import META
+
+NEEDS = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
+ALL: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
+MOST_TOOLS = {True: 8, False: 60}
+
+
+def more_input(bench: Bench) -> Iterator[CheckResult]:
+    """F17."""
+    asked = False
+    for method, message in undeclared(bench):
+        if bench.era == "modern":
+            yield _wrong(
+                "The server sends the request " + method + ", which the modern era does not have.",
+                "*",
+                method,
+                {"frame": cut(message)},
+            )
+        else:
+            yield _wrong(
+                f"The server asks for {method}, which this client did not declare.", "*", method, {"frame": cut(message)}
+            )
+        asked = True
+        break
+    if bench.era != "modern":
+        if not asked and bench.attempts:
+            yield CheckResult("F17", "pass", "The server asked for nothing that the client did not declare.")
+        elif not asked:
+            yield CheckResult("F17", "not_applicable", "No tool could be called.")
+        return
+    for one in bench.attempts:
+        if one.outcome == "asks":
+            wants = sorted({NEEDS.get(str(wish.get("method")), "?") for wish in _wishes(one.result)})
+            if wants:
+                asked = True
+                yield _wrong(
+                    f"It asks for {', '.join(wants)}, which the client did not declare; -32021 is the answer.",
+                    one.tool,
+                    "undeclared",
+                    {"reply": cut(one.result)},
+                    one.request,
+                )
+                break
+    found = yield from _states(bench)
+    if not asked and not found:
+        yield CheckResult("F17", "not_applicable", "No tool asks for more input.")
+
+
+def _states(bench: Bench) -> Generator[CheckResult, None, bool]:
+    """Declare everything, let tools ask, and send back a state that is not theirs; return whether any tool asked."""
+    told = [str(one.tool) for one in bench.attempts if one.code == -32021 or one.outcome == "asks"]
+    order = sorted(bench.tools, key=lambda one: one["name"] not in told)[: MOST_TOOLS[bench.quick]]
+    found = False
+    fine = 0
+    meta = {META + "clientCapabilities": ALL}
+    for definition in order:
+        if bench.context.remaining_s() < 10:
+            break
+        tried = next((one for one in bench.attempts if one.tool == definition["name"] and one.valid), None)
+        if tried is None or tried.ms > 1000:
+            continue
+        first = _call(bench, definition, tried, meta, {})
+        if first is None or first.outcome != "asks":
+            continue
+        found = True
+        state = first.result.get("requestState")
+        answers = {name: _answer(wish) for name, wish in _named(first.result).items()}
+        if not answers and not isinstance(state, str):
+            yield _wrong(
+                "It asks for more input, and neither says what nor gives a state.",
+                str(definition["name"]),
+                "empty",
+                {"reply": cut(first.result)},
+                first.request,
+            )
+            continue
+        if isinstance(state, str) and state:
+            taken = _call(bench, definition, tried, meta, {"inputResponses": answers, "requestState": _tampered(state)})
+            right = _call(bench, definition, tried, meta, {"inputResponses": answers, "requestState": state})
+            if taken is not None and taken.outcome == "ok":
+                yield CheckResult(
+                    "F17",
+                    "fail",
+                    "A state that was changed on its way is taken back, and the call succeeds.",
+                    tool=str(definition["name"]),
+                    key="requestState",
+                    confidence="certain" if right is not None and right.outcome == "ok" else "firm",
+                    evidence={"state": state[:300], "sent": _tampered(state)[:300], "reply": cut(taken.result)},
+                    input={**first.request, "inputResponses": answers, "requestState": _tampered(state)},
+                    next_step=AUTHOR + "sign the state, and refuse one that is not signed.",
+                )
+                continue
+        fine += 1
+    if found and fine:
+        yield CheckResult("F17", "pass", f"{fine} tools ask for more input as agreed, and take back no state but their own.")
+    return found
+
+
+def _call(
+    bench: Bench, definition: Mapping[str, Any], tried: Attempt, meta: Mapping[str, Any], more: Mapping[str, Any]
+) -> Attempt | None:
+    try:
+        return bench.lane(definition).call(tried.tool, tried.arguments, deadline_s=3.0, meta=meta, more=more)
+    except Failure:
+        return None
+
+
+def _named(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    given = result.get("inputRequests")
+    return {str(name): wish for name, wish in given.items() if isinstance(wish, Mapping)} if isinstance(given, Mapping) else {}
+
+
+def _wishes(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(_named(result).values())
+
+
+def _answer(wish: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a client would answer: a form filled in, a word of a model, no roots."""
+    method, params = wish.get("method"), wish.get("params")
+    if method == "roots/list":
+        return {"roots": []}
+    if method == "sampling/createMessage":
+        return {"role": "assistant", "model": "none", "content": {"type": "text", "text": "yes"}}
+    schema = params.get("requestedSchema") if isinstance(params, Mapping) else None
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    filled = {str(name): _filled(rules) for name, rules in properties.items()} if isinstance(properties, Mapping) else {}
+    return {"action": "accept", "content": filled}
+
+
+def _filled(rules: Any) -> Any:
+    if not isinstance(rules, Mapping):
+        return "yes"
+    if isinstance(rules.get("enum"), list) and rules["enum"]:
+        return rules["enum"][0]
+    return {"boolean": True, "integer": rules.get("minimum", 1), "number": rules.get("minimum", 1)}.get(
+        str(rules.get("type")), "yes"
+    )
+
+
+def _tampered(state: str) -> str:
+    """Return the state with one character in its middle changed to another of its kind."""
+    at = next((at for at in range(len(state) // 2, len(state)) if state[at].isalnum()), len(state) // 2)
+    char = state[at]
+    other = (
+        ("1" if char == "0" else "0")
+        if char.isdigit()
+        else ("b" if char in "aA" else "a")
+        if char.islower()
+        else "B"
+        if char != "B"
+        else "C"
+    )
+    return state[:at] + other + state[at + 1 :]
+
+
+def _wrong(summary: str, tool: str, key: str, evidence: dict[str, Any], request: Any = None) -> CheckResult:
+    return CheckResult(
+        "F17",
+        "fail",
+        summary,
+        tool=tool,
+        key=key,
+        severity="medium",
+        evidence=evidence,
+        input=request,
+        next_step=AUTHOR + "look at the client's capabilities before asking.",
+    )
