@@ -11,7 +11,20 @@ POSTURE = (
         "K01",
         "The container has no privileges beyond a plain process",
         "high",
-        "Fails for privileged mode and added capabilities, and where not all capabilities are dropped.",
+        "Fails for privileged mode, for added capabilities, and where not all capabilities are dropped.",
+    ),
+    Check("K02", "The container reaches neither the engine nor a sensitive place of the host", "critical"),
+    Check("K03", "The container shares no namespace and no device of the host", "high"),
+    Check(
+        "K04", "The kernel's guards are on", "high", "seccomp, AppArmor, no-new-privileges, hidden and read-only parts of /proc."
+    ),
+    Check("K05", "Read-only root and limits", "medium"),
+    Check("K06", "Not reachable from other machines, not started by itself", "high"),
+    Check(
+        "K07",
+        "The container is as its configuration says",
+        "high",
+        "Compares inspect with the stored configuration, field by field.",
     ),
 )
 IMAGE: tuple[Check, ...] = ()

@@ -25,7 +25,7 @@ def run(context: TestContext) -> Iterator[CheckResult]:
 
 def resting(context: TestContext, session: TestSession) -> Iterator[CheckResult]:
     """Yield what can be said without calling a tool."""
-    yield from guarded(["K01"], lambda: posture.check(context, session))
+    yield from guarded(posture.CHECKS, lambda: posture.check(context, session))
     context.progress(0.15, "reading what it says to a model")
     surface = look(session)
     yield from guarded(metadata.CHECKS, lambda: metadata.check(surface))
