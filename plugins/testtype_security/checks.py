@@ -27,7 +27,20 @@ POSTURE = (
         "Compares inspect with the stored configuration, field by field.",
     ),
 )
-IMAGE: tuple[Check, ...] = ()
+IMAGE = (
+    Check(
+        "I01",
+        "The image runs as an ordinary user and holds no secret",
+        "high",
+        "Root, setuid and setgid files, secrets in variables, in the steps that made it and in every layer, removed or not.",
+    ),
+    Check(
+        "I02",
+        "The image tells what it is made of and is maintained",
+        "medium",
+        "Lists its packages as CycloneDX; fails for a system without security updates, or without any list.",
+    ),
+)
 METADATA = (
     Check(
         "M01",

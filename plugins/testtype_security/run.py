@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mcpweb.plugin import Cancelled, CheckResult, Failure, ServerTimeout, TestContext, TestSession
 
-from . import bounds, changes, metadata, neighbours, posture, schemas
+from . import bounds, changes, image, metadata, neighbours, posture, schemas
 from .probes import run as probes
 from .surface import look
 
@@ -26,7 +26,9 @@ def run(context: TestContext) -> Iterator[CheckResult]:
 def resting(context: TestContext, session: TestSession) -> Iterator[CheckResult]:
     """Yield what can be said without calling a tool."""
     yield from guarded(posture.CHECKS, lambda: posture.check(context, session))
-    context.progress(0.15, "reading what it says to a model")
+    context.progress(0.1, "reading the image")
+    yield from guarded(image.CHECKS, lambda: image.check(context))
+    context.progress(0.2, "reading what it says to a model")
     surface = look(session)
     yield from guarded(metadata.CHECKS, lambda: metadata.check(surface))
     yield from guarded(schemas.CHECKS, lambda: schemas.check(surface))

@@ -103,10 +103,10 @@ OPEN: list[tuple[str, str, dict[str, Any]]] = [
 
 
 def test_a_closed_container_has_no_flaw(make: Make) -> None:
-    assert [flaw for flaw in posture.flaws(make())] == []
+    assert list(posture.flaws(make())) == []
     loopback = make(Mounts=[bind("/srv"), {**bind("/etc/localtime"), "Target": "/etc/localtime"}], CapAdd=[],
                     RestartPolicy={"Name": "on-failure", "MaximumRetryCount": 3})
-    assert [flaw for flaw in posture.flaws(loopback)] == []
+    assert list(posture.flaws(loopback)) == []
 
 
 @pytest.mark.parametrize(("check", "severity", "host"), OPEN, ids=lambda one: str(one)[:60])
