@@ -76,11 +76,12 @@ def select(
     where: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
     at: str = "created_at",
+    drive: str | None = None,
 ) -> Listing[Row]:
     """Return one page of a table that is sorted by (created_at, id), newest first; ``at`` names another column of time.
 
-    ``equals`` are filters by column (None is no filter), ``where`` further clauses with their ``values``. Table,
-    fields and clauses are our own text, never input.
+    ``equals`` are filters by column (None is no filter), ``where`` further clauses with their ``values``. With ``drive``
+    only the index of that column is walked; else the planner chooses. Table, fields and clauses are our own text, never input.
     """
     if not 1 <= limit <= 1000:
         raise InvalidInput("limit is a number from 1 to 200.")
@@ -88,7 +89,8 @@ def select(
     bound: dict[str, Any] = {"limit": limit + 1, **(values or {})}
     for column, value in (equals or {}).items():
         if value is not None:
-            clauses.append(f"{column} = :{column}")
+            held = "+" if drive is not None and column != drive else ""  # a plus keeps a column from choosing the index
+            clauses.append(f"{held}{column} = :{column}")
             bound[column] = value
     # the first page begins after the end of time, so that each page is a search in an index and none a scan
     clauses.append(f"({at}, id) < (:after_created_at, :after_id)")

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from mcpweb.db import Connection
 
@@ -23,9 +23,11 @@ class Metric:
 
 def insert_many(conn: Connection, rows: Sequence[Metric]) -> None:
     """Store numbers; one that a run tells twice is the later one."""
+    if not rows:
+        return
     conn.executemany(
         f"INSERT OR REPLACE INTO test_metrics ({FIELDS}) VALUES (:server_id, :name, :tool_name, :created_at, :run_id, :value)",
-        [asdict(row) for row in rows],
+        [vars(row) for row in rows],
     )
 
 

@@ -104,7 +104,8 @@ def listing(
         where.append("instr(types, :test_type) > 0")  # a JSON list of names; no name holds a quotation mark
         values["test_type"] = dumps(test_type)
     return paging.select(
-        conn, "test_runs", FIELDS, _read, after=after, limit=limit, equals=equals, where=where, values=values
+        conn, "test_runs", FIELDS, _read, after=after, limit=limit, equals=equals, where=where, values=values,
+        drive=next((name for name in ("server_id", "image_digest") if equals[name] is not None), None),
     )
 
 
@@ -165,10 +166,11 @@ def begin(conn: Connection, run_id: str, *, image_id: str, image_digest: str | N
     )
 
 
-def set_progress(conn: Connection, run_id: str, *, counts: Mapping[str, int], detail: Mapping[str, Any]) -> None:
+def set_progress(conn: Connection, run_id: str, *, counts: Mapping[str, int], detail: Mapping[str, Any] | None) -> None:
+    """Write how far a run is; a detail of None leaves the one that stands."""
     conn.execute(
-        "UPDATE test_runs SET counts = :counts, detail = :detail WHERE id = :id",
-        {"id": run_id, "counts": dumps(counts), "detail": dumps(detail)},
+        "UPDATE test_runs SET counts = :counts, detail = coalesce(:detail, detail) WHERE id = :id",
+        {"id": run_id, "counts": dumps(counts), "detail": None if detail is None else dumps(detail)},
     )
 
 

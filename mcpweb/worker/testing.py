@@ -71,6 +71,7 @@ def test_run(work: Work) -> dict[str, Any]:
         )
 
         def store(rows: Sequence[CheckResultRow]) -> None:
+            known = len(not_applicable)
             for row in rows:
                 counts[row.result.verdict] += 1
                 if row.result.verdict == "not_applicable":
@@ -83,7 +84,8 @@ def test_run(work: Work) -> dict[str, Any]:
             with core.db.writing() as conn:
                 test_results.insert_many(conn, kept)
                 test_metrics.insert_many(conn, numbers)
-                test_runs.set_progress(conn, run.id, counts=_counts(counts), detail={"not_applicable": not_applicable})
+                detail = {"not_applicable": not_applicable} if len(not_applicable) > known else None
+                test_runs.set_progress(conn, run.id, counts=_counts(counts), detail=detail)
 
         outcome = parent.execute(
             core, core.runtime, wanted, on_results=store, progress=work.progress, cancelled=work.cancelled,

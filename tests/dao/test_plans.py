@@ -225,6 +225,47 @@ def test_the_rate_of_a_span_and_the_rows_to_skip_are_read_from_the_index_alone(f
     assert "COVERING INDEX idx_test_results_created_at" in step
 
 
+@pytest.mark.parametrize(
+    ("chosen", "index"),
+    [
+        ({"server_id": "x", "status": "failure"}, "server_id"), ({"server_id": "x", "check_id": "C1", "tool_name": "t"}, "server_id"),
+        ({"test_type": "x", "tool_name": "t"}, "tool_name"), ({"test_type": "x", "tool_name": "*"}, "test_type"),
+        ({"test_type": "x", "status": "timeout"}, "status"), ({"test_type": "x", "status": "success"}, "test_type"),
+        ({"status": "failure", "severity": "info"}, "status"), ({"severity": "info", "test_type": "x"}, "severity"),
+        ({"run_id": "x", "server_id": "y", "check_id": "z"}, "run_id"), ({"check_id": "C1", "status": "failure"}, "check_id"),
+        ({"status": "success"}, "status"),
+    ],
+    ids=str,
+)
+def test_a_history_with_several_filters_walks_the_narrowest_index(filled: Connection, chosen: dict[str, str], index: str) -> None:
+    (step,) = _plans(filled, lambda c: results.listing(c, **chosen))
+    assert f"INDEX idx_test_results_{index} " in step
+
+
+def _looks_into_the_table(conn: Connection, **chosen: str) -> bool:
+    """Tell whether the first filter beside the index's own column is read from the table's row, by the program SQLite makes."""
+    recorder = Recorder(conn)
+    results.listing(recorder, **chosen)  # type: ignore[arg-type]
+    sql, values = recorder.seen[0]
+    program = [(row[1], row[2], row[3]) for row in conn.execute(f"EXPLAIN {sql}", values)]
+    root = conn.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'test_results'").fetchone()[0]
+    table = next(cursor for name, cursor, page in program if name == "OpenRead" and page == root)
+    first_test = next(at for at, (name, _, _) in enumerate(program) if name == "Ne")
+    return any(name == "Column" and cursor == table for name, cursor, _ in program[:first_test])
+
+
+def test_rows_of_another_kind_are_passed_over_in_the_index_without_being_read(filled: Connection) -> None:
+    for name in ("status", "test_type", "check_id", "tool_name", "severity"):
+        assert not _looks_into_the_table(filled, server_id="x", **{name: "failure"}), name
+        assert not _looks_into_the_table(filled, configuration_id="x", **{name: "failure"}), name
+    for driving, other in (
+        ("check_id", "status"), ("check_id", "tool_name"), ("tool_name", "test_type"), ("tool_name", "severity"),
+        ("status", "severity"), ("status", "test_type"), ("severity", "test_type"),
+    ):
+        assert not _looks_into_the_table(filled, **{driving: "x", other: "failure"}), (driving, other)
+    assert _looks_into_the_table(filled, run_id="x", status="failure"), "the control: the fifty rows of a run are just read"
+
+
 def test_this_test_sees_a_scan_and_a_sort(filled: Connection) -> None:
     """The control: without an index both faults are found."""
     for sql in ("SELECT * FROM test_results WHERE error_message = 'x'", "SELECT * FROM jobs ORDER BY message"):
