@@ -87,6 +87,11 @@ def hashes(conn: Connection, server_id: str) -> dict[tuple[str, str], str]:
     return {(row[0], row[1]): row[2] for row in rows}
 
 
+def count(conn: Connection, server_id: str) -> int:
+    """Return how many things of a server were approved."""
+    return int(conn.execute("SELECT count(*) FROM pins WHERE server_id = :id", {"id": server_id}).fetchone()[0])
+
+
 def set_changes(conn: Connection, server_id: str, kinds: Sequence[str], rows: Iterable[PinChange]) -> None:
     """Store what differs of these kinds; what differed before does not any more."""
     conn.execute(

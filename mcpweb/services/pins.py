@@ -118,7 +118,7 @@ def overview(core: Core, actor: Actor, server_id: str) -> Overview:
         found = pins.change_hashes(conn, server.id)
         counts = Counter(change for change, _ in found.values())
         return Overview(
-            policy=server.pin_policy, approved=len(pins.hashes(conn, server.id)), added=counts["added"],
+            policy=server.pin_policy, approved=pins.count(conn, server.id), added=counts["added"],
             changed=counts["changed"], removed=counts["removed"], weighty=len(_weighty(found)), digest=_digest(found),
         )
 

@@ -11,6 +11,7 @@ from mcpweb.web import (
     plugins,
     reports,
     secrets,
+    security,
     server_tests,
     servers,
     session,
@@ -30,6 +31,7 @@ BLUEPRINTS = (
     watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats
     reports.bp,  # /test-runs/<id>/report[.json|.sarif|.xml]
     server_tests.bp,  # /servers/<id>/tests
+    security.bp,  # /servers/<id>/security[/approve|/policy|/findings/<id>[/accept|/withdraw]]
     test_cases.bp,  # /servers/<id>/tests/cases[/new|/record|/<id>[/remove]], …/tests/schedules[/new|/<id>[/remove]]
     test_runs.bp,  # /test-runs[/compare|/<id>[/again|/results/<id>]], /servers/<id>/test-runs
     secrets.bp,  # /secrets[/new|/<id>[/replace|/activate|/deactivate|/purge|/reveal|/bindings]], /bindings/<id>/remove

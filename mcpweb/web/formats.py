@@ -8,6 +8,7 @@ from flask import Flask, current_app, g
 from markupsafe import Markup
 
 from mcpweb import clock
+from mcpweb.schemas.definitions import visible
 from mcpweb.services import accounts
 from mcpweb.web.language import _, plural
 
@@ -113,6 +114,6 @@ def install(app: Flask) -> None:
     """Give templates the filters and ``between``."""
     app.jinja_env.filters.update(
         ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, unquoted=unquoted, prose=prose,
-        soon=soon,
+        soon=soon, visible=visible,
     )
     app.jinja_env.globals["between"] = between

@@ -10,7 +10,7 @@ from mcpweb.dao import paging
 from mcpweb.dao.configurations import Configuration
 from mcpweb.errors import Failure, FieldError, InvalidInput
 from mcpweb.schemas.configurations import from_cli_options
-from mcpweb.services import configurations, jobs, secrets, servers
+from mcpweb.services import configurations, jobs, pins, secrets, servers
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
@@ -144,7 +144,7 @@ def tab(
     return respond(
         "servers/show.html", partial=partial or body, body=body, http_status=http_status, server=server, tab=name,
         overview=servers.overview(core(), actor()), working=[job for job in latest if not job.finished],
-        last=latest[0] if latest else None, **context,
+        last=latest[0] if latest else None, pins=pins.overview(core(), actor(), server.id), **context,
     )
 
 

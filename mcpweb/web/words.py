@@ -29,6 +29,8 @@ WORDS = {
     # verdicts and severities
     "pass": N_("pass"), "fail": N_("fail"), "undecided": N_("undecided"), "not_applicable": N_("not applicable"),
     "info": N_("info"), "low": N_("low"), "medium": N_("medium"), "high": N_("high"), "critical": N_("critical"),
+    # findings
+    "accepted": N_("accepted"), "fixed": N_("fixed"),
     # how far the evidence of a finding goes
     "certain": N_("certain"), "firm": N_("firm"), "tentative": N_("tentative"),
 }

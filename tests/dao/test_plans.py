@@ -196,6 +196,7 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "findings.fix": lambda c: findings.fix(c, ["x"]),
     "pins.listing": lambda c: pins.listing(c, "x"),
     "pins.hashes": lambda c: pins.hashes(c, "x"),
+    "pins.count": lambda c: pins.count(c, "x"),
     "pins.changes": lambda c: pins.changes(c, "x"),
     "pins.change_hashes": lambda c: pins.change_hashes(c, "x"),
     "pins.change_of": lambda c: pins.change_of(c, "x", "tool", "y"),
