@@ -192,6 +192,18 @@ def record(conn: Connection, run: TestRun, rows: Sequence[Verdict], *, finished:
     return {result_id: seen[finding.what] for result_id, finding in found.items()}
 
 
+def verdict_of_run(rows: Sequence[Verdict], found: Mapping[str, Finding], *, ended: bool) -> str:
+    """Return the verdict of a run from its results and what ``record`` made of them; ``ended`` is whether it came to its end.
+
+    Failures that somebody accepted do not count, nor does what is only for information.
+    """
+    weighty = [row for row in rows if row.severity != "info"]
+    if any(row.verdict == "fail" and (row.result_id not in found or found[row.result_id].state != "accepted") for row in weighty):
+        return "fail"
+    decided = any(row.verdict in ("pass", "fail") for row in rows)
+    return "pass" if ended and decided and not any(row.verdict == "undecided" for row in weighty) else "undecided"
+
+
 def _seen(known: Finding | None, again: Finding | None, run: TestRun, row: Verdict, now: str) -> Finding:
     """Return a finding as this result leaves it; of several results with one key in a run the worst counts."""
     if again is not None and severity_rank(row.severity) <= severity_rank(again.severity):

@@ -14,6 +14,7 @@ from mcpweb.web.servers import tab
 
 bp = Blueprint("server_tests", __name__, url_prefix="/servers/<server_id>/tests")
 _RUNS = 30
+FIRST = "P03.p50_ms"  # the number that is shown when none was chosen
 
 
 @bp.get("")
@@ -34,7 +35,7 @@ def _chart(server_id: str, names: list[tuple[str, str]], chosen: str) -> dict[st
     known = {f"{name} {tool}": (name, tool) for name, tool in names}
     if not known:
         return None
-    name, tool = known.get(chosen) or known[next(iter(known))]
+    name, tool = known.get(chosen) or next((one for one in names if one[0] == FIRST), names[0])
     series = trends.series(core(), actor(), server_id, name, tool)
     values = [point.value for point in series.points]
     if not values:

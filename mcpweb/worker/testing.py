@@ -166,7 +166,7 @@ def _end(
     with core.db.writing() as conn:
         found = findings.record(conn, run, told, finished=state == "succeeded")
         accepted = sum(one.state == "accepted" for one in found.values())
-        verdict = _verdict(counts, state, accepted)
+        verdict = findings.verdict_of_run(told, found, ended=state == "succeeded")
         test_runs.finish(
             conn, run.id, state=state, verdict=verdict, counts=_counts(counts),
             detail={"not_applicable": not_applicable, "accepted": accepted}, protocol=protocol, error=error, at=clock.now(),
@@ -182,15 +182,6 @@ def _asker(job: Job) -> Actor:
 
 def _counts(counts: Counter[str]) -> dict[str, int]:
     return {name: counts[name] for name in ("pass", "fail", "not_applicable", "undecided")}
-
-
-def _verdict(counts: Counter[str], state: str, accepted: int) -> str:
-    """Return the verdict of a run; failures that somebody accepted do not count."""
-    if counts["fail"] > accepted:
-        return "fail"
-    if state != "succeeded" or counts["undecided"] or not (counts["pass"] or accepted):
-        return "undecided"
-    return "pass"
 
 
 def _metrics(run: TestRun, row: CheckResultRow) -> list[Metric]:

@@ -223,3 +223,21 @@ def test_pages_of_findings_follow_each_other(core: Core, actor: Actor, run: Run)
         if after is None:
             break
     assert sorted(seen) == [f"/{n}" for n in range(7)]
+
+
+@pytest.mark.parametrize(("rows", "ended", "verdict"), [
+    ([row("pass")], True, "pass"), ([row("pass"), row("fail", severity="low")], True, "fail"), ([row("pass")], False, "undecided"),
+    ([row("pass"), row("fail", severity="info")], True, "pass"), ([row("fail", severity="info")], True, "pass"),
+    ([row("pass"), row("undecided")], True, "undecided"), ([row("pass"), row("undecided", severity="info")], True, "pass"),
+    ([row("undecided"), row("fail")], False, "fail"), ([], True, "undecided"), ([row("undecided", severity="info")], True, "undecided"),
+])
+def test_the_verdict_of_a_run_follows_what_weighs_in_it(run: Run, rows: list[findings.Verdict], ended: bool, verdict: str) -> None:
+    assert findings.verdict_of_run(rows, run(*rows), ended=ended) == verdict
+
+
+def test_a_failure_that_is_accepted_does_not_count_for_the_verdict(core: Core, actor: Actor, run: Run) -> None:
+    (found,) = run(row()).values()
+    findings.accept(core, actor, found.id, reason="It is ours and it is known.")
+    for rows, verdict in (([row()], "pass"), ([row(), row(key="/other")], "fail"), ([row(severity="critical")], "fail")):
+        assert findings.verdict_of_run(rows, run(*rows), ended=True) == verdict
+        findings.accept(core, actor, found.id, reason="It is ours and it is known.")
