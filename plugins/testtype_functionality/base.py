@@ -15,13 +15,14 @@ from mcpweb.plugin import (
     Failure,
     Frame,
     RpcError,
+    ServerProtocolError,
     ServerTimeout,
     TestContext,
     TestError,
     TestSession,
 )
 
-Outcome = Literal["ok", "is_error", "rpc_error", "asks", "timeout", "gone"]
+Outcome = Literal["ok", "is_error", "rpc_error", "asks", "broken", "timeout", "gone"]
 MOST_STARTS = 12
 MOST_CALLS = 200
 CUT = 2000
@@ -78,6 +79,7 @@ class Lane:
         self._session: TestSession | None = None
         self._starts = 0
         self.frames: list[tuple[str, Sequence[Frame]]] = []  # of sessions that are over, with their protocol
+        self.bad: list[bytes] = []  # lines of sessions that are over, which are no messages
         self.lost = 0
 
     @property
@@ -99,6 +101,7 @@ class Lane:
         """Close the session; the next look at it starts another."""
         if self._session is not None:
             self.frames.append((self._session.protocol, self._session.frames()))
+            self.bad += self._session.bad_lines()
             with contextlib.suppress(Failure):
                 self._session.close()
             self._session = None
@@ -143,6 +146,8 @@ class Lane:
             outcome, why = "timeout", failure.sentence
         except Cancelled:
             raise
+        except ServerProtocolError as failure:  # a reply that is none; the session may go on
+            outcome, why = ("broken", failure.sentence) if alive(session) else ("gone", failure.sentence)
         except Failure as failure:
             outcome, why, given_up = "gone", failure.sentence, session.given_up
         ms = (time.monotonic() - started) * 1000
@@ -195,6 +200,13 @@ class Bench:
         for lane in self.lanes():
             yield from lane.all_frames()
 
+    def bad_lines(self) -> Iterator[bytes]:
+        """Yield what came and is no message, of all sessions."""
+        for lane in self.lanes():
+            yield from lane.bad
+            if lane.current is not None:
+                yield from lane.current.bad_lines()
+
     def worked(self, tool: str) -> Attempt | None:
         """Return the first call of a tool that succeeded with valid input."""
         return next((one for one in self.attempts if one.tool == tool and one.valid and one.outcome == "ok"), None)
@@ -222,6 +234,8 @@ def guarded(check_id: str, check: Callable[[], Iterator[CheckResult]]) -> Iterat
         yield from check()
     except Cancelled:
         raise
+    except RecursionError:
+        yield CheckResult(check_id, "undecided", "What the server sends is nested too deep to be looked at.")
     except Failure as failure:
         yield CheckResult(
             check_id,

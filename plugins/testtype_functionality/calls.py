@@ -128,7 +128,7 @@ def learn(known: dict[str, list[Any]], definition: Mapping[str, Any], result: Ma
         if isinstance(text, str) and len(text) < 200_000:
             try:
                 values.append(json.loads(text))
-            except ValueError:
+            except (ValueError, RecursionError):
                 _lines(known, definition, text)
     for value in values:
         _walk(known, value, _noun(definition), 0)

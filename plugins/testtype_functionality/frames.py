@@ -9,7 +9,7 @@ from typing import Any
 from mcpweb.plugin import CheckResult, Frame
 
 from .base import Bench, cut
-from .wire import CACHED, META, Misfit, exchanges, misfits, revision
+from .wire import CACHED, META, Misfit, broken, exchanges, misfits, revision
 
 MOST = 10
 AFTER_S = 0.5  # how long after a reply its progress is waited for
@@ -27,6 +27,8 @@ def fits_schema(bench: Bench) -> Iterator[CheckResult]:
         seen += sum(frame.direction == "received" for frame in frames)
         for misfit in misfits(frames, version):
             found.setdefault((misfit.what, misfit.place, misfit.tool), misfit)
+    for misfit in broken(bench.bad_lines()):
+        found.setdefault((misfit.what, misfit.place, misfit.tool), misfit)
     for (what, place, tool), misfit in list(found.items())[:MOST]:
         yield CheckResult(
             "F01",

@@ -98,6 +98,9 @@ def _valid_faults(bench: Bench, definition: Mapping[str, Any], tries: Sequence[A
         return undecided("F06", gone[0], "The server went away during a valid call, and not when it was called again.", tries)
     if late:
         return _hangs(bench, definition, late[0], worked, tries)
+    odd = [one for one in tries if one.outcome == "broken"]
+    if odd:
+        return fail("F06", odd[0], f"A valid call is answered with what is no reply ({odd[0].label}).", evidence=told(tries, odd))
     over = [one for one in tries if one.given_up]
     if over:
         return undecided("F06", over[0], f"A reply was more than a session takes: {over[0].given_up}", tries)

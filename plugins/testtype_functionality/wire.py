@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -133,6 +133,17 @@ def misfits(frames: Sequence[Frame], version: str) -> Iterator[Misfit]:
             called = exchange.params.get("name") if exchange.method == "tools/call" else None
             tool = called if isinstance(called, str) else "*"
             yield from _faults(version, name, result, exchange.method, tool, message, exchange.request)
+
+
+def broken(lines: Iterable[bytes]) -> Iterator[Misfit]:
+    """Yield what is wrong with lines that are JSON objects, and no messages."""
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # not JSON at all is the connection test's business
+        if isinstance(value, dict) and ("jsonrpc" in value or "id" in value):
+            yield from _envelope(value)
 
 
 def _envelope(message: Mapping[str, Any]) -> Iterator[Misfit]:
