@@ -13,8 +13,12 @@ from mcpweb import apart, clock
 from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import audit as rows
+from mcpweb.dao import keys as key_rows
+from mcpweb.dao import secrets as secret_rows
+from mcpweb.dao.secrets import Secret
 from mcpweb.errors import Cancelled, Interrupted, VaultLocked
 from mcpweb.services import audit, jobs, keycheck, keys, secrets
+from mcpweb.services.bindings import place_of
 from mcpweb.worker import Worker
 
 ME = Actor.cli("tester")
@@ -76,7 +80,7 @@ def test_the_answer_is_that_of_the_command_line(core: Core) -> None:
     assert apart.run(core.settings, "verify_audit", ME.name) == audit.verify(core, ME)
 
 
-def test_progress_is_told_and_who_stops_listening_stops_the_work(core: Core) -> None:
+def test_progress_is_told(core: Core) -> None:
     with core.db.writing() as conn:
         for _ in range(25_000):
             rows.append(conn, actor="cli:me", actor_kind="cli", action="x.y", target="t")
@@ -84,13 +88,28 @@ def test_progress_is_told_and_who_stops_listening_stops_the_work(core: Core) -> 
     whole = apart.run(core.settings, "verify_audit", ME.name, tell=lambda fraction, message: told.append((fraction, message)))
     assert whole["ok"] and len(told) == 3 and told[-1][0] == 1.0 and told[0][1].startswith("10,000 of ")
 
+
+def test_who_stops_listening_stops_the_work(core: Core) -> None:
+    with core.db.writing() as conn:
+        key = key_rows.by_name(conn, "main")
+        for number in range(3000):
+            draft = Secret(
+                f"sec_{number:026d}", f"S{number}", "", "", key.id, "global", clock.now(), clock.now(), ME.name, None, True, "", 1, 1
+            )
+            sealed = core.vault.seal(conn, place_of(draft), Sensitive("canary value"))
+            secret_rows.insert(conn, replace(draft, encrypted_value=sealed.token))
+    told: list[str] = []
+
     def enough(fraction: float | None, message: str) -> None:
+        told.append(message)
         raise Cancelled("It was cancelled.")
 
     began = time.monotonic()
     with pytest.raises(Cancelled):
-        apart.run(core.settings, "verify_audit", ME.name, tell=enough)
-    assert not there() and time.monotonic() - began < apart.STOP_S
+        apart.run(core.settings, "verify_keys", ME.name, tell=enough)
+    assert not there() and time.monotonic() - began < apart.STOP_S and told == ["200 of 3,000 secrets"]
+    with core.db.reading() as conn:
+        assert rows.newest(conn, "key.verify") is None, "it went on to its end, with nobody listening"
 
 
 def test_a_failure_of_the_child_is_the_callers_and_one_that_is_killed_is_told(core: Core) -> None:
