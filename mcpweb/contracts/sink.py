@@ -47,7 +47,9 @@ class Sink(ABC):
     def host(self, label: str = "probe") -> str:
         """Return a name that was never used before and means an address that looks public.
 
-        One made for the label ``rebind`` means 127.0.0.1 from the second question on.
+        One made for the label ``rebind`` means 127.0.0.1 from the second question on; one for ``loop`` means 127.0.0.1,
+        for ``meta`` the metadata address of clouds, for ``priv`` a private address, and so does any name below or above it
+        that has such a label. An http request for ``/redirect/CODE?to=URL`` is answered with that redirect.
         """
 
     @abstractmethod

@@ -18,7 +18,7 @@ from mcpweb.mcp.streams import Demultiplexer
 READY_S = 15.0
 MARK_S = 5.0
 MOST_LINE = 256 * 1024
-MOST_EVENTS = 5_000  # a thousand of each kind
+MOST_EVENTS = 20_000  # four thousand of each kind
 DOMAIN = "example.net"
 
 

@@ -15,8 +15,11 @@ import threading
 import time
 
 HTTP_PORTS = (80, 3000, 5000, 8000, 8080, 8888)
+REDIRECTS = ("301", "302", "303", "307", "308")
 MOST_BODY = 4096
-MOST_OF_ONE_KIND = 1_000  # a flood of one kind must not hide the others
+MOST_OF_ONE_KIND = 4_000  # a flood of one kind must not hide the others
+INNER = {"loop": b"\x7f\0\0\1", "meta": b"\xa9\xfe\xa9\xfe", "priv": b"\x0a\x14\x1e\x28"}  # what a name of this label means
+METADATA = ("metadata.google.internal", "metadata.goog", "instance-data.ec2.internal")
 _told = {}
 _telling = threading.Lock()
 _asked: dict[str, int] = {}
@@ -54,7 +57,10 @@ def address_of(name):
 
 
 def dns_answer(query):
-    """Answer an A query; all else gets an empty answer. A name that starts with rebind- is local from the second time on."""
+    """Answer an A query; all else gets an empty answer.
+
+    A name whose first label starts with rebind- is local from the second time on; loop-, meta- and priv- mean an inner address.
+    """
     labels, at = [], 12
     while query[at]:
         labels.append(query[at + 1:at + 1 + query[at]].decode("ascii", "replace"))
@@ -68,7 +74,10 @@ def dns_answer(query):
     answers = b""
     if kind == 1:
         _asked[name] = _asked.get(name, 0) + 1
-        found = b"\x7f\0\0\1" if name.startswith("rebind-") and _asked[name] > 1 else address_of(name)
+        label = next((part.partition("-")[0] for part in name.split(".") if part.partition("-")[0] in INNER), "")
+        found = INNER[label] if label else INNER["meta"] if name in METADATA else address_of(name)
+        if name.startswith("rebind-") and _asked[name] > 1:
+            found = INNER["loop"]
         answers = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 0, 4) + found
     return query[:2] + b"\x81\x80" + struct.pack("!HHHH", 1, 1 if answers else 0, 0, 0) + question + answers
 
@@ -121,8 +130,10 @@ class Web(socketserver.BaseRequestHandler):
              headers={n[:100]: v[:500] for n, v in headers.items()}, body=body[:MOST_BODY].decode("latin-1"))
         marker = hashlib.sha256(f"{sys.argv[1]}{path}".encode()).hexdigest()[:24]
         text = f"sink-{marker}\n".encode()
-        place = path.partition("?to=")[2] if path.startswith("/redirect") else ""
-        status = f"302 Found\r\nLocation: {place}" if place else "200 OK"
+        way, _, place = path.partition("?to=")
+        code = way.rpartition("/")[2] if way.startswith("/redirect/") else "302"
+        redirect = place and way.startswith("/redirect")
+        status = f"{code if code in REDIRECTS else 302} Moved\r\nLocation: {place}" if redirect else "200 OK"
         reply = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
         with contextlib.suppress(OSError):
             self.request.sendall(reply.encode("latin-1") + text)

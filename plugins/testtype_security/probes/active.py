@@ -1,0 +1,224 @@
+"""The order of attacks: every field takes the likely ones first, then what was seen elsewhere is asked again, then the rest."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from queue import Empty, SimpleQueue
+
+from mcpweb.plugin import CheckResult, Failure, Unavailable
+
+from . import evaluation, paths, requests, schemes, shell, sql
+from .attack import Attack, Board, Family, Hope
+from .lab import Lab, Spent, Stand
+from .surfaces import Point, Surface, points
+
+FAMILIES = (shell.FAMILY, paths.FAMILY, requests.FAMILY, schemes.FAMILY, evaluation.FAMILY, sql.FAMILY)
+CLEAN = {
+    "D01": "No value became part of a command",
+    "D02": "No path led out of where it belongs",
+    "D03": "No value made the server ask inside its own network",
+    "D04": "No local file was read through a URL or an entity",
+    "D05": "No value was evaluated as a template or as code",
+    "D06": "No value became part of an SQL statement",
+}
+STANDS = 2
+Job = tuple[str, Family, Point, int]
+
+
+def attack(lab: Lab, surfaces: Sequence[Surface], stands: list[Stand]) -> Iterator[CheckResult]:
+    """Yield the verdicts of D01 to D06; the containers that were used are added to ``stands``."""
+    everything = {surface.title: points(surface, lab.cases(surface)) for surface in surfaces}
+    if not any(everything.values()):
+        for family in FAMILIES:
+            yield CheckResult(family.check, "not_applicable", "Nothing of this server takes a value.")
+        return
+    board = Board()
+    crew = Crew(lab, board, stands)
+    try:
+        crew.open()
+        fields = [point for found in everything.values() for point in found]
+        crew.work(_jobs("first", fields))
+        crew.look_back()
+        crew.work(_jobs("more", fields))
+        crew.look_back()
+        for base in range(1, 3 if lab.quick else 6):
+            crew.work(_jobs("first", [point for point in fields if len(point.bases) > base], base))
+        crew.look_back()
+    finally:
+        crew.close()
+    yield from (result for result in board.results if not _explained(result, board))
+    yield from _clean(lab, board, everything, crew.why)
+
+
+def _explained(result: CheckResult, board: Board) -> bool:
+    """Tell whether an error that looks like one of a database is that of a shell or an interpreter."""
+    return (
+        result.check_id == "D06"
+        and result.confidence != "certain"
+        and any((check, result.tool, result.key) in board.found for check in ("D01", "D05"))
+    )
+
+
+def _jobs(stage: str, fields: Sequence[Point], base: int = 0) -> list[Job]:
+    """Return what is to be done, the likely first; hints decide about the order only."""
+    made = [
+        (stage, family, point, base)
+        for family in FAMILIES
+        for point in fields
+        if family.check != "D03" or stage == "first" or base == 0
+        if point.kind != "number" or family.numbers
+    ]
+
+    def weight(job: Job) -> tuple[int, int]:
+        _, family, point, _ = job
+        own = len(re.findall(family.likely, f"{point.field} {point.words}")) if family.likely else 0
+        return (-min(own, 3), ("text", "any", "number").index(point.kind))
+
+    return sorted(made, key=weight)
+
+
+class Crew:
+    """Some containers that share the work."""
+
+    def __init__(self, lab: Lab, board: Board, stands: list[Stand]) -> None:
+        self._lab, self._board = lab, board
+        self._asked_again: set[str] = set()
+        self.stands = stands
+        self.why = ""  # why not all was done
+
+    def open(self) -> None:
+        """Start the containers. Raises what ``fresh`` raises when none can be had."""
+        config = self._lab.context.config
+        changes = {"read_only_root": False, "tmpfs": {place: size for place, size in config.tmpfs.items() if place != "/tmp"}}
+        failures: list[Failure] = []
+
+        def one(number: int) -> None:
+            try:
+                self.stands.append(self._lab.stand(f"active {number}", **changes))
+            except Failure as failure:
+                failures.append(failure)
+
+        _together([threading.Thread(target=one, args=(number,), daemon=True) for number in range(STANDS)])
+        if not self.stands:
+            self.stands.append(self._lab.stand("active"))
+
+    def close(self) -> None:
+        for stand in self.stands:
+            stand.close()
+
+    def work(self, jobs: Sequence[Job]) -> None:
+        """Do jobs, in order, as long as there is time."""
+        if self.why:
+            return
+        waiting: SimpleQueue[Job] = SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
+        _together([threading.Thread(target=self._work, args=(stand, waiting), daemon=True) for stand in self.stands])
+
+    def _work(self, stand: Stand, waiting: SimpleQueue[Job]) -> None:
+        while not self.why:
+            try:
+                stage, family, point, base = waiting.get_nowait()
+            except Empty:
+                return
+            if self._board.has(family.check, point):
+                continue
+            if self._lab.tired_of(point.surface):
+                self._board.note(family.check, point, "it answers too slowly to be asked on")
+                continue
+            try:
+                job = Attack(stand, point, self._board, base)
+                for result in (family.first if stage == "first" else family.more)(job):
+                    self._board.take(result, point)
+                if stage == "first" and base == 0:
+                    self._board.done.add((family.check, point.surface.title, point.pointer))
+            except Spent:
+                self.why = "the time was used up"
+            except Unavailable as failure:
+                self.why = failure.detail
+            except Failure as failure:
+                self._board.note(family.check, point, f"{point.pointer}: {failure.detail}")
+
+    def look_back(self) -> None:
+        """Look at what was seen beside the answers, and have what was hoped for happen once more."""
+        try:
+            for hope in self._fulfilled():
+                if self._board.has(hope.check, hope.point) or self._lab.left_s() <= 0:
+                    continue
+                self._board.take(hope.again(Attack(self.stands[0], hope.point, self._board)), hope.point)
+        except Spent:
+            self.why = "the time was used up"
+        except Failure as failure:
+            self.why = failure.detail
+
+    def _fulfilled(self) -> list[Hope]:
+        network = "\n".join(
+            f"{event.name}\n{event.address}\n{event.path}\n{event.body}"
+            for event in self._lab.events()
+            if self._lab.sink is not None
+        )
+        changed = "\n".join(path for stand in self.stands for path in stand.changed())
+        beside = "\n".join(stand.beside() for stand in self.stands)
+        seen = {"network": network, "path": changed, "anywhere": f"{network}\n{changed}\n{beside}"}
+        found = [hope for mark, hope in self._board.hopes.items() if mark not in self._asked_again and mark in seen[hope.where]]
+        self._asked_again |= {hope.mark for hope in found}
+        return found
+
+
+def _together(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _clean(lab: Lab, board: Board, everything: dict[str, list[Point]], why: str) -> Iterator[CheckResult]:
+    """Yield what held: per tool where there are few of them, and what was not reached."""
+    for family in FAMILIES:
+        check = family.check
+        if check == "D03" and lab.sink is None:
+            yield CheckResult(
+                "D03",
+                "not_applicable",
+                f"Whom it asks cannot be watched: {lab.UNWATCHED}",
+            )
+            continue
+        wanted = {
+            title: [point for point in found if point.kind != "number" or family.numbers] for title, found in everything.items()
+        }
+        missed = {
+            title: [point.pointer for point in found if (check, title, point.pointer) not in board.done]
+            for title, found in wanted.items()
+        }
+        failed = {title for one, title, _ in board.found if one == check}
+        late = sorted(title for title, left in missed.items() if left and title not in failed)
+        clean = [title for title in everything if title not in failed and title not in late]
+        asked = sum(len(found) for found in wanted.values())
+        if late:
+            reason = why or "some tools answer too slowly"
+            yield CheckResult(
+                check,
+                "undecided",
+                f"{sum(len(missed[title]) for title in late)} of {asked} fields could not be probed: {reason}.",
+                tool=late[0] if len(late) == 1 else "*",
+                key="coverage",
+                evidence={"not_probed": {title: missed[title] for title in late[:50]}},
+                next_step="Run the full profile.",
+            )
+        if len(clean) > 12:
+            yield CheckResult(
+                check, "pass", f"{CLEAN[check]}: {asked} fields of {len(clean)} tools.", evidence={"tools": clean[:200]}
+            )
+            continue
+        for title in clean:
+            notes = list(dict.fromkeys(board.notes.get((check, title), [])))
+            said = f" ({'; '.join(notes[:2])})" if notes else ""
+            yield CheckResult(
+                check,
+                "pass",
+                f"{CLEAN[check]}{said}.",
+                tool=title,
+                evidence={"fields": [point.pointer for point in wanted[title]], "notes": notes[:10]},
+            )

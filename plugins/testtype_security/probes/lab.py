@@ -1,0 +1,258 @@
+"""Where servers are attacked: throw-away containers behind one sinkhole, what each was asked, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mcpweb.plugin import (
+    Failure,
+    RpcError,
+    ServerTimeout,
+    Sink,
+    SinkEvent,
+    TestContext,
+    TestSession,
+    Unavailable,
+)
+
+from . import marks
+from .surfaces import Surface, strings
+
+CANARY_VARIABLE = "PROBE_ACCESS_TOKEN"
+MOST_REOPENED = 8
+MOST_TIMEOUTS = 3
+TEXT_KEPT = 262_144
+ASKED_KEPT = 32 * 2**20  # of all answers together
+
+
+class Spent(Exception):
+    """The time for probes is used up."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: all texts of the answer, and how it ended."""
+
+    text: str
+    outcome: Literal["ok", "is_error", "rpc_error", "timeout", "gone"]
+    ms: float = 0.0
+
+    @property
+    def answered(self) -> bool:
+        """Whether there was any answer; without one a control shows nothing."""
+        return self.outcome not in ("timeout", "gone")
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome == "ok"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request with its reply, for those who look at everything afterwards."""
+
+    surface: Surface
+    arguments: Mapping[str, Any]
+    reply: Reply
+
+
+class Lab:
+    """The sinkhole of a run and the containers behind it. ``quick`` runs ask less."""
+
+    UNWATCHED = "only servers that speak stdio stand behind the sinkhole."
+
+    def __init__(self, context: TestContext, seconds: float) -> None:
+        self.context = context
+        self.quick = context.profile == "quick"
+        self.until = time.monotonic() + min(seconds, context.remaining_s() - 5)
+        self.deadline_s = 2.5 if self.quick else 6.0
+        self.http = context.config.transport == "http"
+        self.sink: Sink | None = None if self.http else context.sink()
+        self._guard = threading.Lock()
+        self._reopened = 0
+        self.timeouts: dict[str, int] = {}
+        self._cases: dict[str, list[Mapping[str, Any]]] = {}
+
+    def left_s(self) -> float:
+        return self.until - time.monotonic()
+
+    def stand(self, label: str = "", **changes: Any) -> Stand:
+        """Open a container of its own. Raises what ``fresh`` raises."""
+        return Stand(self, label, changes)
+
+    def open(self, changes: Mapping[str, Any]) -> tuple[TestSession, dict[str, str]]:
+        """Return a session behind the sinkhole with canaries for all secrets and one that nobody asked for."""
+        config = self.context.config
+        bait = f"canary_{secrets.token_hex(16)}"
+        more = dict(changes)
+        environment = {**config.environment, **more.pop("environment", {}), CANARY_VARIABLE: bait}
+        session = self.context.fresh(deadline_s=20, sink=self.sink, canaries=True, environment=environment, **more)
+        return session, {**session.canaries, CANARY_VARIABLE: bait}
+
+    def cases(self, surface: Surface) -> list[Mapping[str, Any]]:
+        """Return valid arguments for a tool as the generator makes them, a few."""
+        if surface.kind != "tool":
+            return []
+        if surface.title not in self._cases:
+            self._cases[surface.title] = []
+            with contextlib.suppress(Failure, ValueError, TypeError, RecursionError):
+                made = self.context.inputs(surface.definition, valid=4, invalid=0)
+                self._cases[surface.title] = [case.arguments for case in made if case.valid]
+        return self._cases[surface.title]
+
+    def may_reopen(self) -> bool:
+        with self._guard:
+            self._reopened += 1
+            return self._reopened <= MOST_REOPENED
+
+    def late(self, surface: Surface) -> None:
+        """Note that a surface did not answer in time."""
+        with self._guard:
+            self.timeouts[surface.title] = self.timeouts.get(surface.title, 0) + 1
+
+    def tired_of(self, surface: Surface) -> bool:
+        """Tell whether a surface failed to answer so often that asking on would use up the time of the others."""
+        return self.timeouts.get(surface.title, 0) >= MOST_TIMEOUTS
+
+    def events(self, since: int = 0) -> list[SinkEvent]:
+        return [] if self.sink is None else self.sink.events(since)
+
+
+class Stand:
+    """One container and its session; a server that left or hangs is replaced by a new one, a few times."""
+
+    def __init__(self, lab: Lab, label: str, changes: Mapping[str, Any]) -> None:
+        self.lab, self.label, self._changes = lab, label, dict(changes)
+        self.asked: list[Asked] = []
+        self.words = ""  # what earlier sessions of this stand said beside the protocol
+        self.touched: set[str] = set()  # paths that changed in earlier containers
+        self.died: list[Asked] = []
+        self._kept = 0
+        self.session, self.canaries = lab.open(self._changes)
+
+    @property
+    def hostname(self) -> str:
+        """What the server finds in /etc/hostname."""
+        return self.lab.sink.hostname if self.lab.sink is not None else self.session.container_id[:12]
+
+    def ask(
+        self, surface: Surface, arguments: Mapping[str, Any], deadline_s: float | None = None, *, mend: bool = True
+    ) -> Reply:
+        """Use a surface and return what came back. Raises Spent, and Unavailable when the server cannot be had again.
+
+        With ``mend`` a server that left or hangs is replaced at once.
+        """
+        if self.lab.left_s() <= 0:
+            raise Spent
+        method, params = surface.request(arguments)
+        limit = min(deadline_s or self.lab.deadline_s, max(self.lab.left_s(), 0.5))
+        started = time.monotonic()
+        try:
+            result = self.session.request(method, params, deadline_s=limit)
+            texts = list(strings(result))
+            failed = isinstance(result, Mapping) and bool(result.get("isError"))
+            reply = Reply(_text(texts), "is_error" if failed else "ok", (time.monotonic() - started) * 1000)
+        except RpcError as failure:
+            reply = Reply(_text(list(strings(failure.rpc))), "rpc_error", (time.monotonic() - started) * 1000)
+        except ServerTimeout:
+            reply = Reply("", "timeout", (time.monotonic() - started) * 1000)
+        except Unavailable:
+            raise
+        except Failure as failure:
+            reply = Reply(failure.detail, "gone", (time.monotonic() - started) * 1000)
+        asked = Asked(surface, arguments, reply)
+        self._kept += len(reply.text)
+        if self._kept < ASKED_KEPT:
+            self.asked.append(asked)
+        if reply.outcome in ("timeout", "gone") and mend:
+            self._mend(asked)
+        return reply
+
+    def _mend(self, asked: Asked) -> None:
+        """Put a new server in the place of one that left, or that answers nobody since the last request."""
+        if asked.reply.outcome == "timeout":
+            self.lab.late(asked.surface)
+            with contextlib.suppress(Failure):
+                self.session.request("tools/list", {}, deadline_s=1.0)
+                return
+        else:
+            self.died.append(asked)
+        if not self.lab.may_reopen():
+            raise Unavailable("The server ended or hung too often to go on.", code="probes_ended")
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Start anew; what was seen of the old container is kept."""
+        self.words = self.beside()
+        self.touched |= self._changed()
+        self.session.close()
+        self.session, self.canaries = self.lab.open(self._changes)
+
+    def beside(self) -> str:
+        """Return what the server wrote outside of the protocol: standard error and lines that are no messages."""
+        lines = b"\n".join(self.session.bad_lines()).decode(errors="replace")
+        return f"{self.words}\n{self.session.stderr()}\n{lines}"[-TEXT_KEPT:]
+
+    def changed(self) -> set[str]:
+        """Return the paths that were added or changed in the root file system."""
+        return self.touched | self._changed()
+
+    def _changed(self) -> set[str]:
+        with contextlib.suppress(Failure):
+            return {change.path for change in self.session.changes() if change.kind != "deleted"}
+        return set()
+
+    def close(self) -> None:
+        self.session.close()
+
+
+def listings(session: TestSession) -> dict[str, list[Any]]:
+    """Return the lists that take arguments; one that cannot be had is empty."""
+    found: dict[str, list[Any]] = {}
+    for what, capability in (
+        ("tools", "tools"),
+        ("resourceTemplates", "resources"),
+        ("resources", "resources"),
+        ("prompts", "prompts"),
+    ):
+        found[what] = []
+        if capability in session.capabilities or what == "tools":
+            with contextlib.suppress(Failure):
+                found[what] = session.listing(what)  # type: ignore[arg-type]
+    return found
+
+
+def is_internal(address: str) -> bool:
+    """Tell whether an address means this machine, this network or the metadata of a cloud."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    ip = mapped or ip
+    return (
+        ip.is_loopback or ip.is_link_local or ip.is_unspecified or any(ip in net for net in _PRIVATE if net.version == ip.version)
+    )
+
+
+_PRIVATE = [ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
+
+
+def short(arguments: Mapping[str, Any]) -> Any:
+    """Return arguments small enough for a report."""
+    text = json.dumps(arguments, default=str)
+    return dict(arguments) if len(text) < 4000 else {"cut": text[:4000]}
+
+
+def _text(texts: Sequence[str]) -> str:
+    plain = "\n".join(texts)[:TEXT_KEPT]
+    more = marks.decoded(texts) if len(plain) < TEXT_KEPT else ""
+    return f"{plain}\n{more}" if more else plain

@@ -1,0 +1,208 @@
+"""D02: does a path lead out of where it belongs? What is read there is random; what is written is looked for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from mcpweb.plugin import CheckResult, Severity
+
+from . import marks
+from .attack import Attack, Family, declared
+from .lab import Reply
+
+CHECK = "D02"
+ANY_PATH = (
+    r"\b(any (file|path|folder|directory)|arbitrary|absolute path|full path|anywhere|whole (disk|file ?system)|local disk"
+    r"|entire (disk|file ?system))\b"
+)
+FIX = "Resolve the path (links too), then check that it lies below the folder it belongs to, and open exactly what was checked."
+UP = "../" * 10
+INSIDE = ("mountinfo", "oom_score_adj", "timerslack_ns", "coredump_filter", "setgroups")  # what lies in /proc/self
+
+WAYS = (  # {p} the place without its first slash, {v} a valid value
+    ("upwards", UP + "{p}"),
+    ("absolute", "/{p}"),
+    ("upwards after a valid value", "{v}/" + UP + "{p}"),
+    ("upwards, encoded", "%2e%2e%2f" * 10 + "{e}"),
+    ("upwards, for a filter that takes ../ out once", "....//" * 10 + "{p}"),
+)
+FURTHER = (
+    ("upwards after a folder", "x/" + UP + "{p}"),
+    ("upwards from here", "./" + UP + "{p}"),
+    ("upwards, encoded twice", "%252e%252e%252f" * 10 + "{ee}"),
+    ("upwards, the slash encoded", "..%2f" * 10 + "{e}"),
+    ("upwards, the dots encoded", "%2e%2e/" * 10 + "{p}"),
+    ("upwards, for a filter that takes ../ out of the middle", "..././" * 10 + "{p}"),
+    ("upwards with backslashes", "..\\" * 10 + "{p}"),
+    ("upwards with semicolons", "..;/" * 10 + "{p}"),
+    ("upwards, wide dots", "\uff0e\uff0e/" * 10 + "{p}"),
+    ("with a zero byte", UP + "{p}\0{x}"),
+    ("with an encoded zero byte", UP + "{p}%00{x}"),
+    ("absolute with two slashes", "//{p}"),
+    ("absolute after a space", " /{p}"),
+    ("through the process", "/proc/self/root/{p}"),
+    ("upwards through the process", UP + "proc/self/root/{p}"),
+    ("through the working folder", "/proc/self/cwd/" + UP + "{p}"),
+    ("absolute, upwards from a known folder", "{r}/" + UP + "{p}"),
+    ("absolute, upwards from /tmp", "/tmp/" + UP + "{p}"),
+    ("home folder", "~/" + UP + "{p}"),
+)
+READ = ("etc/hostname", "etc//hostname")
+OTHER = (("proc/sys/kernel/hostname", "proc/sys//kernel/hostname"), ("proc/self/environ", "proc/self//environ"))
+
+
+def first(attack: Attack) -> Iterator[CheckResult | None]:
+    """Try to read, to list and to write outside, in the ways that most code falls for."""
+    yield from _each(attack, WAYS, ((READ, False),))
+    for way, frame in WAYS[:3]:
+        _write(attack, way, frame)
+
+
+def more(attack: Attack) -> Iterator[CheckResult | None]:
+    """Try what passes filters, and other files."""
+    places = ((READ, False), (("proc/self", "proc/./self"), True))
+    found = False
+    for verdict in _each(attack, WAYS, ((OTHER[0], False), (OTHER[1], False), (("proc/self", "proc/./self"), True))):
+        found = found or verdict is not None
+        yield verdict
+    if not found:
+        yield from _each(attack, FURTHER, places[:1])
+
+
+def _each(
+    attack: Attack, ways: tuple[tuple[str, str], ...], places: tuple[tuple[tuple[str, str], bool], ...]
+) -> Iterator[CheckResult | None]:
+    for (place, again), listing in places:
+        for way, frame in ways:
+            verdict = _read(attack, way, frame, place, again, listing)
+            if verdict is not None:
+                yield verdict
+                return
+
+
+def payload(attack: Attack, frame: str, place: str) -> str:
+    """Return the text to send: an ending the field may insist on is kept behind a zero byte."""
+    ending = os.path.splitext(attack.valid)[1] or ".txt"
+    encoded = place.replace("/", "%2f")
+    return (
+        frame.replace("{v}", attack.valid)
+        .replace("{p}", place)
+        .replace("{e}", encoded)
+        .replace("{r}", _root(attack))
+        .replace("{ee}", encoded.replace("%", "%25"))
+        .replace("{x}", ending)
+    )
+
+
+def _root(attack: Attack) -> str:
+    """Return a folder that the server names itself, /data when it names none."""
+    command = " ".join(attack.lab.context.config.command or ())
+    said = f"{command} {attack.point.surface.definition} {attack.plain().text[:4000]}"
+    told = [
+        place
+        for place in re.findall(r"(?<![\w/.:])/[\w.-]+(?:/[\w.-]+)*", said)
+        if not place.startswith(("/proc", "/usr", "/lib"))
+    ]
+    return max(told, key=len).rstrip("/.") if told else "/data"
+
+
+def _found(attack: Attack, reply: Reply, listing: bool) -> str:
+    if not listing:
+        hit = marks.read(attack.canary, reply.text)
+        return hit or next((bait for bait in attack.stand.canaries.values() if marks.seen(bait, reply.text)), "")
+    names = [name for name in INSIDE if name in reply.text]
+    return names[0] if len(names) >= 3 else ""
+
+
+def _read(attack: Attack, way: str, frame: str, place: str, again: str, listing: bool) -> CheckResult | None:
+    """Read one place twice, written differently; a name that is not there and a harmless value must not show the same."""
+    sent = payload(attack, frame, place)
+    reply = attack.send(sent)
+    found = _found(attack, reply, listing)
+    if not found or found in sent:
+        return None
+    control = attack.send(payload(attack, frame, f"{place}-{marks.token()}"))
+    controls = (control, attack.plain())
+    if any(not one.answered or _found(attack, one, listing) for one in controls):
+        return None
+    second_sent = payload(attack, frame, again)
+    second = attack.send(second_sent)
+    if not _found(attack, second, listing):
+        second_sent, second = sent, attack.send(sent)
+        if not _found(attack, second, listing):
+            return None
+    what = "lists folders" if listing else "reads files"
+    severity, confidence_words = _weight(attack, way)
+    return attack.fail(
+        CHECK,
+        f"The tool {what} outside of where it belongs: {attack.point.pointer} takes a path {way}{confidence_words}.",
+        sent=sent,
+        severity=severity,
+        next_step=FIX,
+        way=way,
+        reply=reply,
+        mark=found,
+        canary=found,
+        again={"sent": second_sent, "answer": marks.span(second.text, found)},
+        control={"sent": f"{sent}-(random)", "answer": control.text[:200]},
+    )
+
+
+def _weight(attack: Attack, way: str) -> tuple[Severity | None, str]:
+    """Return how grave it is: a tool that says it takes any path, and does, is no hidden flaw."""
+    if not declared(attack.point, ANY_PATH):
+        return None, ""
+    plain = way == "absolute" or marks.read(attack.canary, attack.send("/etc/hostname").text)
+    return ("medium", ", as it says of itself") if plain else (None, "")
+
+
+# Writing
+
+
+def _write(attack: Attack, way: str, frame: str, again: bool = False) -> tuple[str, str]:
+    """Hand over a place outside where a file may appear; return payload and the file's name."""
+    name = marks.token()
+    places = ("var/tmp", "tmp") if _may_mention(attack, "/tmp") is False else ("var/tmp",)
+    sent = ""
+    for place in places:
+        sent = payload(attack, frame, f"{place}/{name}")
+        attack.send(sent)
+    if not again:
+        attack.hope(CHECK, name, "path", way, lambda other: _write_again(other, way, frame))
+    return sent, name
+
+
+def _may_mention(attack: Attack, folder: str) -> bool:
+    """Tell whether the server may have a business in a folder: its configuration or its own words name it."""
+    config = attack.lab.context.config
+    said = " ".join([*(config.command or ()), *(config.entrypoint or ()), *config.environment.values(), attack.point.words])
+    return folder in said or any(mount.target.startswith(folder) for mount in config.mounts)
+
+
+def _write_again(attack: Attack, way: str, frame: str) -> CheckResult | None:
+    sent, name = _write(attack, way, frame, again=True)
+    path = next((path for path in attack.stand.changed() if path.endswith(f"/{name}")), "")
+    if path not in (f"/var/tmp/{name}", f"/tmp/{name}"):
+        return None
+    if path.startswith("/tmp/"):
+        inside = marks.token()
+        reply = attack.send(inside)
+        if not reply.ok or any(one.startswith("/tmp/") and one.endswith(f"/{inside}") for one in attack.stand.changed()):
+            return None  # /tmp may be its place
+    severity, words = _weight(attack, way)
+    return attack.fail(
+        CHECK,
+        f"The tool writes files outside of where it belongs: {attack.point.pointer} takes a path {way}{words}.",
+        sent=sent,
+        severity=severity,
+        next_step=FIX,
+        way=way,
+        file=path,
+    )
+
+
+FAMILY = Family(
+    CHECK, first, more, likely=r"path|file|dir|folder|name|document|note|template|page|log|read|write|load|save|key|\bid\b"
+)

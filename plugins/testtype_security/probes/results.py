@@ -1,0 +1,137 @@
+"""D10: does what a tool returns speak to the model, or hide something, at once or only after some calls?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcpweb.plugin import CheckResult, Confidence, Severity
+
+from .. import hidden, utterance
+from . import marks
+from .lab import Reply, short
+from .plain import Plain, Used
+from .surfaces import strings
+
+MOST_TEXT = 20_000
+_CHANGING = re.compile(r"\d+|[0-9a-f]{8,}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is wrong with a text: orders for the reader, or signs nobody sees."""
+
+    what: str
+    span: str
+    unseen: bool
+    codes: tuple[str, ...] = ()
+
+
+def verdicts(plain: Plain) -> Iterator[CheckResult]:
+    """Yield the verdicts of D10 on results, errors and resources of plain use."""
+    failed = False
+    for used in plain.used:
+        result = _of_tool(used)
+        if result is not None:
+            failed = True
+            yield result
+    for uri, text in plain.read:
+        found = look(text)
+        if found is not None:
+            failed = True
+            severity: Severity = "high" if found.unseen else "medium"
+            yield CheckResult(
+                "D10",
+                "fail",
+                f"The resource {uri[:100]} {found.what}.",
+                tool="*",
+                key=f"resource:{uri[:150]}",
+                severity=severity,
+                confidence="certain" if found.unseen else "tentative",
+                evidence={"span": found.span, "codes": list(found.codes)},
+                input={"method": "resources/read", "params": {"uri": uri}},
+                next_step=_FIX,
+                reproduce="Read the resource.",
+            )
+    if not failed:
+        calls = sum(len(used.replies) + len(used.others) for used in plain.used)
+        yield CheckResult(
+            "D10",
+            "pass",
+            f"Nothing that was returned in {calls} calls gives orders or hides anything.",
+            evidence={"calls": {used.surface.title: len(used.replies) for used in plain.used[:60]}, "resources": len(plain.read)},
+        )
+
+
+_FIX = "Do not use the tool; what it returns is read by the model as if you had written it."
+
+
+def look(text: str) -> Found | None:
+    """Return what is wrong with a text, None for one that only says something."""
+    text = text[:MOST_TEXT]
+    for one in hidden.finds(text):
+        if one.weight == "high":
+            span = marks.span(text, text[one.start : one.end]).encode("ascii", "backslashreplace").decode()
+            says = f": it says {one.text[:80]!r}" if one.text else ""
+            return Found(f"hides something ({one.kind}){says}", span[:400], True, tuple(one.codes[:20]))
+    signals = utterance.read(text)
+    if utterance.score(signals) >= utterance.LIMIT:
+        start, end = min(one.start for one in signals), max(one.end for one in signals)
+        return Found(
+            f"gives orders to its reader ({', '.join(sorted({one.kind for one in signals}))})",
+            text[start : min(end, start + 400)],
+            False,
+        )
+    return None
+
+
+def _of_tool(used: Used) -> CheckResult | None:
+    """Look at the repeated answers and the others; one that turns after some calls has a second fact beside its words."""
+    first = _shape(used.replies[0]) if used.replies else ""
+    for at, reply in enumerate(used.replies):
+        found = look(_without(reply, used.arguments))
+        if found is not None:
+            turned = at > 0 and _shape(reply) != first and look(used.replies[0].text) is None
+            when = f" from call {at + 1} on, where it did not before" if turned else ""
+            return _result(used, found, when, turned, at + 1, used.arguments)
+    for arguments, reply in used.others:
+        found = look(_without(reply, arguments))
+        if found is not None:
+            return _result(used, found, "", False, 1, arguments)
+    return None
+
+
+def _result(used: Used, found: Found, when: str, turned: bool, call: int, arguments: object) -> CheckResult:
+    severity: Severity = "high" if found.unseen or turned else "medium"
+    confidence: Confidence = "certain" if found.unseen else "firm" if turned else "tentative"
+    method, params = used.surface.request(dict(arguments) if isinstance(arguments, dict) else {})
+    return CheckResult(
+        "D10",
+        "fail",
+        f"The answer of the tool {found.what}{when}.",
+        tool=used.surface.title,
+        severity=severity,
+        confidence=confidence,
+        evidence={"span": found.span, "codes": list(found.codes), "call": call, "turned": turned},
+        input={
+            "method": method,
+            "params": {**params, "arguments": short(params.get("arguments", {}))} if "arguments" in params else params,
+        },
+        next_step=_FIX,
+        reproduce=f"Send this request {call} times to a fresh container.",
+    )
+
+
+def _without(reply: Reply, arguments: Mapping[str, Any]) -> str:
+    """Return an answer without what it repeats of the request."""
+    text = reply.text
+    for given in sorted(set(strings(arguments)), key=len, reverse=True):
+        text = text.replace(given, "…") if len(given) > 3 else text
+        text = "".join(sign for sign in text if sign not in given or sign.isascii()) if not given.isascii() else text
+    return text
+
+
+def _shape(reply: Reply) -> str:
+    return _CHANGING.sub("0", reply.text)
