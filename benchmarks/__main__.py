@@ -4,19 +4,24 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import calls, pages, vault, writes
+from benchmarks import calls, comparisons, pages, vault, writes
 from benchmarks.measure import Row
+
+PARTS: dict[str, Callable[[Path], list[Row]]] = {
+    "pages": pages.run, "writes": writes.run, "calls": calls.run, "vault": vault.run, "comparisons": comparisons.run,
+}
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or ["pages", "writes", "calls", "vault"]
+    wanted = sys.argv[1:] or [name for name in PARTS if name != "comparisons"]  # these take most of an hour
     rows: list[Row] = []
     for name in wanted:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="mcpweb-bench-") as folder:
-            rows += {"pages": pages.run, "writes": writes.run, "calls": calls.run, "vault": vault.run}[name](Path(folder))
+            rows += PARTS[name](Path(folder))
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     print("| what | measured | bound | kept |\n|---|---|---|---|")
     for row in rows:

@@ -15,7 +15,7 @@ from typing import Any
 from mcpweb.plugin import CheckResult, Failure, TestContext, TestSession
 
 from . import statistics as st
-from .subject import FirstCallFailed, Subject, said
+from .subject import CallFailed, Subject, said
 from .target import Target
 
 WARM_UP = 20
@@ -66,12 +66,12 @@ def in_turns(
 
 
 def caller(session: TestSession, target: Target) -> Callable[[], float]:
-    """Return a function that makes one call and returns its milliseconds. It raises FirstCallFailed for a failed one."""
+    """Return a function that makes one call and returns its milliseconds. It raises CallFailed for a failed one."""
 
     def call() -> float:
         made = target.load(session, calls=1, deadline_s=30.0).calls
         if not made or made[0].outcome != "ok":
-            raise FirstCallFailed(made[0])
+            raise CallFailed(made[0])
         return max(made[0].latency_ms, 1e-6)
 
     return call
@@ -167,10 +167,11 @@ def _failed(failure: Failure, target: Target, found: Comparison) -> CheckResult:
     """The baseline could not be measured, or the candidate fails where the baseline answers."""
     of = getattr(failure, "of", "")
     evidence = {"code": failure.code, "of": of, "pairs": len(found.groups), "request": target.request}
-    if of == "candidate" and isinstance(failure, FirstCallFailed):
+    if of == "candidate" and isinstance(failure, CallFailed):
         return CheckResult(
             "P06", "fail", f"A call that the baseline answers fails: {said(failure.timed)}", tool=target.where,
             evidence=evidence, input=target.request, timed_out=failure.timed.outcome == "timeout",
+            next_step="Send the request again to both; run the functionality test.",
         )
     who = "The baseline" if of == "baseline" else "The server"
     return CheckResult("P06", "undecided", f"{who} could not be measured: {failure.sentence}", evidence=evidence,

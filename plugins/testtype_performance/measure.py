@@ -9,7 +9,7 @@ from mcpweb.plugin import CheckResult, Load, Stats, TestSession, Timed
 
 from . import statistics as st
 from .plan import Plan, deadline_s
-from .subject import answered, counted, faults, said
+from .subject import LOST, answered, counted, faults, said
 from .target import Target
 
 FROM_N_P99 = 500
@@ -97,7 +97,7 @@ def call_latency(measured: Measured, target: Target, floor: Mapping[str, float],
             f"{name} {_ms(one.value)} ({one.low:.3g} to {one.high:.3g})" for name, one in found.items()
         ) + f", n = {n} in {len(groups)} sessions"
         told += f"; the harness alone costs {_ms(floor['p50_ms'])}." if floor else "."
-    bad = blamed(wrong, made)
+    bad = blamed(wrong, made) or (wrong[0] if wrong and not n else None)
     if bad:
         evidence["outcomes"] = counted([one for load in measured.loads for one in load.calls])
         failed = f"{len(wrong)} of {made} calls, one at a time, failed: {said(bad)}"
@@ -113,7 +113,7 @@ def call_latency(measured: Measured, target: Target, floor: Mapping[str, float],
 
 def blamed(wrong: Sequence[Timed], made: int) -> Timed | None:
     """Return the failed call that is told of when there are too many: no reply at all is always too much."""
-    lost = [one for one in wrong if one.outcome in ("timeout", "gone")]
+    lost = [one for one in wrong if one.outcome in LOST]
     if lost:
         return lost[0]
     return wrong[0] if len(wrong) > max(FORGIVEN, MOST_ERRORS * made) else None
@@ -143,7 +143,7 @@ def levels(session: TestSession, target: Target, plan: Plan, p50_ms: float, most
         found.append(Level(at_once, load))
         spent += load.wall_s
         rate = max(found[-1].rate, 0.1)
-        if any(one.outcome in ("gone", "timeout") for one in load.calls):
+        if any(one.outcome in LOST for one in load.calls):
             break
     return found
 

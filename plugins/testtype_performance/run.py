@@ -18,6 +18,7 @@ from mcpweb.plugin import (
     TestContext,
     TestError,
     TestSession,
+    Timed,
     Unavailable,
 )
 
@@ -27,7 +28,7 @@ from .measure import Measured
 from .plan import Plan, deadline_s, plan_of
 from .soak import soak
 from .statistics import median
-from .subject import FirstCallFailed, Subject, answered, circumstances, harness_floor
+from .subject import LOST, CallFailed, Subject, answered, circumstances, harness_floor
 from .target import Target, burst, choose
 
 SAMPLED_S = 1.1  # samples come about once a second
@@ -97,15 +98,17 @@ def _sessions(
                 continue
             measure.note_start(measured, session)
         measured.lists.append(answered(burst(session, method, plan.lists, 1, 10.0)))
+        failed: list[Timed] = []
         try:
-            p50_ms = subject.warm(session, target)
-        except FirstCallFailed as failure:
-            measured.loads.append(Load((failure.timed,), 0.0))
+            p50_ms = subject.warm(session, target, failed=failed)
+        except CallFailed as failure:
+            measured.loads.append(Load(tuple(failed) or (failure.timed,), 0.0))
             session.close()
-            continue
+            break
+        measured.loads += [Load(tuple(failed), 0.0)] if failed else []
         calls = max(3, min(plan.calls, int(plan.call_s * 1000 / max(p50_ms, 0.01))))
         measured.loads.append(target.load(session, calls=calls, deadline_s=deadline_s(plan, p50_ms)))
-        if any(one.outcome in ("timeout", "gone") for one in measured.loads[-1].calls):
+        if any(one.outcome in LOST for one in measured.loads[-1].calls):
             session.close()
             break  # what loses replies one at a time is not loaded any more
         if last is not None:

@@ -44,7 +44,7 @@ def register(name, make):
 
 # P03, P06: so much work in each call
 
-for _ms in (0, 2, 2.4, 5, 6, 20):
+for _ms in (0, 2, 2.4, 5, 6):
     register(f"perf-busy-{_ms:g}", lambda ms=_ms: answering(lambda number: busy(ms)))
     register(f"perf-sleep-{_ms:g}", lambda ms=_ms: answering(lambda number: asleep(ms)))
 
@@ -72,8 +72,8 @@ def slow_import():
 
 @corpus("perf-unsure-start")
 def unsure_start():
-    """Every second start, about, comes to nothing."""
-    if random.SystemRandom().random() < 0.5:
+    """Four of five starts, about, come to nothing."""
+    if random.SystemRandom().random() < 0.8:
         os._exit(3)
     return answering(lambda number: None)
 
@@ -81,22 +81,16 @@ def unsure_start():
 # P02: what the agreement and a list cost
 
 
-@corpus("perf-slow-handshake")
-def slow_handshake():
-    server = Server("perf", era="handshake")
-    server.tool("work", "Do nothing and say so.", extra=False, **HINTS)(lambda arguments, call: "done")
+@corpus("perf-slow-agreement")
+def slow_agreement():
+    """Takes its time for the handshake and for the list of tools; calls are as quick as any."""
+    server = answering(lambda number: asleep(3.9))
+    server.era = "handshake"
 
     @server.on("initialize")
     def initialize(result, call):
         time.sleep(0.3)
         return result
-
-    return server
-
-
-@corpus("perf-slow-list")
-def slow_list():
-    server = answering(lambda number: None)
 
     @server.on("tools/list")
     def tools(params, call):
@@ -199,14 +193,14 @@ def leaking(size, keep):
 
 @corpus("perf-leak")
 def leak():
-    """Keeps 20 KiB of each call for ever."""
-    return leaking(20 << 10, lambda number: number)
+    """Keeps 4 KiB of each call for ever."""
+    return leaking(4 << 10, lambda number: number)
 
 
 @corpus("perf-cache")
 def cache():
-    """Keeps 20 KiB of each of the last 500 calls."""
-    return leaking(20 << 10, lambda number: number % 500)
+    """Keeps 4 KiB of each of the last 500 calls."""
+    return leaking(4 << 10, lambda number: number % 500)
 
 
 @corpus("perf-hoard")
