@@ -133,7 +133,7 @@ def _compared(runtime: DockerRuntime, docker: DockerSession, before: Any, now: A
     )
     subject = Sides(runtime, docker, {"baseline": before, "candidate": now}, context)
     started = time.monotonic()
-    found = compare.regression(context, subject, asked, 120.0)
+    found = compare.regression(context, subject, asked, 300.0)
     return {
         "verdict": found.verdict, "ratio": found.evidence.get("ratio"), "pairs": found.evidence["pairs"],
         "seconds": round(time.monotonic() - started, 1), "load": round(os.getloadavg()[0], 1), "seed": seed,

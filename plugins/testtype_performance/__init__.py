@@ -19,7 +19,7 @@ def mcpweb_add_test_types() -> list[TestType]:
             checks=CHECKS,
             run=run,
             order=30,
-            budget_s={"quick": 120.0, "full": 900.0},
+            budget_s={"quick": 300.0, "full": 1800.0},
             exclusive=True,
         )
     ]

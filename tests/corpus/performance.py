@@ -44,21 +44,21 @@ def register(name, make):
 
 # P03, P06: so much work in each call
 
-for _ms in (0, 2, 2.4, 5, 6):
+for _ms in (0, 2, 2.4, 5, 6, 10, 12):
     register(f"perf-busy-{_ms:g}", lambda ms=_ms: answering(lambda number: busy(ms)))
     register(f"perf-sleep-{_ms:g}", lambda ms=_ms: answering(lambda number: asleep(ms)))
 
 
 @corpus("perf-tail")
 def tail():
-    """Every tenth call takes thirty times as long."""
-    return answering(lambda number: asleep(30 if number % 10 == 0 else 1))
+    """Every tenth call takes a hundred times as long."""
+    return answering(lambda number: asleep(100 if number % 10 == 0 else 1))
 
 
 @corpus("perf-even")
 def even():
     """As much time in all as perf-tail, the same for each call."""
-    return answering(lambda number: asleep(3.9))
+    return answering(lambda number: asleep(10.9))
 
 
 # P01: what a start costs
@@ -66,7 +66,7 @@ def even():
 
 @corpus("perf-slow-import")
 def slow_import():
-    time.sleep(0.8)
+    time.sleep(1.5)
     return answering(lambda number: None)
 
 
@@ -84,17 +84,17 @@ def unsure_start():
 @corpus("perf-slow-agreement")
 def slow_agreement():
     """Takes its time for the handshake and for the list of tools; calls are as quick as any."""
-    server = answering(lambda number: asleep(3.9))
+    server = answering(lambda number: asleep(10.9))
     server.era = "handshake"
 
     @server.on("initialize")
     def initialize(result, call):
-        time.sleep(0.3)
+        time.sleep(1)
         return result
 
     @server.on("tools/list")
     def tools(params, call):
-        time.sleep(0.05)
+        time.sleep(0.2)
         return {"tools": list(server.tools)}
 
     return server
@@ -145,7 +145,7 @@ def one_miss():
 def locked():
     def work(number):
         with LOCK:
-            asleep(5)
+            asleep(10)
 
     return answering(work)
 
@@ -185,7 +185,7 @@ def leaking(size, keep):
     left = {}
 
     def work(number):
-        left[keep(number)] = os.urandom(size)
+        left[keep(number)] = b"x" * size
         asleep(1)
 
     return answering(work)
@@ -205,8 +205,8 @@ def cache():
 
 @corpus("perf-hoard")
 def hoard():
-    """Keeps 256 KiB of each call for ever: a small memory is soon used up."""
-    return leaking(256 << 10, lambda number: number)
+    """Keeps 1 MiB of each call for ever: a small memory is soon used up."""
+    return leaking(1 << 20, lambda number: number)
 
 
 @corpus("perf-threads")

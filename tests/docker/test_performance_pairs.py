@@ -19,7 +19,7 @@ from tests.docker.pairs import Bench, Pair, Seen, bench
 pytestmark = pytest.mark.docker
 GIVEN = {"sessions": 1, "calls": 60, "concurrency": [1, 2, 4, 8, 16]}
 SMALL = {"limits": Limits(memory_mb=96, pids=64)}
-SOAKED = {"sessions": 1, "calls": 60, "concurrency": [1, 8], "soak_s": 9}
+SOAKED = {"sessions": 1, "calls": 20, "concurrency": [1, 8], "soak_s": 9}
 TWIN = "perf-even"
 
 
@@ -40,9 +40,9 @@ def number(seen: Seen, name: str) -> float:
 @pytest.mark.parametrize(
     ("slow", "least"),
     [
-        ("perf-slow-import", {"P01.cold_start_ms": 500}),
-        ("perf-slow-agreement", {"P02.handshake_ms": 150, "P02.list_p50_ms": 40}),
-        ("perf-tail", {"P03.p95_ms": 10}),
+        ("perf-slow-import", {"P01.cold_start_ms": 700}),
+        ("perf-slow-agreement", {"P02.handshake_ms": 500, "P02.list_p50_ms": 100}),
+        ("perf-tail", {"P03.p95_ms": 40}),
     ],
 )
 def test_a_slow_server_has_a_number_that_is_far_from_its_twins(performance: Bench, slow: str, least: dict[str, float]) -> None:
@@ -56,7 +56,7 @@ def test_the_knee_of_a_server_with_one_lock_is_found(performance: Bench) -> None
     locked, free = performance.run("perf-locked", parameters=GIVEN), performance.run(TWIN, parameters=GIVEN)
     assert number(locked, "P04.knee") <= 2 and number(free, "P04.knee") >= 8
     assert number(locked, "P04.calls_per_s_16") < 2 * number(locked, "P04.calls_per_s_1")
-    assert number(free, "P04.calls_per_s_16") > 4 * number(free, "P04.calls_per_s_1")
+    assert number(free, "P04.calls_per_s_16") > 1.5 * number(locked, "P04.calls_per_s_16")
     assert "the knee is at" in locked.said("P04") and locked.failed() == {}
 
 
@@ -92,12 +92,12 @@ def compared(performance: Bench, before: str, now: str, **parameters: Any) -> Se
 
 @pytest.mark.parametrize(
     ("before", "now", "verdict"),
-    [("perf-busy-2", "perf-busy-2", "pass"), ("perf-busy-2", "perf-busy-2.4", "fail")],
+    [("perf-sleep-10", "perf-sleep-10", "pass"), ("perf-sleep-10", "perf-sleep-12", "fail")],
 )
 def test_a_fifth_slower_than_the_baseline_is_seen_and_the_same_again_is_not(
     performance: Bench, before: str, now: str, verdict: str
 ) -> None:
-    seen = compared(performance, before, now)
+    seen = compared(performance, before, now, pairs=3)
     assert seen.verdict("P06") == verdict, seen.said("P06")
 
 
