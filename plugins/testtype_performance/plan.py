@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from mcpweb.plugin import InvalidInput, TestContext
@@ -49,19 +50,20 @@ def deadline_s(plan: Plan, usual_ms: float) -> float:
 def plan_of(context: TestContext) -> Plan:
     """Return the plan of a run; an object named ``performance`` among its parameters goes before what stands beside it.
 
-    What is named for other test types (an object under their name) is theirs. Raises InvalidInput for a name or a value
-    that means nothing.
+    A run's parameters are those of all its test types: what looks like none of ours is taken to be another's, but not in
+    the object that is ours. Raises InvalidInput for a name that is nearly known, and for a value that means nothing.
     """
-    given = {name: value for name, value in context.parameters.items() if not _of_others(name, value)}
-    own = given.pop("performance", {})
+    own = context.parameters.get("performance", {})
     if not isinstance(own, Mapping):
         raise InvalidInput("The parameter performance must be an object.")
-    given |= own
-    unknown = sorted(set(given) - set(KNOWN))
+    shared = {name: value for name, value in context.parameters.items() if name != "performance"}
+    unknown = [name for name in own if name not in KNOWN]
+    unknown += [name for name in shared if name not in KNOWN and get_close_matches(name, KNOWN, 1, 0.8)]
+    given = {**shared, **own}
     if unknown:
         raise InvalidInput(
             f"The performance test does not know the parameter {unknown[0][:60]!r}.",
-            next_step=f"Known are {', '.join(KNOWN)}; parameters of other test types stand under the name of their type.",
+            next_step=f"Known are {', '.join(KNOWN)}.",
         )
     plan = PROFILES[context.profile]
     if "sessions" in given:
@@ -85,10 +87,6 @@ def plan_of(context: TestContext) -> Plan:
             raise InvalidInput("The parameter arguments needs the parameter tool beside it.")
         plan = replace(plan, arguments=given["arguments"])
     return plan
-
-
-def _of_others(name: str, value: Any) -> bool:
-    return isinstance(value, Mapping) and name not in (*KNOWN, "performance")
 
 
 def _whole(given: Mapping[str, Any], name: str, least: int, most: int) -> int:
