@@ -13,6 +13,7 @@ from mcpweb.bench.feeds import Feeds
 from mcpweb.bench.planting import Planting, fill
 from mcpweb.bench.planting import planned as planting_of
 from mcpweb.bench.rows import RunRequest
+from mcpweb.bench.sinkhole import relay
 from mcpweb.contracts import (
     ConfigData,
     ContainerIntent,
@@ -67,6 +68,7 @@ class RunContainers:
         self._containers: set[str] = set()
         self._sinks: set[str] = set()
         self._count = 0
+        self._in_use: dict[str, str] = {}  # sinkholes an HTTP server stands behind
         self._volumes: set[str] = set()
         self._plantings: dict[tuple[tuple[str, str], ...], Planting] = {}
         self._feeds = Feeds(runtime)
@@ -99,6 +101,7 @@ class RunContainers:
             return self._masked(_state(self._runtime.stop(container_id, grace_s)))
         if verb == "remove":
             self._runtime.remove(container_id)
+            self._containers.discard(container_id)
             return None
         raise Failure(f"The run child asked for {verb!r}.")
 
@@ -118,18 +121,41 @@ class RunContainers:
             # published is a port to be reached at, and no way out
             kept: Literal["none", "published"] = "none" if config.transport == "stdio" else "published"
             intent = replace(intent, config=replace(intent.config, network=kept), secrets=planted)
+        if message.get("planted"):
+            intent = replace(intent, planted=self._planted(dict(message["planted"])).volumes)
         if sink:
             if sink not in self._sinks:
                 raise NotFound("This sinkhole does not belong to the run.")
-            if config.transport != "stdio":
-                raise Failure("Only stdio servers can stand behind a sinkhole.", code="sinkhole_stdio")
+            if config.transport == "http":
+                return {"canaries": canaries, **self._behind(intent, sink, fds)}
             intent = replace(intent, behind=sink)
-        if message.get("planted"):
-            intent = replace(intent, planted=self._planted(dict(message["planted"])).volumes)
         launched = self._launched_one(intent, fds)
         return {
             "container_id": launched.container_id, "endpoint": launched.endpoint, "timings_ms": launched.timings_ms,
             "canaries": canaries,
+        }
+
+    def _behind(self, intent: ContainerIntent, sink: str, fds: list[int]) -> dict[str, Any]:
+        """Start a server that speaks HTTP behind a sinkhole, and the relay beside it by which it is reached."""
+        config = intent.config
+        if config.port is None or config.port != self._candidate.config.port:
+            raise Failure("Behind a sinkhole the server keeps its port.", code="sinkhole_port")
+        if self._in_use.get(sink) in self._containers:
+            raise Unavailable(
+                "Another HTTP server stands behind this sinkhole and has its port.", code="sinkhole_taken",
+                next_step="Close its session first.",
+            )
+        closed = replace(config, network="none", transport="stdio", port=None)  # nobody talks to it over its input
+        launched = self._launched_one(replace(intent, config=closed, behind=sink), fds)
+        self._in_use[sink] = launched.container_id
+        image = sinkhole.ensure_image(self._runtime, lambda sentence: self._progress(None, sentence))
+        beside = replace(
+            self._intent(relay.config(config.port), self._candidate), image=image, secrets=(), behind=sink, role="test"
+        )
+        carrier = self._launched_one(beside, fds)
+        return {
+            "container_id": launched.container_id, "endpoint": config.path, "timings_ms": launched.timings_ms,
+            "relay": carrier.container_id,
         }
 
     def _planted(self, files: Mapping[str, str]) -> Planting:
@@ -170,7 +196,9 @@ class RunContainers:
         """Start a sinkhole; the child reads its log from the stream."""
         image = sinkhole.ensure_image(self._runtime, lambda sentence: self._progress(None, sentence))
         secret = randomness.token_hex(16)
-        config = ConfigData(command=(secret,), limits=Limits(memory_mb=96, cpus=1, pids=512), tmpfs={})
+        own = self._candidate.config
+        words = (secret, str(own.port)) if own.transport == "http" else (secret,)
+        config = ConfigData(command=words, limits=Limits(memory_mb=96, cpus=1, pids=512), tmpfs={})
         intent = replace(
             self._intent(config, self._candidate), image=image, role="helper", sinkhole=True, secrets=(), config=config
         )

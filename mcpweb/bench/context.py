@@ -15,6 +15,7 @@ from mcpweb.bench import imagefiles
 from mcpweb.bench.allowance import Allowance
 from mcpweb.bench.rows import readable
 from mcpweb.bench.sinkhole.log import Sinkhole
+from mcpweb.bench.sinkhole.relay import Relay
 from mcpweb.bench.watching import Samples
 from mcpweb.contracts import (
     ConfigData,
@@ -52,8 +53,10 @@ class Session(TestSession):
     """A fresh container with its session; ends with the run at the latest."""
 
     def __init__(
-        self, parent: Parent, launched: Mapping[str, Any], session: sessions.Session, allowance: Allowance
+        self, parent: Parent, launched: Mapping[str, Any], session: sessions.Session, allowance: Allowance,
+        let_go: Callable[[], None],
     ) -> None:
+        self._let_go = let_go
         self._parent = parent
         self._allowance = allowance
         self._session = session
@@ -145,8 +148,7 @@ class Session(TestSession):
         if not self._closed:
             self._closed = True
             self._session.close()
-            with contextlib.suppress(Failure):
-                self._parent.ask("remove", container_id=self.container_id)
+            self._let_go()
 
 
 class UnderWay(Pending):
@@ -200,9 +202,13 @@ class Context(TestContext):
 
     def _fresh(self, era: str, deadline_s: float, wanted: Mapping[str, Any]) -> Session:
         launched, fds = self._parent.ask("launch", **wanted)
-        sock = socket.socket(fileno=fds[0])
+        sock, beside = socket.socket(fileno=fds[0]), [socket.socket(fileno=fd) for fd in fds[1:]]
+        carrier: Relay | None = None
         noted: list[bytes] = []
         try:
+            if beside:
+                carrier = Relay(beside[0])
+                launched["endpoint"] = f"http://127.0.0.1:{carrier.port}{launched['endpoint']}"
             if launched["endpoint"] is None:
                 opened = sessions.open_stdio(sock, era=era, deadline_s=deadline_s, on_stderr=noted.append)
             else:
@@ -214,13 +220,20 @@ class Context(TestContext):
             ended = isinstance(failure, ServerExited)
             failure.container = self._last_state(launched["container_id"]) if ended else None  # type: ignore[attr-defined]
             failure.stderr = b"".join(noted)[-4000:].decode(errors="replace")  # type: ignore[attr-defined]
-            with contextlib.suppress(Failure):
-                self._parent.ask("remove", container_id=launched["container_id"])
+            self._let_go(launched, carrier)
             raise
-        session = Session(self._parent, launched, opened, self._allowance)
+        session = Session(self._parent, launched, opened, self._allowance, lambda: self._let_go(launched, carrier))
         self.protocol = self.protocol or session.protocol
         self._open.append(session)
         return session
+
+    def _let_go(self, launched: Mapping[str, Any], carrier: Relay | None) -> None:
+        if carrier is not None:
+            carrier.close()
+        for container_id in (launched["container_id"], launched.get("relay")):
+            if container_id is not None:
+                with contextlib.suppress(Failure):
+                    self._parent.ask("remove", container_id=container_id)
 
     def sink(self) -> Sink:
         if self._sink is None:

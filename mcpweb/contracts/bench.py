@@ -176,7 +176,8 @@ class TestContext(ABC):
 
         ``changes`` are fields of ConfigData to replace. With ``canaries`` the container has no network (one that speaks
         HTTP is still reached, and reaches nobody outside) and no real secret: each is replaced by a canary, which the
-        session tells. Behind a ``sink`` the same, and the sink is its network; only stdio servers can stand there.
+        session tells. Behind a ``sink`` the same, and the sink is its network; of those that speak HTTP one at a time can
+        stand there, with its own port.
         ``of="baseline"`` starts what the run's parameters name to compare with; Unavailable when they name nothing.
         ``planted`` are files by absolute path that the server can read and not write; what the image has in their folders is
         hidden. Unavailable where they cannot be had.

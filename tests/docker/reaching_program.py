@@ -5,6 +5,7 @@ import socket
 import ssl
 import sys
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def reach(how, target, port=0):
@@ -31,10 +32,10 @@ def reach(how, target, port=0):
     raise ValueError(how)
 
 
-for line in sys.stdin:
-    request = json.loads(line)
+def answered(text):
+    request = json.loads(text)
     if "id" not in request:
-        continue
+        return None
     answer = {"jsonrpc": "2.0", "id": request["id"]}
     if request["method"] == "initialize":
         answer["result"] = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "reaching", "version": "1"}}
@@ -46,4 +47,24 @@ for line in sys.stdin:
         answer["result"] = {"content": [{"type": "text", "text": said}], "isError": failed}
     else:
         answer["error"] = {"code": -32601, "message": "unknown method"}
-    print(json.dumps(answer), flush=True)
+    return json.dumps(answer)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        answer = answered(self.rfile.read(int(self.headers["Content-Length"]))) or ""
+        self.send_response(200 if answer else 202)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer.encode())
+
+
+if sys.argv[1:2] == ["--http"]:
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+for line in sys.stdin:
+    answer = answered(line)
+    if answer:
+        print(answer, flush=True)

@@ -141,7 +141,7 @@ def kill_the_worker(here: Here) -> None:
 
 @pytest.mark.parametrize("kill", [kill_the_child, kill_the_worker], ids=["its process", "the worker"])
 @pytest.mark.parametrize(
-    ("server", "test_type"), [*(("over-stdio", name) for name in [*BUILT_IN, "holds"]), ("over-http", "connection")], ids=str
+    ("server", "test_type"), [*(("over-stdio", name) for name in [*BUILT_IN, "holds"]), ("over-http", "holds")], ids=str
 )
 def test_nothing_stays_of_a_test_that_was_killed(here: Here, server: str, test_type: str, kill: Callable[[Here], None]) -> None:
     with here.core() as core:

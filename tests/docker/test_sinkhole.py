@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 from mcpweb.bench.containers import RunContainers
 from mcpweb.bench.rows import RunRequest
 from mcpweb.bench.sinkhole.log import MOST_EVENTS, Sinkhole
+from mcpweb.bench.sinkhole.relay import Relay
 from mcpweb.contracts import ConfigData, ContainerIntent, SecretDelivery, Sensitive, SinkEvent
-from mcpweb.errors import Failure, NotFound, PolicyRefused
+from mcpweb.errors import Failure, NotFound, PolicyRefused, Unavailable
 from mcpweb.instance import Instance
 from mcpweb.mcp import session as sessions
 from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, api
@@ -186,14 +188,40 @@ def test_only_a_plain_helper_gets_the_rights_of_a_sinkhole(docker_session: Docke
         DockerRuntime(ADDRESS).check(replace(sound, **change))
 
 
-def test_a_server_that_speaks_http_cannot_stand_behind_it_and_that_is_said(docker_session: DockerSession, python_image: str) -> None:
-    run = of_a_run(docker_session, python_image, replace(REACHING, transport="http", port=8000, network="published"))
+def test_a_server_that_speaks_http_is_reached_behind_it_and_reaches_nothing_else(docker_session: DockerSession, python_image: str) -> None:
+    run = of_a_run(docker_session, python_image, replace(REACHING, command=("--http", "8000"), transport="http", port=8000, network="published"))
     fds: list[int] = []
-    started = run.do("sink", {}, fds)
-    socket.socket(fileno=fds.pop()).close()
-    with pytest.raises(Failure, match="Only stdio servers"):
-        run.do("launch", {"sink": started["container_id"]}, [])
-    run.clean_up(lambda container_id: None)
+    try:
+        started = run.do("sink", {}, fds)
+        sink = Sinkhole(started["container_id"], socket.socket(fileno=fds.pop()), started["secret"])
+        launched = run.do("launch", {"sink": sink.container_id}, fds)
+        relay, output = Relay(socket.socket(fileno=fds.pop())), socket.socket(fileno=fds.pop())
+        session = sessions.open_http(f"http://127.0.0.1:{relay.port}{launched['endpoint']}", output, era="handshake")
+        behind = Behind(run, sink, session, launched["canaries"], launched["container_id"])
+        name = sink.host()
+        seen = len(sink.events())
+        with ThreadPoolExecutor(4) as pool:
+            said = list(pool.map(lambda path: behind.reach("url", f"http://{name}/{path}").strip(), range(8)))
+        assert said == [sink.answer(f"/{path}") for path in range(8)]
+        kinds = {event.kind for event in sink.events(since=seen)}
+        assert kinds == {"dns", "http"}, "what we ask the server is not told as something it tried"
+        assert behind.reach("environment", "PASSWORD") == launched["canaries"]["PASSWORD"] != REAL
+        facts = run.do("inspect", {"container_id": launched["container_id"]}, [])["raw"]["HostConfig"]
+        assert facts["NetworkMode"] == f"container:{sink.container_id}" and not facts["PortBindings"]
+        with pytest.raises(Unavailable, match="has its port"):
+            run.do("launch", {"sink": sink.container_id}, [])
+        with pytest.raises(Failure, match="keeps its port"):
+            run.do("launch", {"sink": sink.container_id, "changes": {"port": 9000}}, [])
+        session.close()
+        relay.close()
+        run.do("remove", {"container_id": launched["container_id"]}, [])
+        again = run.do("launch", {"sink": sink.container_id}, fds)
+        for fd in fds:
+            socket.socket(fileno=fd).close()
+        assert again["container_id"] != launched["container_id"]
+        sink.close()
+    finally:
+        run.clean_up(lambda container_id: None)
 
 
 def test_a_flood_is_told_up_to_a_limit_and_hides_nothing_that_comes_after_it(behind: Behind) -> None:

@@ -34,6 +34,11 @@ def tell(kind, **fields):
             sys.stdout.flush()
 
 
+def left_alone():
+    """Return the port of an HTTP server that stands in here, 0 without one."""
+    return int(sys.argv[2]) if len(sys.argv) > 2 else 0
+
+
 def everything_is_local():
     """Route every address to this machine (AnyIP): the same as ``ip route add local 0.0.0.0/0 dev lo``."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as netlink:
@@ -172,7 +177,8 @@ def server_name(hello):
 
 def sniff():
     """Tell every other TCP connection and UDP packet that is tried."""
-    answered = {443, *HTTP_PORTS}
+    own = left_alone()
+    answered = {443, *HTTP_PORTS} - {own}
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as sock:
         sock.bind(("lo", 0))
         while True:
@@ -190,6 +196,8 @@ def sniff():
             if len(packet) < at + (14 if protocol == 6 else 8):
                 continue
             source, port = struct.unpack_from("!HH", packet, at)
+            if port == own and target in ("127.0.0.1", "::1"):
+                continue  # we ask the server itself
             if protocol == 6 and packet[at + 13] & 0x12 == 0x02 and port not in answered:
                 tell("tcp", address=target, port=port)
             elif protocol == 17 and port != 53 and source != 53:
@@ -210,9 +218,10 @@ class Server(socketserver.ThreadingTCPServer):
 def main():
     everything_is_local()
     threads = [threading.Thread(target=serve_dns, daemon=True), threading.Thread(target=sniff, daemon=True)]
-    for port in HTTP_PORTS:
+    for port in set(HTTP_PORTS) - {left_alone()}:
         threads.append(threading.Thread(target=Server(("::", port), Web).serve_forever, daemon=True))
-    threads.append(threading.Thread(target=Server(("::", 443), Tls).serve_forever, daemon=True))
+    if left_alone() != 443:
+        threads.append(threading.Thread(target=Server(("::", 443), Tls).serve_forever, daemon=True))
     for thread in threads:
         thread.start()
     tell("ready")
