@@ -273,11 +273,12 @@ class Watch:
 
     def _scheduling(self) -> None:
         looked = time.monotonic()
-        while not self._worker.stopping.wait(SCHEDULES_S):
+        while not self._worker.stopping.is_set():
             self._guard(lambda: schedules.due(self._core))
             if time.monotonic() - looked >= IMAGES_S and self._reachable:
                 looked = time.monotonic()
                 self._guard(lambda: schedules.look_at_images(self._core))
+            self._worker.stopping.wait(SCHEDULES_S)
 
     @staticmethod
     def _guard(action: Callable[[], object]) -> None:

@@ -164,6 +164,24 @@ def test_two_workers_that_look_at_once_ask_once(
     assert sum(found) == 1 and _requested(core, actor) == 1
 
 
+def test_a_worker_that_starts_makes_up_for_what_was_missed_while_none_ran(
+    core: Core, actor: Actor, runtime: FakeRuntime, make_server: MakeServer
+) -> None:
+    server = make_server("demo")
+    schedules.add(core, actor, "demo", name="often", every_minutes=5, types=["connection"])
+    with core.db.writing() as conn:
+        conn.execute("UPDATE schedules SET next_at = ?", (clock.later(-3 * 86_400),))
+    full = Worker(core)
+    assert full.elect()
+    full.start()
+    try:
+        _wait(lambda: len(test_runs.listing(core, actor, state="succeeded").rows) == 1)
+    finally:
+        full.stop()
+    (run,) = test_runs.listing(core, actor).rows
+    assert (run.server_id, run.created_by) == (server.id, "system:schedule") and run.verdict
+
+
 # A new image
 
 
