@@ -28,6 +28,13 @@ def test_times_of_rows_are_read_and_printed(text: str) -> None:
     assert clock.parse(text).year == 2026 and (clock.rfc3339(text) or "").endswith("Z")
 
 
+def test_both_ways_of_reading_a_time_agree_and_refuse_what_is_none() -> None:
+    assert clock.parse("2026-01-31 12:00:00.500") == clock.parse("2026-01-31 12:00:00.5") and clock.parse(clock.now()).tzinfo
+    for wrong in ("2026-02-30 12:00:00.000", "2026-01-31 25:00:00.000", "2026-01-31T12:00:00.000", "2026-W05-1 12:00:00.000", "x" * 23, ""):
+        with pytest.raises(ValueError):
+            clock.parse(wrong)
+
+
 def test_messages_and_descriptors_cross_the_wire() -> None:
     left, right = socket.socketpair()
     reading, writing = os.pipe()
