@@ -28,7 +28,7 @@ def later(seconds: float) -> str:
 
 def parse(value: str) -> datetime:
     """Return a row's time as an aware datetime; also reads the seed's whole seconds. Raises ValueError."""
-    if len(value) == 23 and (value[7], value[10], value[19]) == ("-", " ", "."):  # as we write it; pages of fifty rows parse hundreds
+    if len(value) == 23 and (value[7], value[10], value[19]) == ("-", " ", "."):  # as we write it, read without a format
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
     head, _, fraction = value.partition(".")
     moment = datetime.strptime(head, _FORMAT).replace(tzinfo=UTC)

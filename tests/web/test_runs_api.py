@@ -99,6 +99,7 @@ def test_a_case_is_saved_listed_changed_and_removed(api: Ask, core: Core, demo: 
         ("x", ""), ({}, "/kind"), ({"kind": "magic", "value": 1}, "/kind"), ({"kind": "equals", "path": "$"}, "/value"),
         ({"kind": "equals", "path": "content", "value": 1}, "/path"), ({"kind": "equals", "path": "$.content[", "value": 1}, "/path"),
         ({"kind": "equals", "path": "$..[?@.a == 1", "value": 1}, "/path"), ({"kind": "equals", "path": 7, "value": 1}, "/path"),
+        ({"kind": "equals", "path": "$.a[?match(@.b, '(a+)+')]", "value": 1}, "/path"), ({"kind": "regex", "value": "(?=a)"}, "/value"),
         ({"kind": "jsonpath"}, "/path"), ({"kind": "regex", "value": "("}, "/value"), ({"kind": "regex", "value": ""}, "/value"),
         ({"kind": "regex", "value": "a" * 1001}, "/value"), ({"kind": "schema", "value": {"type": "wrong"}}, "/value"),
         ({"kind": "schema", "value": {"$ref": "http://127.0.0.1:1/x"}}, "/value"), ({"kind": "schema", "value": []}, "/value"),
@@ -115,7 +116,7 @@ def test_a_wrong_assertion_is_refused_with_the_place(api: Ask, demo: Server, ass
 @pytest.mark.parametrize(
     "path",
     ["$", "$.a", "$.a.b[0]", "$['a b'][-1]", '$["a"]', "$..text", "$.content[*].text", "$.a[1:3]", "$.a[::2]", "$[0, 1]",
-     "$.content[?@.type == 'text']", "$.日本", "$.*", "$..[0]"],
+     "$.content[?@.type == 'text']", "$.日本", "$.*", "$..[0]", "$.a[?@['b'][0] > 1].c", "$.a[?count(@.*) == 2]"],
 )
 def test_a_usual_path_is_taken(api: Ask, demo: Server, path: str) -> None:
     body = {"server_id": "demo", "name": "x", "tool_name": "add", "assertions": [{"kind": "equals", "path": path, "value": None}]}
