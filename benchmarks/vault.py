@@ -149,17 +149,18 @@ def _audit(core: Core) -> Row:
     best = min(verified for verified, _ in pairs)
     return Row(
         f"audit verify, {len(content):,} rows / the hashes of rows in memory",
-        f"{ratio:.2f}×, median of {AUDIT_PAIRS} alternating pairs ({len(content) / best:,.0f} rows/s at best)", "1.6×", ratio <= 1.6,
+        f"{ratio:.2f}×, median of {AUDIT_PAIRS} alternating pairs, processor time ({len(content) / best:,.0f} rows/s)", "1.6×", ratio <= 1.6,
     )
 
 
 def _verified_and_hashed(core: Core, content: list[tuple[object, ...]]) -> tuple[float, float]:
+    """Return the seconds of processor both take: each is work of one thread, and neighbours must not count."""
     with core.db.reading(deadline_s=600) as conn:
-        began = time.perf_counter()
+        began = time.process_time()
         found = audit.verify(conn)
-        verified = time.perf_counter() - began
+        verified = time.process_time() - began
     assert found.ok and found.rows == len(content)
-    began = time.perf_counter()
+    began = time.process_time()
     for row in content:
         audit._hash([str(field).encode() for field in row[:10]])
-    return verified, time.perf_counter() - began
+    return verified, time.process_time() - began

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +22,7 @@ from mcpweb.processes import keep_memory_private
 from mcpweb.schemas.objects import verification_object
 from mcpweb.services import audit, keycheck, retention, rotation
 
+TELL_S = 0.2
 Tell = Callable[[float | None, str], None]
 
 
@@ -60,10 +62,15 @@ def main(what: str, actor_name: str, *words: str) -> int:
     def say(**facts: Any) -> None:
         print(json.dumps(facts), flush=True)
 
+    told = -TELL_S
+
     def tell(fraction: float | None, message: str) -> None:
         if stop.is_set() and what != "rotate":  # a rotation ends its batch and says how far it came
             raise Cancelled("It was cancelled.")
-        say(progress=fraction, message=message)
+        nonlocal told
+        if time.monotonic() - told >= TELL_S:  # each is a row written by who listens
+            told = time.monotonic()
+            say(progress=fraction, message=message)
 
     core: Core | None = None
     try:

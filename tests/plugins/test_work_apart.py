@@ -86,7 +86,8 @@ def test_progress_is_told(core: Core) -> None:
             rows.append(conn, actor="cli:me", actor_kind="cli", action="x.y", target="t")
     told: list[tuple[float | None, str]] = []
     whole = apart.run(core.settings, "verify_audit", ME.name, tell=lambda fraction, message: told.append((fraction, message)))
-    assert whole["ok"] and len(told) == 3 and told[-1][0] == 1.0 and told[0][1].startswith("10,000 of ")
+    assert whole["ok"] and told[0][1].startswith("2,000 of 25,") and 0 < (told[0][0] or 0) < 0.1
+    assert len(told) < 5, "at most five times a second"
 
 
 def test_who_stops_listening_stops_the_work(core: Core) -> None:
