@@ -252,7 +252,7 @@ def named(kind: str, items: Sequence[Any], known: Redactor, redactor: Redactor) 
     by_name: dict[str, list[tuple[Any, Any]]] = {}
     field_of = {"resource": "uri", "template": "uriTemplate"}.get(kind, "name")
     for item, shown in zip(items, redactor.json([*items]), strict=True):  # a secret may go on in the next item
-        name = shown.get(field_of) if isinstance(shown, dict) else None
+        name = shown.get(field_of) if isinstance(shown, dict) else kind if kind == "instructions" else None
         by_name.setdefault(_clean(name), []).append((item, shown))
     definitions = []
     for name, same in by_name.items():

@@ -99,7 +99,7 @@ class Lookout:
     def begin(self, member: Member) -> None:
         """Look at a session that has just been opened. Raises what the list of tools raises."""
         self.attend(member)
-        self.look(member, FIRST_LOOK_S)
+        self._tools(member, FIRST_LOOK_S, None)
         self.soon(member)
 
     def attend(self, member: Member) -> None:
@@ -112,9 +112,9 @@ class Lookout:
         member.session.on_lists_changed = told
 
     def look(self, member: Member, deadline_s: float) -> int:
-        """Look at the tools and the instructions now and return how many tools there are. Raises what the list raises."""
+        """Look at everything now and return how many tools there are. Raises what the list of tools raises."""
         self._tools(member, deadline_s, None)
-        self._others(member, ("instructions",), deadline_s)
+        self._others(member, OTHERS, LOOK_S)
         return member.sight.tools
 
     def clear(self, member: Member, server: Server, tool: str, deadline_s: float) -> str:
@@ -124,6 +124,8 @@ class Lookout:
         cannot be read any more is a reason not to call, too.
         """
         block, sight = server.pin_policy == "block", member.sight
+        if sight.looked < 0 and not set(OTHERS) <= set(server.pinned):
+            self._others(member, OTHERS, LOOK_S)  # in a container that is thrown away: there is no look in the background
         if block or sight.looked < 0:
             try:
                 self._tools(member, deadline_s, sight.events)
@@ -283,8 +285,6 @@ class Lookout:
 
 def definitions_of(member: Member, kind: PinKind, items: list[Any]) -> list[Definition]:
     """Return what a list holds, named and hashed."""
-    if kind == "instructions":
-        items = [{"name": kind, "text": text} for text in items]
     return pins.named(kind, items, member.known, member.redactor)
 
 
