@@ -77,7 +77,8 @@ class Specs:
         """Contribute test types.
 
         Called once at start of each process and of each run child. A name that exists already is an error of
-        the later plugin.
+        the later plugin. ``TestContext`` in ``mcpweb/contracts/bench.py`` is all a test type gets; inherit
+        ``TestTypeContract`` of ``mcpweb.testing.contracts`` to prove that it keeps its promises on any server.
         """
 
     @hookspec

@@ -22,6 +22,7 @@ class Unreadable(Unavailable):
     """The archive is no tar, breaks off, or is larger than what is read of one."""
 
     code = "image_unreadable"
+    next_step = "Pull the image again; of a very large one only a part can be looked at."
 
 
 @dataclass

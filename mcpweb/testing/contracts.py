@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal
@@ -30,6 +30,21 @@ from mcpweb.errors import (
 from mcpweb.testing.attached import INITIALIZE, Stream, post
 from mcpweb.testing.deliverycontract import VALUES, WAYS, DeliveryContract, asking, deliveries, eventually
 from mcpweb.testing.testtypecontract import TestTypeContract
+
+
+def reader(pieces: Iterator[bytes]) -> Callable[[int], bytes]:
+    """Return what reads from pieces as from a file."""
+    rest = b""
+
+    def read(size: int) -> bytes:
+        nonlocal rest
+        while not rest and (piece := next(pieces, b"")):
+            rest = piece
+        data, rest = rest[:size], rest[size:]
+        return data
+
+    return read
+
 
 Mode = Literal["stdio", "http", "exits", "cannot start"]
 
@@ -121,17 +136,8 @@ class RuntimeContract(DeliveryContract, ABC):
 
     def test_an_image_comes_as_an_archive_whose_files_can_be_read_and_ends_when_told(self, runtime: Runtime) -> None:
         image = self.intent_for("stdio").image
-        pieces = runtime.export_image(image, lambda: False)
-        rest = b""
-
-        def read(size: int) -> bytes:
-            nonlocal rest
-            while not rest and (piece := next(pieces, b"")):
-                rest = piece
-            data, rest = rest[:size], rest[size:]
-            return data
-
-        assert any(file.kind == "file" and file.size for file in image_files(read))
+        files = image_files(reader(runtime.export_image(image, lambda: False)))
+        assert any(file.kind == "file" and file.size for file in files)
         assert list(runtime.export_image(image, lambda: True)) == []
         with pytest.raises(ImageMissing):
             next(runtime.export_image("mcpweb-no-such-image:1", lambda: False))
@@ -426,4 +432,6 @@ class RuntimeContract(DeliveryContract, ABC):
         assert all(abs(event.at - time.time()) < 60 for event in seen)
 
 
-__all__ = ["INITIALIZE", "VALUES", "WAYS", "Mode", "RuntimeContract", "Stream", "TestTypeContract", "asking", "deliveries"]
+__all__ = [
+    "INITIALIZE", "VALUES", "WAYS", "Mode", "RuntimeContract", "Stream", "TestTypeContract", "asking", "deliveries", "reader",
+]

@@ -48,6 +48,7 @@ class Deadlines:
     remove: float = 20.0
     pull_silence: float = 120.0
     stream_silence: float = 30.0
+    archive: float = 300.0
 
     @classmethod
     def all(cls, seconds: float) -> Deadlines:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .transport import Client
 
-ARCHIVE_S = 300.0
 _PIECE = 1 << 18
 
 
@@ -127,7 +126,7 @@ def load(engine: Engine, archive: Path) -> None:
                 if "error" in line:
                     raise InvalidInput(f"The engine refuses the image archive: {str(line['error'])[:300]}")
 
-    engine.call("load an image", work, deadline_s=ARCHIVE_S)
+    engine.call("load an image", work, deadline_s=engine.deadlines.archive)
 
 
 def save(engine: Engine, reference: str, archive: Path) -> None:
@@ -140,7 +139,7 @@ def save(engine: Engine, reference: str, archive: Path) -> None:
                 out.write(chunk)
 
     try:
-        engine.call("save an image", work, deadline_s=ARCHIVE_S)
+        engine.call("save an image", work, deadline_s=engine.deadlines.archive)
     except (ImageMissing, NotFound):
         raise references.missing(reference) from None
 
@@ -153,7 +152,7 @@ def export(engine: Engine, reference: str, stop: Callable[[], bool]) -> Iterator
         return iter(client.get_image(reference, chunk_size=_PIECE))
 
     silence, heard = engine.deadlines.stream_silence, time.monotonic()
-    flow = engine.stream("save an image", begin, deadline_s=ARCHIVE_S, stop=stop, ahead=8)
+    flow = engine.stream("save an image", begin, deadline_s=engine.deadlines.archive, stop=stop, ahead=8)
     try:
         for piece in flow:
             if stop():

@@ -12,8 +12,10 @@ import pytest
 from mcpweb_plugins.runtime_docker.engine import Deadlines
 from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
 
+from mcpweb.bench.imagefiles import Unreadable, image_files
 from mcpweb.contracts import ConfigData, ContainerIntent, Runtime
 from mcpweb.errors import (
+    Failure,
     ImageMissing,
     NotFound,
     PullFailed,
@@ -21,7 +23,7 @@ from mcpweb.errors import (
     RuntimeTimeout,
     RuntimeUnavailable,
 )
-from mcpweb.testing.contracts import Stream
+from mcpweb.testing.contracts import Stream, reader
 from tests.docker.engine import ADDRESS
 from tests.docker.fault_proxy import MODES, FaultProxy
 
@@ -54,11 +56,18 @@ METHODS: dict[str, Callable[[Runtime], Any]] = {
     "stats": lambda r: list(r.stats(NOBODY, lambda: False)),
     "events": lambda r: list(r.events(INTENT.instance, lambda: False)),
     "cleanup": lambda r: r.cleanup(INTENT.instance),
+    "history": lambda r: r.history("mcpweb-no-such-image:1"),
+    "changes": lambda r: r.changes(NOBODY),
+    "processes": lambda r: r.processes(NOBODY),
+    "export_image": lambda r: list(image_files(reader(r.export_image("mcpweb-no-such-image:1", lambda: False)))),
+    "planted": lambda r: r.planted(INTENT.instance),
+    "remove_planted": lambda r: r.remove_planted(INTENT.instance, "mcpweb-00000000-planted-x"),
 }
 
 
-STREAMS = ("pull", "stats", "events")
-EXPECTED_OF = {
+STREAMS = ("pull", "stats", "events", "export_image")
+EXPECTED_OF: dict[tuple[str, str], type[Failure]] = {
+    ("half JSON", "export_image"): Unreadable,  # bytes are bytes until somebody reads them
     ("half JSON", "events"): RuntimeUnavailable,  # the SDK ends this stream without telling why
     ("truncated", "events"): RuntimeUnavailable,
     ("drip", "attach"): RuntimeProtocolError,  # an answer that is not a stream is known at once
