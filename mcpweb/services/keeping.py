@@ -94,16 +94,23 @@ class Deleted:
     longest_ms: float
 
 
-def delete_old(core: Core, actor: Actor, tell: Tell = lambda fraction, message: None) -> Deleted:
+def delete_old(
+    core: Core,
+    actor: Actor,
+    tell: Tell = lambda fraction, message: None,
+    *,
+    on_hold: Callable[[float], object] = lambda seconds: None,
+) -> Deleted:
     """Delete runs that are over and older than is kept, with their results and numbers, in short transactions.
 
     The newest run of each server that came to a verdict stays, so that no server loses its last word; the days that the roll-up
-    counted stay too. Safe to run twice, and to stop between two batches (``tell`` may raise).
+    counted stay too. Safe to run twice, and to stop between two batches (``tell`` may raise). ``on_hold`` hears how many
+    seconds each batch held the write lock.
     """
     with core.db.reading() as conn:
         before = clock.later(-_days(conn) * 86_400)
         kept = _newest_of_each(conn)
-    sweep = _Sweep(core, before, tell)
+    sweep = _Sweep(core, before, tell, on_hold)
     after: Cursor | None = None
     while True:
         with core.db.reading() as conn:
@@ -129,8 +136,8 @@ def _newest_of_each(conn: Connection) -> frozenset[str]:
 class _Sweep:
     """Batches that follow the machine: each holds the lock for a moment, and leaves it free at least as long."""
 
-    def __init__(self, core: Core, before: str, tell: Tell) -> None:
-        self._core, self._before, self._tell = core, before, tell
+    def __init__(self, core: Core, before: str, tell: Tell, on_hold: Callable[[float], object]) -> None:
+        self._core, self._before, self._tell, self._on_hold = core, before, tell, on_hold
         self._size = _FIRST
         self._free_until = 0.0
         self.longest = 0.0
@@ -175,6 +182,7 @@ class _Sweep:
             released = time.monotonic()
             held = released - began
             self.longest = max(self.longest, held)
+            self._on_hold(held)
             self._free_until = released + held
             if held > HOLD_S:
                 self._size = max(_SMALLEST, self._size // 2)
