@@ -15,7 +15,7 @@ MOST = 24
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{20,}(?:\s?\n[A-Za-z0-9+/_-]{20,})*={0,2}")
 _BASE32 = re.compile(r"(?<![A-Z2-7=])[A-Z2-7]{24,}={0,6}(?![A-Za-z0-9])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9a-fA-F]{2}[ ,:]?){12,}(?![0-9A-Za-z])|(?:\\x[0-9a-fA-F]{2}){6,}")
-_PERCENT = re.compile(r"(?:[\w.~-]*%[0-9A-Fa-f]{2}){6,}[\w.~%-]*")
+_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2}[\w.~-]{0,8}){6,}")
 _ENTITY = re.compile(r"(?:[\w\s]{0,3}&#(?:\d{2,6}|x[0-9a-fA-F]{2,5});){5,}")
 _ESCAPED = re.compile(r"(?:\\u\{?[0-9a-fA-F]{4,5}\}?){5,}")
 _OCTETS = re.compile(r"(?:\b[01]{8}\b\s?){6,}")
@@ -55,8 +55,6 @@ _PARTS: tuple[tuple[str, re.Pattern[str], Callable[[str], bytes | str]], ...] = 
     ("character codes", _NUMBERS, lambda said: "".join(chr(int(part)) for part in re.findall(r"\d+", said))),
 )
 _WHOLE: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("rot13", lambda said: codecs.encode(said, "rot13")),
-    ("reversed", lambda said: said[::-1]),
     ("spaced letters", lambda said: _SPACED.sub(lambda match: re.sub(r"[ .\-_*|/]", "", match[0]), said)),
     (
         "digits for letters",
@@ -86,12 +84,23 @@ def decoded(text: str, depth: int = 2) -> Iterator[Decoded]:
 
 
 def turned(text: str) -> Iterator[Decoded]:
-    """Yield the text turned as a whole, for those who can tell whether it says something then."""
-    if len(text) < 24:
-        return
+    """Yield the text with letters turned, for those who can tell whether it says something then.
+
+    Sentences that have plain words are left as they are: turned around they say nothing.
+    """
+    strange = [part for part in re.split(r"(?<=[.!?\n])\s*", text) if len(part) >= 16 and not _PLAIN.search(part.lower())]
+    joined = " ".join(strange)[:20_000]
+    if joined:
+        yield Decoded("rot13", 0, len(text), codecs.encode(joined, "rot13"))
+        yield Decoded("reversed", 0, len(text), joined[::-1])
     for how, turn in _WHOLE:
         if (said := turn(text)) != text:
             yield Decoded(how, 0, len(text), said)
+
+
+_PLAIN = re.compile(
+    r"\b(?:the|and|to|of|for|is|in|with|a|an|or|if|are|this|that|be|by|from|as|on|it|not|de|la|el|le|und|der|die|il|di)\b"
+)
 
 
 def _as_text(data: bytes) -> str:

@@ -28,11 +28,12 @@ _HIDING = re.compile(
 )
 _COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)|^\[(?://|comment|_)\]:\s*(?:#|<>)\s*[\"'(](.*?)[\"')]\s*$", re.DOTALL | re.MULTILINE)
 _STYLED = re.compile(
-    r"<(\w+)[^<>]*(?:\shidden(?=[\s>=/])|aria-hidden\s*=\s*.?true|style\s*=\s*[\"'][^\"']*(?:display\s*:\s*none|visibility\s*:\s*hidden"
-    r"|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d]*[1-9])|color\s*:\s*(?:white|#fff(?:fff)?|transparent)))[^<>]*>(.*?)(?:</\1|\Z)",
+    r"<(\w{1,20})\b[^<>]{0,300}?(?:\shidden(?=[\s>=/])|aria-hidden\s*=\s*.?true|style\s*=\s*[\"'][^\"']*(?:display\s*:\s*none|visibility\s*:\s*hidden"
+    r"|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d]*[1-9])|color\s*:\s*(?:white|#fff(?:fff)?|transparent)))[^<>]{0,300}>(.*?)(?:</\1|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_FAR = re.compile(r"(?:[ \t\u00a0\u2000-\u200a\u3000]{120,}|(?:[ \t\u00a0]*\r?\n){25,})(?=\S)")
+_BLANK = "[ \\t\\u00a0\\u2000-\\u200a\\u3000]"
+_FAR = re.compile(rf"(?<!{_BLANK}){_BLANK}{{120,}}+(?=\S)|(?<![ \t\u00a0\r\n])(?:[ \t\u00a0]*+\r?\n){{25,}}+[ \t\u00a0]*+(?=\S)")
 _WORD = re.compile(r"[^\W_]+")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 

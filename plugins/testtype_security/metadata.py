@@ -7,6 +7,7 @@ order once it is decoded. M01 reads the descriptions of tools and their paramete
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,13 +38,16 @@ class Reading:
         return utterance.score(self.signals)
 
 
-def check(surface: Surface) -> Iterator[CheckResult]:
-    """Yield the verdicts of M01, M02, M03 and M10 on everything a server serves."""
+def check(surface: Surface, most_s: float = 60.0) -> Iterator[CheckResult]:
+    """Yield the verdicts of M01, M02, M03 and M10 on everything a server serves, or on as much as can be read in time."""
     found: dict[str, list[CheckResult]] = {check_id: [] for check_id in CHECKS}
+    until, unread = time.monotonic() + most_s, 0
     for thing in surface.things:
+        if time.monotonic() > until:
+            unread += 1
+            continue
         for result in of_thing(thing, surface.names):
             found[result.check_id].append(result)
-    strings = sum(len(thing.texts) for thing in surface.things)
     passed = {
         "M01": "No description gives orders to a model.",
         "M02": "No text holds anything that cannot be seen.",
@@ -51,7 +55,12 @@ def check(surface: Surface) -> Iterator[CheckResult]:
         "M10": "No text praises its tool above others to be chosen.",
     }
     for check_id, results in found.items():
-        yield from settled(check_id, results, passed[check_id], strings=strings, missing=dict(surface.missing))
+        evidence = {"definitions": len(surface.things), "missing": dict(surface.missing), "not_read": unread}
+        if unread and not results:
+            why = f"{unread} of {len(surface.things)} definitions could not be read in time."
+            yield CheckResult(check_id, "undecided", why, evidence=evidence)
+        else:
+            yield from settled(check_id, results, passed[check_id], **evidence)
 
 
 def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
@@ -68,7 +77,7 @@ def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
         )
         plain = _words(text)
         readings.append(Reading(text, tuple(utterance.read(plain, place))))
-        for one in _encoded(plain, place):
+        for one in _encoded(plain, place, readings[-1].score):
             readings.append(replace(one, text=text))
         yield from _unseen(thing, text, place)
         yield from preference.check(thing, text, own)
@@ -114,29 +123,30 @@ def _joined(thing: Thing) -> Iterator[Text]:
             stack.extend((inner, f"{at}/{number}", key) for number, inner in enumerate(here) if not isinstance(inner, str))
 
 
-def _encoded(text: str, about: utterance.About) -> Iterator[Reading]:
+def _encoded(text: str, about: utterance.About, shown: float) -> Iterator[Reading]:
     """Yield the orders that stand encoded in a text."""
     place = replace(about, opening=False)
     for one in decoding.decoded(text):
         signals = tuple(utterance.read(one.text, place))
         if utterance.score(signals) >= LEAST:
             yield Reading(Text("", text, "value"), signals, one.how, one.text)
-    if not signals_of(text, place) >= utterance.LIMIT:
-        yield from _turned(text, place)
+    if shown < utterance.LIMIT:
+        yield from _turned(text, place, shown)
     for found in hidden.finds(text):
         if found.codes and found.text and utterance.score(signals := tuple(utterance.read(found.text, place))) >= LEAST:
             yield Reading(Text("", text, "value"), signals, found.kind, found.text)
 
 
-def signals_of(text: str, about: utterance.About) -> float:
-    return utterance.score(utterance.read(text, about))
-
-
-def _turned(text: str, place: utterance.About) -> Iterator[Reading]:
+def _turned(text: str, place: utterance.About, shown: float) -> Iterator[Reading]:
+    """Yield what a text says once its letters are turned, where that is much more than what it says as it stands."""
+    base = -1.0
     for one in decoding.turned(text):
         signals = tuple(utterance.read(one.text, place))
-        if utterance.score(signals) >= utterance.LIMIT:
-            yield Reading(Text("", text, "value"), signals, one.how, one.text)
+        score = utterance.score(signals)
+        if score >= utterance.LIMIT:
+            base = utterance.score(utterance.read(text, place)) if base < 0 else base
+            if score >= base + 0.5:
+                yield Reading(Text("", text, "value"), signals, one.how, one.text)
 
 
 def _orders(thing: Thing, readings: list[Reading]) -> Iterator[CheckResult]:
@@ -152,7 +162,9 @@ def _orders(thing: Thing, readings: list[Reading]) -> Iterator[CheckResult]:
     if by_pointer:
         return
     plain = [one for one in readings if not one.how and one.score >= 0.25 and thing.kind == "tool"]
-    together = utterance.score(signal for one in plain for signal in one.signals)
+    together = (
+        utterance.score(replace(signal, sentence=-1) for one in plain for signal in one.signals) if len(plain) < 12 else 0.0
+    )
     if together >= utterance.LIMIT + 0.15 and len(plain) > 1:
         yield _order(thing, sorted(plain, key=lambda one: -one.score))
 
@@ -269,6 +281,6 @@ def orders(texts: Iterable[str]) -> float:
     for text in texts:
         about = utterance.About(opening=False)
         scores = [utterance.score(utterance.read(text, about))]
-        scores += [one.score for one in _encoded(text, about)]
+        scores += [one.score for one in _encoded(text, about, scores[0])]
         heaviest = max(heaviest, *scores)
     return heaviest

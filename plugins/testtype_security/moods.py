@@ -23,6 +23,8 @@ def mood(plain: str, at: int) -> str:
     clause = before[cut:]
     if phrases.DENIED.search(before[-60:]) and not re.search(r"(?:forget|fail|hesitate|neglect)\s+to\s*$", before):
         return "denied"
+    if phrases.ONLY_IF.search(before):
+        return "order"
     lead = phrases.LEAD.sub("", clause)
     if phrases.SUBJECT_OBLIGED.search(clause):
         return "told"
@@ -59,13 +61,14 @@ def _carried(before: str) -> str:
         return "order"
     if first and (words.READS.match(lead) or words.SENDS.match(lead) or words.RUNS.match(lead)):
         return "own"
-    if (
-        phrases.ADVERBIAL.match(lead)
-        or not lead.strip()
-        or lead.rstrip().endswith(":")
-    ):
+    if phrases.ADVERBIAL.match(lead) or not lead.strip() or lead.rstrip().endswith(":"):
         return "order"
     return "told"
+
+
+_MODEL_DOES = re.compile(
+    rf"\b(?:the|an?|any|every|your|calling)\s+{words.MODEL}\s+(?:\w+ly\s+|also\s+|then\s+|first\s+|always\s+)*([a-z]{{2,14}}?)s\b"
+)
 
 
 def verbs(plain: str, pattern: re.Pattern[str]) -> dict[str, int]:
@@ -78,6 +81,12 @@ def verbs(plain: str, pattern: re.Pattern[str]) -> dict[str, int]:
         plain,
     ):
         if not phrases.DENIED.search(plain[: match.start()][-40:]):
+            moods.setdefault("order", match.start())
+    for match in _MODEL_DOES.finditer(plain):
+        stem = match[1]
+        if any(
+            pattern.fullmatch(one) for one in (stem, stem + "e", re.sub(r"(?:ie|e)$", "y" if stem.endswith("ie") else "", stem))
+        ):
             moods.setdefault("order", match.start())
     for match in re.finditer(
         r"\b(?:start|begin|proceed|continue|by|requires?|needs|involves?|mandates?)\s+(?:by\s+|with\s+|first\s+)*(\w+?)(?:t{0,1})ing\b",

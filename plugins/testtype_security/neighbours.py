@@ -112,7 +112,7 @@ def _references(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckR
             if text.role == "key" or text.pointer.endswith("/name"):
                 continue
             plain = script.readable(text.shown).lower()
-            for sentence in re.split(r"(?<=[.!?;])\s|\n", plain):
+            for sentence in utterance.short(re.split(r"(?<=[.!?;])\s|\n", plain)):
                 other = _named(sentence, told, theirs, servers)
                 if other is None:
                     continue

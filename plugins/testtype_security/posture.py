@@ -44,11 +44,16 @@ class Flaw:
 Rule = Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[Flaw]]
 
 
-def check(context: TestContext, session: TestSession) -> Iterator[CheckResult]:
-    """Yield the verdicts of K01 to K07."""
+def check(context: TestContext, session: TestSession | None) -> Iterator[CheckResult]:
+    """Yield the verdicts of K01 to K07; a server that does not start has no container of the test's own."""
     found: dict[str, list[CheckResult]] = {check_id: [] for check_id in CHECKS}
     running = context.running()
-    looked_at = [("test", session.inspect()), *(("server", state) for state in running)]
+    looked_at = [*([("test", session.inspect())] if session else []), *(("server", state) for state in running)]
+    looked_at = [(role, state) for role, state in looked_at if _map(state.raw.get("HostConfig"))]
+    if not looked_at:
+        why = "The runtime does not tell how it made a container." if session or running else "There is no container of this server."
+        yield from (CheckResult(check_id, "not_applicable", why) for check_id in CHECKS)
+        return
     for role, state in looked_at:
         for flaw in flaws(state.raw):
             found[flaw.check].append(result(role, state, flaw))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from mcpweb.plugin import CheckResult
 
-from . import script, words
+from . import script, utterance, words
 from .strings import Text, Thing
 
 _CHOOSE = r"(?:use|prefer|choose|select|pick|call|invoke|favou?r|rely\s+on|recommend|suggest|prioriti[sz]e|default\s+to|turn\s+to|route)"
@@ -71,7 +71,7 @@ _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
     ),
 )
 _LIMIT = 0.75
-_SIBLING = re.compile(r"[a-z]+(?:[_-][a-z0-9]+)+")
+_SIBLING = re.compile(r"(?<![a-z0-9_-])[a-z]++(?:[_-][a-z0-9]++)+")
 
 
 def check(thing: Thing, text: Text, own: frozenset[str]) -> Iterator[CheckResult]:
@@ -111,7 +111,7 @@ def weigh(text: str, own: frozenset[str]) -> list[tuple[str, float, str]]:
     """Return kind, weight and words of what a text says about being chosen, the heaviest first."""
     plain = re.sub(r"\s+", " ", script.readable(text).lower().replace("’", "'"))
     best: dict[str, tuple[str, float, str]] = {}
-    for sentence in re.split(r"(?<=[.!?;])\s|\n", plain):
+    for sentence in utterance.short(re.split(r"(?<=[.!?;])\s|\n", plain)):
         named = _SIBLING.findall(sentence)
         if named and all(name in own for name in named) and not re.search(r"\b(?:any|all|every)\s+other\b", sentence):
             continue  # tells apart tools of its own server

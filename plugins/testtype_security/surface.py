@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Failure, RpcError, ServerProtocolError, Severity, TestSession
+from mcpweb.plugin import CheckResult, RpcError, ServerProtocolError, Severity, TestSession
 
 from .strings import Thing, escaped
 
@@ -16,6 +16,7 @@ LISTS: tuple[tuple[str, str, str], ...] = (
     ("resources", "resource", "resources"),
     ("resourceTemplates", "template", "resources"),
 )
+MOST_RESULTS = 60
 _RANK = ("info", "low", "medium", "high", "critical")
 
 
@@ -71,12 +72,17 @@ def described(definition: Any) -> str:
 
 
 def settled(check_id: str, found: Iterable[CheckResult], passed: str, **evidence: Any) -> Iterator[CheckResult]:
-    """Yield what was found, the worst first and not without end, or that nothing was."""
-    results = sorted(found, key=lambda one: -_RANK.index(one.severity or "medium"))
-    yield from results[:60]
-    if len(results) > 60:
+    """Yield what was found, the worst first, each once and not without end, or that nothing was."""
+    once: dict[tuple[str, str], CheckResult] = {}
+    for one in sorted(found, key=lambda one: -_RANK.index(one.severity or "medium")):
+        once.setdefault((one.tool, one.key), one)
+    results = list(once.values())
+    yield from results[:MOST_RESULTS]
+    if len(results) > MOST_RESULTS:
+        more = results[MOST_RESULTS:]
         yield CheckResult(
-            check_id, "fail", f"{len(results) - 60} more were found.", severity=worst(results[60:]), evidence=evidence
+            check_id, "fail", f"{len(more)} more were found.", severity=worst(more), evidence=evidence, key="more",
+            next_step="See to those that are listed, and test again.",
         )
     if not results:
         yield CheckResult(check_id, "pass", passed, evidence=evidence)
@@ -86,8 +92,3 @@ def worst(results: Iterable[CheckResult]) -> Severity:
     """Return the highest severity among results."""
     return max((one.severity or "medium" for one in results), key=_RANK.index, default="info")
 
-
-def gone(checks: Iterable[str], failure: Failure) -> Iterator[CheckResult]:
-    """Yield that these checks could not look."""
-    for check_id in checks:
-        yield CheckResult(check_id, "undecided", f"It could not be decided: {failure.sentence}", evidence={"code": failure.code})

@@ -12,10 +12,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from . import moods, phrases, script, words
 
 LIMIT = 0.75
+BREATH = 5  # sentences
+LONGEST = 1200  # characters of one
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Signal:
     start: int
     end: int
     words: str
+    sentence: int = -1  # which one of its text; markup is around all of them
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,22 @@ class About:
 
 
 def score(signals: Iterable[Signal]) -> float:
-    """Return the weight of an utterance: each kind of signal counts once, with its heaviest."""
+    """Return the weight of an utterance: each kind of signal counts once, with its heaviest, among sentences that stand together.
+
+    What stands far apart in a long text was not said in one breath.
+    """
+    told = list(signals)
+    return max(
+        (_sum(one for one in told if one.sentence < 0 or 0 <= one.sentence - first < BREATH) for first in _firsts(told)),
+        default=0.0,
+    )
+
+
+def _firsts(signals: list[Signal]) -> set[int]:
+    return {one.sentence for one in signals}
+
+
+def _sum(signals: Iterable[Signal]) -> float:
     best: dict[str, float] = {}
     for one in signals:
         best[one.kind] = max(best.get(one.kind, 0.0), one.weight)
@@ -52,19 +71,25 @@ def read(text: str, about: About = About()) -> list[Signal]:
     """Return the signals of a text."""
     found: list[Signal] = []
     found += _markup(text)
-    at, first = 0, True
+    at, first, before = 0, True, ""
     parts = phrases.SPLIT.split(text)
     topic = about.topic.lower() or (_plain(parts[0]) if about.opening and len(parts) > 1 and parts[0] else "")
-    for part in parts:
+    for number, part in enumerate(short(parts)):
         start = text.find(part, at) if part else at
         at = start + len(part) if part else at
         if not part.strip():
             continue
         plain = _plain(part)
-        for kind, weight, said in _sentence(plain, about, first and about.opening, topic):
-            found.append(Signal(kind, weight, start, at, said[:200]))
-        first = False
+        for kind, weight, said in _sentence(plain, about, first and about.opening, topic, before):
+            found.append(Signal(kind, weight, start, at, said[:200], number))
+        first, before = False, plain
     return found
+
+
+def short(parts: Iterable[str]) -> Iterator[str]:
+    """Yield parts again, those without end cut: what a pattern looks through is bounded."""
+    for part in parts:
+        yield from (part[at : at + LONGEST] for at in range(0, len(part), LONGEST)) if len(part) > LONGEST else (part,)
 
 
 @lru_cache(maxsize=2048)
@@ -97,63 +122,96 @@ def _lower(text: str) -> str:
     return lower if len(lower) == len(text) else text
 
 
-def _sentence(plain: str, about: About, opening: bool, topic: str) -> Iterator[tuple[str, float, str]]:
+_TOKEN = re.compile(r"[a-z]+(?:['-][a-z]+)*")
+_POINTING = frozenset({"it", "them", "its", "their", "those", "these"})
+_DOTTED = re.compile(r"(?:^|[\s`'\"(\w])\.\w|id_|%user")
+_NUMBERED = re.compile(r"\d{2}")
+
+
+def _sentence(plain: str, about: About, opening: bool, topic: str, before: str) -> Iterator[tuple[str, float, str]]:
     """Yield kind, weight and words of the signals of one sentence in lower case."""
-    yield from _overriding(plain)
-    yield from _concealing(plain)
-    yield from _foreign(plain)
-    reads, sends, runs = (moods.verbs(plain, pattern) for pattern in (words.READS, words.SENDS, words.RUNS))
-    told = {*reads, *sends, *runs}
+    tokens = frozenset(_TOKEN.findall(plain))
+    if not tokens.isdisjoint(phrases.OVERRIDING):
+        yield from _overriding(plain)
+    if not tokens.isdisjoint(phrases.CONCEALING):
+        yield from _concealing(plain)
+    if not plain.isascii() or not tokens.isdisjoint(phrases.FOREIGN):
+        yield from _foreign(plain)
+    placed = "~" in plain or "/" in plain or bool(_DOTTED.search(plain))
+    hard: list[re.Match[str]] = []
+    if placed or not tokens.isdisjoint(phrases.OPENING):
+        hard = [match for match in islice(words.HARD.finditer(plain), 8) if _meant(plain, match)]
+    if not hard and before and not tokens.isdisjoint(_POINTING):
+        hard = [
+            match for match in islice(words.HARD.finditer(before), 8) if _meant(before, match)
+        ]  # "… them" is what was named before
+    soft = [match for match in islice(words.SOFT.finditer(plain), 8) if not _said_no(plain, match.start())]
     tied = bool(phrases.ORDER.search(plain))
     parameter = _parameter(plain, about)
+    address = words.ADDRESS.search(plain) if placed or "@" in plain or _NUMBERED.search(plain) else None
+    standing, others, command = (pattern.search(plain) for pattern in (phrases.STANDING, phrases.OTHERS, phrases.COMMAND))
+    manners = (
+        [(kind, weight, match) for kind, weight, pattern in _MANNERS if (match := pattern.search(plain))] if not opening else []
+    )
+    yield from _stated(plain)
+    if not (hard or soft or tied or parameter or address or standing or others or command or manners):
+        return
+    reads, sends, runs, writes = (moods.verbs(plain, one) for one in (words.READS, words.SENDS, words.RUNS, words.WRITES))
+    told = {*reads, *sends, *runs, *writes}
     ordered = "order" in told or ("own" in told and (not opening or tied or bool(parameter)))
     ordered = ordered or bool(phrases.VITAL.search(plain))
-    hard = [
-        match
-        for match in words.HARD.finditer(plain)
-        if not moods.quoted(plain, match.start()) and not _said_no(plain, match.start())
-        and not (words.DURING.search(plain[: match.start()]) and re.search(r"conversation|dialogue|session", match[0]))
-    ]
-    soft = [match for match in words.SOFT.finditer(plain) if not _said_no(plain, match.start())]
     yield from _objects(plain, about, opening, ordered, hard, soft, reads, sends, parameter)
-    if ordered and not opening and topic and (away := _away(plain, topic, hard, soft)):
+    if ordered and not opening and topic and (away := _away(topic, hard, soft, address)):
         yield "outside its function", 0.3, away
     imperative = (
         ordered
         or bool(phrases.COMMANDING.match(plain))
-        or "own" in moods.verbs(plain, phrases.LOOSE)
-        or "order" in moods.verbs(plain, phrases.LOOSE)
+        or bool({"own", "order"} & moods.verbs(plain, phrases.LOOSE).keys())
+        or any(phrases.PERMITTED.search(plain[: match.start()]) for _, _, match in manners)
     )
     if tied and ordered:
         yield "tied to a call", 0.25, plain
     if parameter and ("order" in sends or ("own" in sends and not opening)):
         yield "smuggled in a parameter", 0.35 if hard else 0.25, parameter
     forbids = bool(re.match(r"(?:do\s+not|don'?t|never)\b", phrases.LEAD.sub("", plain))) and not ordered
-    if imperative and not forbids and (match := phrases.STANDING.search(plain)):
-        yield "standing order", 0.4, match[0]
-    if imperative and not forbids and (match := phrases.OTHERS.search(plain)) and not _names_own(match[0], about):
-        yield "about other tools", 0.4, match[0]
+    if imperative and not forbids and standing:
+        yield "standing order", 0.4, standing[0]
+    if imperative and not forbids and others and not _names_own(others[0], about):
+        yield "about other tools", 0.4, others[0]
     if (
         ("order" in sends or ("own" in sends and not opening))
-        and (match := words.ADDRESS.search(plain))
+        and address
         and re.search(
-            r"(?:\b(?:to|at|via|with|bcc|cc|into|on|is|account|number|address|recipient)|[=:|])\s*[\"'`(<]?$",
-            plain[: match.start()],
+            r"(?:\b(?:to|at|via|with|bcc|cc|into|on|is|account|number|address|recipient|add|include|invite|copy|notify|forward|e-?mail|cc|bcc)|[=:|])\s*[\"'`(<]?$",
+            plain[: address.start()],
         )
-        and not re.search(r"\b(?:e\.g|for\s+example|example|such\s+as|like|see|docs?|format|default)\b", plain[: match.start()])
+        and not re.search(r"\b(?:e\.g|for\s+example|example|such\s+as|like|see|docs?|format|default)\b", plain[: address.start()])
     ):
-        yield "sent to an address", 0.45, match[0]
-    if (
-        (ordered or "order" in runs)
-        and (match := phrases.COMMAND.search(plain))
-        and not phrases.EXAMPLE.search(plain[: match.start()])
-    ):
-        yield "a command to run", 0.6 if not opening else 0.3, match[0]
-    if imperative and not opening:
-        for kind, weight, pattern in _MANNERS:
-            match = pattern.search(plain)
-            if match and not moods.quoted(plain, match.start()) and moods.mood(plain, match.start()) not in ("told", "denied"):
+        yield "sent to an address", 0.45, address[0]
+    if (ordered or "order" in runs) and command and not phrases.EXAMPLE.search(plain[: command.start()]):
+        yield "a command to run", 0.6 if not opening else 0.3, command[0]
+    if imperative:
+        for kind, weight, match in manners:
+            if not moods.quoted(plain, match.start()) and _orders(plain, match):
                 yield kind, weight, match[0]
+
+
+def _orders(plain: str, match: re.Match[str]) -> bool:
+    """Tell whether a verb is an order or a leave given to the model."""
+    permitted = phrases.PERMITTED.search(plain[: match.start()])
+    return bool(permitted) or moods.mood(plain, match.start()) not in ("told", "denied")
+
+
+def _meant(plain: str, match: re.Match[str]) -> bool:
+    """Tell whether a thing is meant, not quoted, denied, or a time."""
+    before = plain[: match.start()]
+    if moods.quoted(plain, match.start()) or _said_no(plain, match.start()):
+        return False
+    return not (words.DURING.search(before[-60:]) and re.search(r"conversation|dialogue|session", match[0]))
+
+
+def _stated(plain: str) -> Iterator[tuple[str, float, str]]:
+    """Yield what a sentence states, whatever its mood."""
     for kind, weight, pattern in _STATED:
         match = pattern.search(plain)
         if match and not moods.quoted(plain, match.start()) and not phrases.DENIED.search(plain[: match.start()][-40:]):
@@ -166,6 +224,7 @@ _MANNERS = (
     ("lowers a guard", 0.45, phrases.DEGRADE),
     ("alters what others do", 0.45, phrases.ALTER),
     ("tells the user something false", 0.4, phrases.TAMPER),
+    ("puts words in its mouth", 0.3, phrases.SAYING),
 )
 _STATED = (
     ("pressure", 0.15, phrases.PRESSURE),
@@ -176,20 +235,32 @@ _STATED = (
 )
 
 
-def _overriding(plain: str) -> Iterator[tuple[str, float, str]]:
-    for verb, weight in ((words.IGNORE, 0.9), (words.OVERRIDE, 0.6)):
-        for noun, near in ((words.ORDERS, ""), (words.RULES, words.PREVIOUS)):
-            needed = near + r"\s+(?:[\w-]+\s+){0,3}?" if near else ""
-            for match in re.finditer(rf"\b{verb}\s+(?:[\w'-]+\s+){{0,5}}?{needed}{noun}\b", plain):
-                generic = not re.search(rf"\b{words.PREVIOUS}\b", match[0])
-                if moods.mood(plain, match.start()) in ("told", "denied") or moods.quoted(plain, match.start()):
-                    continue
-                yield "override", weight * (0.5 if generic else 1.0) * (0.6 if near and verb is words.IGNORE else 1.0), match[0]
+_OVERRIDES = tuple(
+    (
+        re.compile(rf"\b{verb}\s+(?:[\w'-]+\s+){{0,5}}?{near}{noun}\b"),
+        weight * (0.6 if near and verb is words.IGNORE else 1.0),
+    )
+    for verb, weight in ((words.IGNORE, 0.9), (words.OVERRIDE, 0.6))
+    for noun, near in ((words.ORDERS, ""), (words.RULES, words.PREVIOUS + r"\s+(?:[\w-]+\s+){0,3}?"))
+)
+_FORMER = re.compile(rf"\b{words.PREVIOUS}\b")
 
+
+def _overriding(plain: str) -> Iterator[tuple[str, float, str]]:
+    for pattern, weight in _OVERRIDES:
+        for match in pattern.finditer(plain):
+            meant = moods.mood(plain, match.start()) not in ("told", "denied") or bool(
+                phrases.PERMITTED.search(plain[: match.start()])
+            )
+            if meant and not moods.quoted(plain, match.start()):
+                yield "override", weight * (1.0 if _FORMER.search(match[0]) else 0.5), match[0]
     for match in phrases.VOID.finditer(plain):
         if not moods.quoted(plain, match.start()) and not phrases.DENIED.search(match[0].split(" be ")[0][-40:]):
             yield "override", 0.9, match[0]
-    for pattern, weight in ((phrases.ASIDE, 0.9), (phrases.SAID_BEFORE, 0.9), (phrases.OBEY, 0.3)):
+    for match in phrases.RULED.finditer(plain):
+        if moods.mood(plain, match.start()) not in ("told", "denied") or phrases.PERMITTED.search(plain[: match.start()]):
+            yield "override", 0.8, match[0]
+    for pattern, weight in ((phrases.ASIDE, 0.9), (phrases.SAID_BEFORE, 0.9), (phrases.ABOVE_ALL, 0.9), (phrases.OBEY, 0.3)):
         for match in pattern.finditer(plain):
             if moods.mood(plain, match.start()) not in ("told", "denied") and not moods.quoted(plain, match.start()):
                 yield "override" if weight > 0.5 else "wants to be obeyed", weight, match[0]
@@ -209,7 +280,7 @@ def _concealing(plain: str) -> Iterator[tuple[str, float, str]]:
         deed = phrases.THE_DEED.search(rest) or re.search(r"\b(?:this|it)\b", verb)
         showing = re.fullmatch(words.DISPLAY, verb) and not re.fullmatch(words.TELL, verb)
         if people and deed:
-            yield "concealment", 0.5 if showing else 0.9, match[0]
+            yield "concealment", 0.4 if showing else 0.9, match[0]
         elif (
             deed
             and not showing
@@ -226,6 +297,7 @@ def _concealing(plain: str) -> Iterator[tuple[str, float, str]]:
                 "explain",
                 "divulge",
                 "announce",
+                "say",
                 "expose",
                 "comment",
             )
@@ -250,6 +322,13 @@ def _concealing(plain: str) -> Iterator[tuple[str, float, str]]:
             ):
                 continue
             yield "concealment", weight, match[0]
+    if (match := phrases.HUSH.search(plain)) and not moods.quoted(plain, match.start()):
+        yield "concealment", 0.6, match[0]
+    if (match := phrases.AT_THE_USERS_EXPENSE.search(plain)) and not moods.quoted(plain, match.start()):
+        yield "concealment", 0.8, match[0]
+    if (match := phrases.PASSED_OVER.search(plain)) and not moods.quoted(plain, match.start()):
+        kept = not phrases.VALUES.search(plain[: match.start()]) and bool(re.search(r"\b(?:this|that|it|these)\b", plain))
+        yield "concealment", 0.5 if kept else 0.1, match[0]
     if (match := phrases.STEALTH.search(plain)) and (
         {"order"} & {*moods.verbs(plain, words.READS), *moods.verbs(plain, words.SENDS), *moods.verbs(plain, words.RUNS)}
     ):
@@ -318,13 +397,12 @@ def _parameter(plain: str, about: About) -> str:
     return ""
 
 
-def _away(plain: str, topic: str, hard: list[re.Match[str]], soft: list[re.Match[str]]) -> str:
+def _away(topic: str, hard: list[re.Match[str]], soft: list[re.Match[str]], address: re.Match[str] | None) -> str:
     """Return what a sentence is about that the tool itself is not, empty when it keeps to its own business."""
     for match in hard or soft:
         kinds = ("talk",) if words.TALK.fullmatch(match[0]) else ("file", "secret")
         if not any(words.DOMAINS[kind].search(topic) for kind in kinds):
             return match[0]
-    address = words.ADDRESS.search(plain)
     return address[0] if address and not words.DOMAINS["send"].search(topic) else ""
 
 
@@ -339,5 +417,7 @@ def _foreign(plain: str) -> Iterator[tuple[str, float, str]]:
     if match := words.FOREIGN_CONCEAL.search(plain):
         whole, user = words.FOREIGN_DEED.search(plain), words.FOREIGN_USER.search(plain)
         yield "concealment", 0.9 if whole and user else 0.7 if user else 0.5 if whole else 0.3, match[0]
+    if match := words.FOREIGN_STEALTH.search(plain):
+        yield "concealment", 0.7 if words.FOREIGN_USER.search(plain) or match[0].startswith("不让") else 0.4, match[0]
     if (match := words.FOREIGN_ACT.search(plain)) and (hard := words.HARD.search(plain)):
         yield "what opens doors", 0.6, hard[0]

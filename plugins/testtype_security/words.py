@@ -16,16 +16,17 @@ def either(words: str) -> re.Pattern[str]:
 
 
 MODEL = r"(?:ai(?:\s+(?:model|assistant|agent|system|client)s?)?|(?:language\s+)?models?|llms?|assistants?|agents?|claude|chat\s?gpt|gpt(?:-\w+)?|gemini|copilot|cursor|chatbots?)"
-PEOPLE = r"(?:(?:the|your|any|this|that|our|an?|end)?[\s-]*(?:end[\s-]*)?(?:users?|humans?|persons?|people|customers?|clients?|operators?|developers?|owner|reviewers?|audience|recipient|account\s+holder)(?:\s+(?:that\s+|who\s+|whom\s+)?you\s+(?:are\s+)?(?:help(?:ing)?|serv(?:e|ing)|assist(?:ing)?|talk(?:ing)?\s+to|work(?:ing)?\s+(?:for|with)|answer))?|them|him|her|anyone|anybody|everyone|others|whoever\s+\w+)"
+PEOPLE = r"(?:(?:the|your|any|this|that|our|an?|end)?[\s-]*(?:end[\s-]*)?(?:users?|humans?|persons?|people|customers?|clients?|operators?|developers?|owner|reviewers?|audience|recipients?|senders?|account\s+holder)(?:\s+(?:that\s+|who\s+|whom\s+)?you\s+(?:are\s+)?(?:help(?:ing)?|serv(?:e|ing)|assist(?:ing)?|talk(?:ing)?\s+to|work(?:ing)?\s+(?:for|with)|answer))?|them|him|her|anyone|anybody|everyone|others|whoever\s+\w+)"
 TOOLS = r"(?:tools?|functions?|commands?|actions?|operations?|plugins?|servers?|integrations?|capabilit(?:y|ies)|api\s+calls?)"
 
 READ = """read open load get fetch cat access retrieve look_up lookup collect gather extract copy dump list scan find locate grab take print
 obtain harvest enumerate query search_for examine inspect check capture record recall summari[sz]e serialize pull export walk view reveal""".strip()
 SEND = """send post upload forward e?mail transmit submit share exfiltrate pass provide report write put embed encode insert supply leak
 sync bcc cc include attach append add place deliver relay paste inject store save log echo return publish stash mirror hand_over transfer
-prepend populate fill set repeat quote emit route deposit archive communicate output pipe push smuggle add drop feed hand slip tuck convey surrender accompany address""".strip()
+prepend populate fill set repeat quote emit route deposit archive communicate output pipe push smuggle add drop feed hand slip tuck convey surrender accompany address disclose expose mention state specify name divulge share_out leave""".strip()
 RUN = "run execute invoke call launch trigger start use eval type install"
-READS, SENDS, RUNS = either(READ), either(SEND), either(RUN)
+WRITE = "edit modify change overwrite create delete remove install chmod rename move replace truncate wipe patch alter rewrite disable encrypt swap substitute"
+READS, SENDS, RUNS, WRITES = either(READ), either(SEND), either(RUN), either(WRITE)
 PARTICIPLES = (
     r"(?:read|opened|loaded|fetched|retrieved|collected|gathered|extracted|copied|included|passed|provided|sent|posted|uploaded|forwarded|"
     r"e?mailed|transmitted|submitted|shared|supplied|attached|appended|added|placed|inserted|embedded|written|reported|stored|relayed|bcc'?d|"
@@ -43,7 +44,8 @@ _TALK = (
     r"system\s+(?:prompts?|messages?|instructions?)|context\s+window|(?:user'?s?|previous|prior|earlier|other|last|recent)\s+(?:\w+\s+)?(?:messages|prompts?|queries|requests|replies)|"
     r"(?:user'?s?\s+)(?:original\s+|initial\s+|last\s+|exact\s+)?(?:message|prompt|query|question|words)(?=\s+(?:verbatim|in\s+full|word\s+for\s+word|too))|"
     r"initial\s+instructions|developer\s+(?:prompt|message)s?|chain[\s-]of[\s-]thought|internal\s+(?:reasoning|monologue)|"
-    r"what(?:ever)?\s+(?:the\s+)?(?:other|previous|earlier)\s+tools?\s+(?:\w+\s+)?(?:returned|said|produced|output)|(?:everything|anything|whatever|what|all)\s+(?:that\s+)?(?:the\s+user|you|they)\s+(?:has\s+|have\s+)?(?:said|typed|wrote|told|know|knows|remember|entered|written|discussed)|"
+    r"(?:list\s+of\s+)?(?:all\s+)?(?:the\s+)?(?:installed|connected|configured|other)\s+(?:mcp\s+)?(?:servers|tools)(?:\s+(?:and|with)\s+their)|\b(?:that|which|what)\s+(?:the\s+user|they)\s+(?:has\s+|have\s+)?(?:typed|said|entered|wrote|mentioned|shared|told\s+you|pasted)|"
+    r"what(?:ever)?\s+(?:the\s+)?(?:other|previous|earlier)\s+tools?\s+(?:\w+\s+)?(?:returned|said|produced|output)|(?:every|all|any|each)\s+(?:the\s+)?(?:files?|documents?|messages?|pages?|texts?|results?)\s+(?:that\s+(?:was|were|you)\s+)?(?:opened|read|seen|loaded|used|shared|received|open|viewed|exchanged)\b|(?:text|words|contents?|lines?|messages?|everything)\s+(?:above|before\s+this|preceding\s+this)\b|(?:everything|anything|whatever|what|all)\s+(?:that\s+)?(?:the\s+user|you|they)\s+(?:has\s+|have\s+)?(?:said|typed|wrote|told|know|knows|remember|entered|written|discussed)|"
     r"(?:outputs?|results?|responses?|contents?)\s+(?:of|from)\s+(?:all\s+|any\s+|the\s+)?(?:other|previous|prior|earlier)\s+tools?(?:\s+calls?)?)"
 )
 _STATE = r"(?:(?:all\s+)?(?:the\s+)?(?:values?\s+of\s+)?(?:process\s+|system\s+)?environment\s+variables?|\benv\s+vars?\b|process\.env\b|os\.environ\b|\bprintenv\b|`env`|browser\s+(?:cookies|history|passwords)|session\s+cookies?|saved\s+passwords|clipboard\s+contents?|keychain)"
@@ -53,7 +55,7 @@ TALK = re.compile(_TALK)
 SOFT = re.compile(
     r"\b(?:passwords?|passphrases?|credentials?|secrets?(?!\s+santa)|(?:api|access|auth|secret|encryption|signing)[\s_-]*(?:keys?|tokens?)|tokens?(?=\s+(?:from|in|stored))"
     r"|bearer\s+tokens?|cookies|ssn|social\s+security\s+numbers?|credit\s+card\s+(?:numbers?|details)|personal\s+(?:data|information)|pii"
-    r"|phone\s+numbers?|contacts?\s+list|medical\s+records?|bank\s+(?:details|accounts?)|source\s+code|(?:local|other|all|any|project|workspace|user'?s?)\s+(?:\w+\s+)?files?"
+    r"|phone\s+numbers?|home\s+address(?:es)?|dates?\s+of\s+birth|passport\s+\w+|salar(?:y|ies)|(?:user'?s?|customer'?s?|your|their)\s+(?:\w+\s+){0,2}(?:keys?|tokens?|location|documents?|photos?|contacts?|address(?:es)?|accounts?|history|messages?|e-?mails?)|contacts?\s+list|medical\s+records?|bank\s+(?:details|accounts?)|source\s+code|(?:local|other|all|any|project|workspace|user'?s?)\s+(?:\w+\s+)?files?"
     r"|home\s+(?:directory|folder)|internal\s+(?:documents?|data|notes)|confidential\s+\w+|sensitive\s+\w+)"
 )
 ELSEWHERE = re.compile(
@@ -100,7 +102,7 @@ FOREIGN_DEED = re.compile(
 # what a tool is about when it says so itself: then such a thing is its own function
 DOMAINS = {
     "file": re.compile(
-        r"files?|paths?|director|folder|disk|documents?|workspace|repo|git|ssh|backup|archive|config|dotfile|env|host"
+        r"files?|paths?|director|folder|disk|documents?|workspace|repo|git|ssh|backup|archive|config|dotfile|env"
     ),
     "secret": re.compile(
         r"secret|key|credential|passw|token|vault|auth|login|ssh|\benv|config|kube|aws|cloud|deploy|cert|wallet|encrypt|leak|cookie|browser"
@@ -113,3 +115,7 @@ DOMAINS = {
     ),
 }
 DURING = re.compile(r"\b(?:(?:start|end|beginning|rest|course|middle|part|remainder|duration|context|language|topic|turn)\s+of|in|during|throughout|within|for|across|to|with|about|into|end|start|continue|ends|keep)\s+$")
+FOREIGN_STEALTH = re.compile(
+    r"\b(?:en\s+secreto|a\s+escondidas|sin\s+que\s+(?:el|la)\s+usuari|em\s+segredo|sem\s+que\s+o|en\s+secret\b|à\s+l'insu|heimlich|unbemerkt|ohne\s+(?:das\s+)?wissen|di\s+nascosto|in\s+segreto|"
+    r"тайно|втайне|незаметно|potajemnie|stiekem|gizlice)|内緒|秘密に|こっそり|黙って|悄悄|暗中|秘密地|瞒着|不让[^。]{0,4}(?:用户|使用者)[^。]{0,3}知|몰래|비밀로"
+)

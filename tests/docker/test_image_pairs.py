@@ -18,12 +18,12 @@ PRIVATE, PUBLIC = PEM.format("RSA PRIVATE", "RSA PRIVATE"), PEM.format("PUBLIC",
 DPKG = "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2.8\n\nPackage: bash\nVersion: 4.4\n"
 TOKEN = "npm_" + "a8Kd92jfLq0Zx7Wm3Rt5Yv1Bn6Cp4Hs2Gu9E"
 LEAKY = {
-    "srv/app/deploy_key.pem": PRIVATE, "home/app/.npmrc": f"//registry.npmjs.org/:_authToken={TOKEN}\n", "etc/os-release": "ID=debian\nVERSION_ID=\"9\"\n",
+    "srv/app/deploy_key.pem": PRIVATE, "home/app/.npmrc": f"//packages.example/:_authToken={TOKEN}\n", "etc/os-release": "ID=debian\nVERSION_ID=\"9\"\n",
     "var/lib/dpkg/status": DPKG, "opt/site/requests-2.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: requests\nVersion: 2.0\n",
     "srv/node_modules/left-pad/package.json": '{"name": "left-pad", "version": "1.3.0"}',
 }
 CLEAN = {
-    "srv/app/public.pem": PUBLIC, "home/app/.npmrc": "registry=https://registry.npmjs.org/\n//registry.npmjs.org/:_authToken=${NPM_TOKEN}\n",
+    "srv/app/public.pem": PUBLIC, "home/app/.npmrc": "registry=https://packages.example/\n//packages.example/:_authToken=${NPM_TOKEN}\n",
     "etc/os-release": "ID=debian\nVERSION_ID=\"13\"\n", "var/lib/dpkg/status": DPKG,
     "srv/app/.env.example": "API_KEY=your-key-here\nDB_PASSWORD=changeme\n", "srv/app/settings.py": 'PASSWORD = os.environ["DB_PASSWORD"]\nTOKEN_URL = "https://x/y"\n',
     "opt/packages/lib-1.0.dist-info/METADATA": "Name: lib\nVersion: 1.0\n", "opt/packages/lib/tests_key.pem": PRIVATE,

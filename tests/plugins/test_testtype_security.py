@@ -1,0 +1,78 @@
+"""The security test keeps what every test type must, and comes to verdicts about servers that say odd things."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mcpweb.core import Core
+from mcpweb.testing.fakes import FakeRuntime
+from mcpweb.testing.testruns import Ended, carry_out
+from mcpweb.testing.testtypecontract import TestTypeContract
+from mcpweb.testing.tinyserver import TOOLS, Behaviour, tiny_server
+
+
+class TestSecurity(TestTypeContract):
+    test_type = "security"
+
+
+ODD: list[Any] = [
+    {"name": "a\x00b", "description": ["not", "a", "text"], "inputSchema": "no schema"}, {"name": "x" * 5000, "inputSchema": {"properties": []}},
+    {"name": "deep", "inputSchema": json.loads('{"a":' * 120 + "1" + "}" * 120)}, {"annotations": 7, "icons": "no"},
+    {"name": "loop", "inputSchema": {"$ref": "#", "pattern": "(" * 200 + "a" + ")*" * 200}}, {"name": "many", "inputSchema": {"enum": ["v"] * 30000}},
+    {"name": "wide", "inputSchema": {"type": "object", "properties": {f"p{n}": {"type": "string", "description": "Ignore it. " * 40} for n in range(400)}}},
+]
+
+
+def odd() -> Behaviour:
+    """Answer tools/list with definitions that are none."""
+    sound = tiny_server(modern=False)
+
+    def behave(line: bytes) -> Iterable[bytes]:
+        if b"tools/list" in line:
+            return [json.dumps({"jsonrpc": "2.0", "id": json.loads(line)["id"], "result": {"tools": [*ODD, *TOOLS]}}).encode()]
+        return sound(line)
+
+    return behave
+
+
+def run(core: Core, runtime: FakeRuntime, behaviour: Callable[[], Behaviour], **more: Any) -> Ended:
+    runtime.add_image("odd:1", lambda intent: behaviour())
+    return carry_out(core, runtime, "security", image="odd:1", name="odd", **more)
+
+
+def test_definitions_of_every_odd_kind_are_read_without_a_check_breaking(core: Core, runtime: FakeRuntime) -> None:
+    ended = run(core, runtime, odd)
+    broken = {one.check_id: one.summary for one in ended.results if one.verdict == "undecided" and one.evidence.get("code") == "test_error"}
+    assert broken == {} and ended.outcome.error is None
+    assert {one.check_id for one in ended.results if one.check_id[0] == "M"} == {f"M{number:02}" for number in range(1, 12)}
+    assert any(one.check_id == "M11" and one.verdict == "fail" for one in ended.results)
+
+
+def test_without_a_list_of_tools_nothing_that_is_told_passes(core: Core, runtime: FakeRuntime) -> None:
+    def refuses() -> Behaviour:
+        sound = tiny_server(modern=False)
+
+        def behave(line: bytes) -> Iterable[bytes]:
+            if b"tools/list" in line:
+                return [json.dumps({"jsonrpc": "2.0", "id": json.loads(line)["id"], "error": {"code": -32603, "message": "no"}}).encode()]
+            return sound(line)
+
+        return behave
+
+    ended = run(core, runtime, refuses)
+    assert {one.verdict for one in ended.results if one.check_id in ("M01", "M02", "M07", "M11")} == {"undecided"}
+
+
+def test_what_was_approved_is_held_against_what_is_served(core: Core, runtime: FakeRuntime) -> None:
+    from mcpweb.plugin import pin_hash
+
+    other = {**TOOLS[0], "description": "Something else."}
+    pins = [{"kind": "tool", "name": tool["name"], "hash": pin_hash(tool), "definition": tool} for tool in (other, *TOOLS[1:])]
+    ended = run(core, runtime, tiny_server, pins=pins)
+    changed = [one for one in ended.results if one.check_id == "M05" and one.verdict == "fail"]
+    assert [(one.tool, one.severity) for one in changed] == [(TOOLS[0]["name"], "high")]
+    assert changed[0].evidence["changes"][0]["before"] == "Something else."
+    pins[0] = {"kind": "tool", "name": TOOLS[0]["name"], "hash": pin_hash(TOOLS[0]), "definition": TOOLS[0]}
+    same = run(core, runtime, tiny_server, pins=pins)
+    assert [one.verdict for one in same.results if one.check_id == "M05"] == ["pass"]
