@@ -64,6 +64,10 @@ def of_others(conn: Connection, server_id: str, *, most_bytes: int) -> dict[str,
     return found
 
 
+def names(conn: Connection, server_id: str) -> list[str]:
+    return [row[0] for row in conn.execute("SELECT name FROM tools WHERE server_id = :id", {"id": server_id})]
+
+
 def find(conn: Connection, server_id: str, name: str) -> Tool | None:
     sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id AND name = :name LIMIT 1"
     row = conn.execute(sql, {"id": server_id, "name": name}).fetchone()

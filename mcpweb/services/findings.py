@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from mcpweb import clock
@@ -184,10 +184,10 @@ def record(conn: Connection, run: TestRun, rows: Sequence[Verdict], *, finished:
             findings.insert(conn, finding)
         seen[what] = finding
         found[row.result_id] = finding
-    if finished:
+    unseen = [old for what, old in known.items() if what not in seen and old.state != "fixed"]
+    if finished and unseen:
         checked = _Checked.by(conn, run, rows)
-        gone = [old.id for what, old in known.items() if what not in seen and old.state != "fixed" and checked.covers(conn, old)]
-        if gone:
+        if gone := [old.id for old in unseen if checked.covers(conn, old)]:
             findings.fix(conn, gone)
     return {result_id: seen[finding.what] for result_id, finding in found.items()}
 
@@ -238,6 +238,7 @@ class _Checked:
     passed_everywhere: frozenset[str]
     undecided: frozenset[tuple[str, str]]
     tools: frozenset[str]
+    runs: dict[str, TestRun | None] = field(default_factory=dict)  # those that saw something last, by id
 
     @classmethod
     def by(cls, conn: Connection, run: TestRun, rows: Sequence[Verdict]) -> _Checked:
@@ -250,7 +251,7 @@ class _Checked:
             decided=frozenset((row.check_id, row.tool_name) for row in rows if row.verdict in ("pass", "fail")),
             passed_everywhere=frozenset(row.check_id for row in rows if row.verdict == "pass" and row.tool_name == EVERYWHERE),
             undecided=frozenset((row.check_id, row.tool_name) for row in rows if row.verdict == "undecided"),
-            tools=frozenset(tool.name for tool in tools.listing(conn, run.server_id)),
+            tools=frozenset(tools.names(conn, run.server_id)),
         )
 
     def covers(self, conn: Connection, finding: Finding) -> bool:
@@ -265,13 +266,20 @@ class _Checked:
             gone = tool != EVERYWHERE and self.tools and tool not in self.tools
             if not (gone and any(one == check for one, _ in self.decided)):
                 return False
-        try:
-            last = test_runs.get(conn, finding.last_run_id)
-        except NotFound:
+        last = self._last(conn, finding.last_run_id)
+        if last is None:
             return True
         if last.profile == "full" and self.run.profile != "full":
             return False
         return self.active or last.configuration_id in (None, self.run.configuration_id)
+
+    def _last(self, conn: Connection, run_id: str) -> TestRun | None:
+        if run_id not in self.runs:
+            try:
+                self.runs[run_id] = test_runs.get(conn, run_id)
+            except NotFound:
+                self.runs[run_id] = None
+        return self.runs[run_id]
 
 
 def verdict_of(result: TestResult) -> Verdict:

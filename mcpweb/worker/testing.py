@@ -145,6 +145,8 @@ def settle_run(core: Core, job: Job) -> None:
     with core.db.writing() as conn:
         run = test_runs.get(conn, job.payload["run_id"])
         if run.state in ("queued", "running"):
+            told = [findings.verdict_of(row) for row in test_results.for_run(conn, run.id)]
+            findings.record(conn, run, told, finished=False)
             test_runs.finish(
                 conn, run.id, state="failed", verdict="undecided", counts=run.counts, detail=run.detail,
                 protocol=run.protocol, error=Interrupted("The worker ended in the middle of the run.").as_job_error(),

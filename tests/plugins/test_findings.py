@@ -9,14 +9,20 @@ import pytest
 from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import audit, configurations, test_runs, tools
+from mcpweb.dao import audit, configurations, test_results, test_runs, tools
 from mcpweb.dao.findings import Finding
 from mcpweb.dao.servers import Server
+from mcpweb.dao.test_results import TestResult
 from mcpweb.dao.test_runs import TestRun
 from mcpweb.errors import Conflict, Forbidden, InvalidInput, NotFound
 from mcpweb.ids import new_id
-from mcpweb.services import findings
+from mcpweb.services import findings, jobs
+from mcpweb.services import test_runs as runs
+from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.fixtures import MakeServer
+from mcpweb.testing.tinyserver import tiny_server
+from mcpweb.worker import Worker
+from mcpweb.worker.testing import settle_run
 
 VIEWER = Actor(name="user:view", role="viewer", label="view", via="session")
 Run = Callable[..., dict[str, Finding]]
@@ -65,6 +71,46 @@ def all_of(core: Core, actor: Actor, **filters: Any) -> list[tuple[str, str, str
 def actions(core: Core, action: str) -> list[dict[str, Any]]:
     with core.db.reading() as conn:
         return [found.detail for found in audit.listing(conn, audit.Wanted(action=action))]
+
+
+def test_a_run_records_what_it_found_and_what_is_accepted_does_not_count(
+    core: Core, actor: Actor, worker: Worker, make_server: MakeServer, runtime: FakeRuntime
+) -> None:
+    tiny = tiny_server()
+    runtime.add_image("noisy:1", lambda intent: lambda line: [b"Starting up...\n", *tiny(line)])
+    noisy = make_server("noisy", image="noisy:1")
+
+    def tested() -> tuple[TestRun, dict[str, Finding]]:
+        made, job = runs.request(core, actor, noisy.id, types=["connection"])
+        assert jobs.wait(core, job.id, 60).state == "succeeded"
+        return runs.get(core, actor, made.id), findings.of_results(core, runs.results(core, actor, made.id))
+
+    made, found = tested()
+    assert made.verdict == "fail" and "C04" in {one.check_id for one in found.values()}
+    assert {one.state for one in found.values()} == {"open"} and made.counts["fail"] == len(found)
+    for one in found.values():
+        findings.accept(core, actor, one.id, reason="It greets.")
+    made, found = tested()
+    assert {one.state for one in found.values()} == {"accepted"}
+    assert made.verdict in ("pass", "undecided") and made.counts["fail"] == len(found) == made.detail["accepted"]
+    runtime.add_image("noisy:1", lambda intent: tiny)
+    made, found = tested()
+    assert "C04" not in {one.check_id for one in found.values()}
+    assert [one.state for one in findings.listing(core, actor, server_id="noisy", check_id="C04").rows] == ["fixed"]
+
+
+def test_what_a_run_had_found_when_its_worker_died_is_not_lost(core: Core, actor: Actor, server: Server) -> None:
+    made, job = runs.request(core, actor, server.id, types=["connection"])
+    output = {"verdict": "fail", "summary": "Hidden.", "confidence": "firm", "key": ""}
+    with core.db.writing() as conn:
+        result = TestResult(
+            new_id("res"), server.id, made.configuration_id, "*", "connection", "failure", None, output, "Hidden.", 3,
+            clock.now(), "cli:me", made.id, "C04", "medium",
+        )
+        test_results.insert_many(conn, [result])
+    settle_run(core, job)
+    assert all_of(core, actor) == [("C04", "*", "open")]
+    assert runs.get(core, actor, made.id).state == "failed"
 
 
 def test_what_is_seen_twice_is_one_finding_with_its_newest_result(core: Core, actor: Actor, run: Run) -> None:
