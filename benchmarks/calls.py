@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.measure import Client, Row, family, pss_mb
 from mcpweb.contracts import Actor
 from mcpweb.core import open_core
-from mcpweb.services import accounts, servers
+from mcpweb.services import accounts, pins, servers
 from mcpweb.settings import load
 from mcpweb.testing.served import Served
 from tests.docker.images import build_image
@@ -34,13 +34,16 @@ def run(folder: Path) -> list[Row]:
     memory = pss_mb(family(served._process.pid))  # type: ignore[union-attr]
     accounts.add_user(core, actor, name="bench", role="admin", password="a bench pass phrase")
     token = accounts.create_token(core, actor, user="bench", name="bench", role=None, days=1)
-    direct, service, parallel_direct, parallel_service = [], [], [], []
+    direct, service, parallel_direct, parallel_service, unwatched = [], [], [], [], []
     for _ in range(ROUNDS):
         one, many = asyncio.run(_sdk(image))
         direct.append(one)
         parallel_direct.append(many)
         service.append(_service(core, actor, 1)[0])
         parallel_service.append(_service(core, actor, 16)[1])
+        pins.set_policy(core, actor, "timed", "warn")
+        unwatched.append(_service(core, actor, 1)[0])
+        pins.set_policy(core, actor, "timed", "block")
     client = Client(served.port, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
     http_times = []
     for _ in range(100):
@@ -71,6 +74,8 @@ def run(folder: Path) -> list[Row]:
     return [
         row("tool call from the service call, stored and audited (ms) / SDK directly", median(service), median(direct), 1.5),
         row("tool calls/s at 16 at once / SDK directly", median(parallel_service), median(parallel_direct), 0.7, at_least=True),
+        Row("the same with its tools looked at before each call (policy block) / looked at after it (warn)",
+            f"{median(service) / median(unwatched):.2f}× ({median(service):.2f} / {median(unwatched):.2f})", "stated", True),
         row("tool call through HTTP (ms) / SDK directly", median(http_times), median(direct), 3),
         row("start of a container to the first result (ms) / docker run -i + SDK", median(starts), median(floors), 1.3),
         Row("memory, all processes, one session (PSS)", f"{memory:.0f} MB", "≤ 165 MB", memory <= 165),
