@@ -13,7 +13,6 @@ from mcpweb.bench.feeds import Feeds
 from mcpweb.bench.planting import Planting, fill
 from mcpweb.bench.planting import planned as planting_of
 from mcpweb.bench.rows import RunRequest
-from mcpweb.bench.sinkhole import relay
 from mcpweb.contracts import (
     ConfigData,
     ContainerIntent,
@@ -137,6 +136,8 @@ class RunContainers:
 
     def _behind(self, intent: ContainerIntent, sink: str, fds: list[int]) -> dict[str, Any]:
         """Start a server that speaks HTTP behind a sinkhole, and the relay beside it by which it is reached."""
+        from mcpweb.bench.sinkhole import relay  # brings the MCP SDK, which a worker without sessions does without
+
         config = intent.config
         if config.port is None or config.port != self._candidate.config.port:
             raise Failure("Behind a sinkhole the server keeps its port.", code="sinkhole_port")

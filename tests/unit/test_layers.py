@@ -107,6 +107,21 @@ def test_the_web_process_imports_neither_docker_nor_mcp(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_worker_that_has_no_session_has_no_sdk_either_and_plugins_load_into_little_memory(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys, mcpweb.worker; before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "from mcpweb.core import load_plugins; from mcpweb.settings import load; load_plugins(load());"
+        "grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024;"
+        "bad = [m for m in ('mcp', 'mcp_types', 'docker', 'jsonschema_rs', 'jsonpath') if m in sys.modules]; print(bad, grown);"
+        "sys.exit(bool(bad) or grown > 20)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": "/usr/bin", "MCPWEB_DATA_DIR": str(tmp_path / "d"), "HOME": str(tmp_path)},
+        capture_output=True, text=True, cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_no_product_code_knows_a_server_by_name() -> None:
     names = ("mcp-server-time", "server-everything", "server-filesystem", "get_current_time", "convert_time")
     for folder in ("mcpweb", "plugins", "templates"):
