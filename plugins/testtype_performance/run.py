@@ -1,6 +1,7 @@
 """The order of measuring: each container is used for all that it can tell, and a check that cannot be made says so."""
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +32,7 @@ from .statistics import median
 from .subject import LOST, CallFailed, Subject, answered, circumstances, harness_floor
 from .target import Target, burst, choose
 
+LONGEST_TOLD = 600
 SAMPLED_S = 1.1  # samples come about once a second
 _OURS = (ImageMissing, PolicyRefused, RuntimeUnavailable, Unavailable, InvalidInput)
 
@@ -41,7 +43,19 @@ def run(context: TestContext) -> Iterator[CheckResult]:
     floor: dict[str, float] = {}
     for result in _run(context, plan, floor):
         told = {**result.evidence, **circumstances(context, floor)} if result.verdict != "not_applicable" else result.evidence
-        yield replace(result, evidence=told)
+        again = _again(context, result) if result.verdict in ("fail", "undecided") else ""
+        yield replace(result, evidence=told, reproduce=result.reproduce or again)
+
+
+def _again(context: TestContext, result: CheckResult) -> str:
+    """Say with which parameters the same is measured again."""
+    given, request = dict(context.parameters), result.input
+    params = request.get("params") if isinstance(request, dict) else None
+    if isinstance(params, dict) and "name" in params:
+        given |= {"tool": params["name"], "arguments": params.get("arguments", {})}
+    told = json.dumps(given, ensure_ascii=False)
+    told = f"the parameters {told}" if len(told) <= LONGEST_TOLD else "the tool and the arguments that stand in the input"
+    return f"Run the performance test in the profile {context.profile} with {told if given else 'no parameters'}."
 
 
 def _run(context: TestContext, plan: Plan, floor: dict[str, float]) -> Iterator[CheckResult]:

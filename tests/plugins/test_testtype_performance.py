@@ -1,10 +1,12 @@
 """The performance test keeps the promises of test types, on sound servers and on servers of every bad kind."""
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mcpweb.testing.contracts import TestTypeContract
+from mcpweb.testing.tinyserver import Behaviour, tiny_server
 
 
 class TestPerformance(TestTypeContract):
@@ -22,9 +24,31 @@ class TestPerformance(TestTypeContract):
         for one in measured:
             assert one.evidence["harness_floor"]["p50_ms"] > 0 and one.evidence["machine"]["cpus"] and one.evidence["image"]["id"]
 
+    def test_a_finding_says_with_which_parameters_it_is_seen_again(self, run: Callable[..., Any]) -> None:
+        ended = run(_refuses, parameters={"sessions": 1})
+        failed = next(one for one in ended.results if one.verdict == "fail")
+        assert failed.check_id == "P03" and failed.tool == "echo"
+        assert 'in the profile quick with the parameters {"sessions": 1, "tool": "echo", "arguments": {' in failed.reproduce
+
     def test_a_parameter_that_means_nothing_is_told_and_nothing_is_started(self, run: Callable[..., Any]) -> None:
         ended = run(parameters={"sesions": 3})
         assert [(one.verdict, "sesions" in one.summary) for one in ended.results] == [("undecided", True)]
+
+
+def _refuses() -> Behaviour:
+    """A server whose tools fail each fifth time."""
+    sound, calls = tiny_server(), [0]
+
+    def behave(line: bytes) -> Iterable[bytes]:
+        message = json.loads(line)
+        if message.get("method") == "tools/call":
+            calls[0] += 1
+            if calls[0] % 5 == 0:
+                result = {"resultType": "complete", "isError": True, "content": [{"type": "text", "text": "Not now."}]}
+                return [json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()]
+        return sound(line)
+
+    return behave
 
 
 NUMBERS = {
