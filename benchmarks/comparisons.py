@@ -135,7 +135,7 @@ def _compared(runtime: DockerRuntime, docker: DockerSession, before: Any, now: A
     started = time.monotonic()
     found = compare.regression(context, subject, asked, 300.0)
     return {
-        "verdict": found.verdict, "ratio": found.evidence.get("ratio"), "pairs": found.evidence["pairs"],
+        "verdict": found.verdict, "ratio": found.evidence.get("ratio"), "quickest": found.evidence.get("ratio_of_quickest"), "pairs": found.evidence["pairs"],
         "seconds": round(time.monotonic() - started, 1), "load": round(os.getloadavg()[0], 1), "seed": seed,
         **({} if "ratio" in found.evidence else {"summary": found.summary}),
     }

@@ -9,6 +9,9 @@ import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 BLOCK = 10
 ROUNDS = 1000
@@ -58,11 +61,15 @@ def trimmed_mean(ordered: Sequence[float]) -> float:
 
 def block_medians(values: Sequence[float], size: int = BLOCK) -> list[float]:
     """Return the median of each run of ``size`` neighbours; a rest of less than half a block joins the last one."""
+    return [median(block) for block in _blocks(values, size)]
+
+
+def _blocks(values: Sequence[T], size: int) -> list[Sequence[T]]:
     starts = list(range(0, len(values), size))
     if len(starts) > 1 and len(values) - starts[-1] < size / 2:
         starts.pop()
     ends = [*starts[1:], len(values)]
-    return [median(values[start:end]) for start, end in zip(starts, ends, strict=True)]
+    return [values[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def bootstrap(
@@ -106,7 +113,23 @@ def ratio_of(groups: Sequence[Sequence[float]], *, seed: int) -> Estimate:
     Of each ten neighbours the median counts; of these the trimmed mean is taken, and its interval is over pairs of
     containers and, within a pair, over blocks.
     """
-    log = bootstrap([block_medians(group) for group in groups if group], trimmed_mean, seed=seed, block=1)
+    return _ratio([block_medians(group) for group in groups if group], seed)
+
+
+def ratio_of_quickest(groups: Sequence[Sequence[tuple[float, float]]], *, seed: int, size: int = BLOCK) -> Estimate:
+    """Return the ratio of what calls take when nothing comes between, each group the (first, second) times of one pair.
+
+    Of each ten neighbours the quickest of either side counts: work of others on the machine makes single calls slower, and
+    none quicker. The interval is over pairs of containers and, within a pair, over blocks.
+    """
+    return _ratio([
+        [math.log(min(two for _, two in block) / min(one for one, _ in block)) for block in _blocks(group, size)]
+        for group in groups if group
+    ], seed)
+
+
+def _ratio(groups: Sequence[Sequence[float]], seed: int) -> Estimate:
+    log = bootstrap(groups, trimmed_mean, seed=seed, block=1)
     return Estimate(math.exp(log.value), math.exp(log.low), math.exp(log.high))
 
 
