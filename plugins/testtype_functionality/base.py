@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mcpweb.plugin import (
@@ -228,10 +228,12 @@ def alive(session: TestSession, deadline_s: float = 3.0) -> bool:
 
 
 def guarded(check_id: str, check: Callable[[], Iterator[CheckResult]]) -> Iterator[CheckResult]:
-    """Yield the verdicts of a check; one that cannot decide says so, and the next one runs."""
+    """Yield the verdicts of a check and how long they took; one that cannot decide says so, and the next one runs."""
     started = time.monotonic()
     try:
-        yield from check()
+        for result in check():
+            took = (time.monotonic() - started) * 1000
+            yield result if result.duration_ms is not None else replace(result, duration_ms=took)
     except Cancelled:
         raise
     except RecursionError:

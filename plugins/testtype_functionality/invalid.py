@@ -40,7 +40,7 @@ def _invalid_faults(bench: Bench, tries: Sequence[Attempt]) -> CheckResult | Non
     gone = [one for one in tries if one.outcome == "gone" and not one.given_up]
     if gone:
         second = again(bench, gone[0])
-        if second is not None and second.outcome == "gone":
+        if len(gone) > 1 or (second is not None and second.outcome == "gone"):
             small = smaller(bench, gone[0], lambda one: one.outcome == "gone", valid=False)
             return fail(
                 "F07", small, f"Invalid input ended the server ({gone[0].label}).", severity="high", evidence=told(tries, gone)
@@ -88,6 +88,8 @@ def _weight(attempt: Attempt) -> int:
         return 0  # the usual validators drop what they do not know
     if what == "null":
         return 0 if attempt.arguments else 1
+    if what.startswith("a number for"):
+        return 1  # which many languages make a text of by themselves
     return 1 if what.startswith(OF_BOUNDS) else 2
 
 

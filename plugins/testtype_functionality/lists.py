@@ -152,30 +152,33 @@ def _stable(bench: Bench, walked: Walk) -> Generator[CheckResult, None, bool]:
 
 
 def changed_by_calls(bench: Bench, before: Walk, session: TestSession) -> Iterator[CheckResult]:
-    """F02: the list after the calls of one session, against the one before; a change that was announced is fine."""
-    if bench.plain.current is not session:
-        return  # the server that was listed has gone
-    after = walk(session, "tools")
-    if before.endless or after.endless or fingerprint(after.items) == fingerprint(before.items):
+    """F02: the lists after the calls, against the one before; a change that was announced is fine."""
+    for lane in bench.lanes():
+        current = lane.current
+        if current is None or (lane is bench.plain and current is not session):
+            continue  # the server that was listed has gone
+        after = walk(current, "tools")
+        if before.endless or after.endless or fingerprint(after.items) == fingerprint(before.items):
+            continue
+        announced = any(
+            isinstance(frame.message, dict) and frame.message.get("method") == "notifications/tools/list_changed"
+            for frame in current.frames()
+            if frame.direction == "received"
+        )
+        old, new = _by_name(before), _by_name(after)
+        differ = sorted({*old, *new} - {name for name in old if new.get(name) == old[name]})
+        if announced or not differ:
+            continue
+        yield CheckResult(
+            "F02",
+            "fail",
+            f"Calls changed the list without a word: {', '.join(differ[:5])}.",
+            key="calls",
+            evidence={"names": differ[:20], "before": fingerprint(before.items), "after": fingerprint(after.items)},
+            next_step="Look at what changed: a server that alters its tools after it was approved may mean harm. "
+            "An honest one sends notifications/tools/list_changed.",
+        )
         return
-    told = any(
-        isinstance(frame.message, dict) and frame.message.get("method") == "notifications/tools/list_changed"
-        for frame in session.frames()
-        if frame.direction == "received"
-    )
-    if told or {**_by_name(before)} == {**_by_name(after)}:
-        return
-    old, new = _by_name(before), _by_name(after)
-    differ = sorted({*old, *new} - {name for name in old if new.get(name) == old[name]})
-    yield CheckResult(
-        "F02",
-        "fail",
-        f"Calls changed the list without a word: {', '.join(differ[:5])}.",
-        key="calls",
-        evidence={"names": differ[:20], "before": fingerprint(before.items), "after": fingerprint(after.items)},
-        next_step="Look at what changed: a server that alters its tools after it was approved may mean harm. "
-        "An honest one sends notifications/tools/list_changed.",
-    )
 
 
 def _by_name(walked: Walk) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""F06, F07 and F08: what the calls say of each tool."""
+"""F06: what the calls with valid input say of each tool, and what F06 and F07 share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from mcpweb.plugin import CheckResult, Failure, RpcError, ServerTimeout, Severity
 
 from .base import Attempt, Bench, Lane, reproduce
+from .contradicted import contradicted
 from .frames import AUTHOR
 
 VALIDATION = re.compile(  # how validators of the usual libraries speak
@@ -22,22 +23,13 @@ VALIDATION = re.compile(  # how validators of the usual libraries speak
     r"|-32602|invalid (?:input|arguments?|params?|parameters?)\b",
     re.I,
 )
+LOOSE = re.compile(r"invalid (?:input|arguments?|params?|parameters?)\b", re.I)  # which tools say of their own matters, too
 IN_WORDS = re.compile(r"^\W*(?:\w+ ){0,2}(?:error|invalid|failed|failure|fehler)\b", re.I)
 LENIENT = ("a number in a text", "a fraction for a whole number", "a text for a boolean", "an option in another case")
-OF_BOUNDS = (
-    "below",
-    "above",
-    "at the excluded",
-    "no multiple",
-    "shorter",
-    "longer",
-    "fewer",
-    "more items",
-    "an item twice",
-    "does not match",
-    "empty",
-    "64 kB",
-    "Unicode",
+OF_BOUNDS = tuple(
+    """below|above|at the excluded|no multiple|shorter|longer|fewer|more items|an item twice|does not match|empty|64 kB|Unicode""".split(
+        "|"
+    )
 )
 ODD = ("empty", "64 kB", "Unicode", "negative", "zero", "a thousand", "null", "a fraction")
 DURATION = re.compile(
@@ -90,7 +82,7 @@ def _valid_faults(bench: Bench, definition: Mapping[str, Any], tries: Sequence[A
     worked = [one for one in tries if one.outcome in ("ok", "asks")]
     if gone:
         second = again(bench, gone[0])
-        if second is not None and second.outcome == "gone":
+        if len(gone) > 1 or (second is not None and second.outcome == "gone"):
             small = smaller(bench, gone[0], lambda one: one.outcome == "gone", valid=True)
             return fail(
                 "F06", small, f"Valid input ended the server ({gone[0].label}).", severity="high", evidence=told(tries, gone)
@@ -107,8 +99,9 @@ def _valid_faults(bench: Bench, definition: Mapping[str, Any], tries: Sequence[A
     refused = [one for one in tries if refused_as_invalid(bench, one)]
     if refused:
         usual = [one for one in refused if not _only_odd(one.label)]
-        severity: Severity = "high" if usual and not worked else "medium" if usual else "low"
         first = (usual or refused)[0]
+        sure = first.outcome == "rpc_error" or bool(VALIDATION.search(LOOSE.sub("", first.words[:600])))
+        severity: Severity = "high" if usual and sure and not worked else "medium" if usual else "low"
         return fail(
             "F06",
             first,
@@ -121,7 +114,19 @@ def _valid_faults(bench: Bench, definition: Mapping[str, Any], tries: Sequence[A
     wrong = [one for one in tries if one.outcome == "is_error"]
     if wrong and not worked and len(wrong) == len(tries):
         return _always_fails(bench, tries, wrong)
-    return None
+    found = contradicted(bench, definition, tries) if wrong else None
+    if found is None:
+        return None
+    name, attempt = found
+    return fail(
+        "F06",
+        attempt,
+        f"The schema allows this value of {name}, and it fails for it alone: {line(attempt.words)}",
+        severity="medium",
+        confidence="firm",
+        evidence=told(tries, [attempt]),
+        next_step=AUTHOR + "the schema should say what the tool takes.",
+    )
 
 
 def _always_fails(bench: Bench, tries: Sequence[Attempt], wrong: Sequence[Attempt]) -> CheckResult:
@@ -175,7 +180,7 @@ def _reaches_out(bench: Bench, attempt: Attempt) -> bool:
 
 def _hangs(
     bench: Bench, definition: Mapping[str, Any], late: Attempt, worked: Sequence[Attempt], tries: Sequence[Attempt]
-) -> CheckResult:
+) -> CheckResult | None:
     properties = (definition.get("inputSchema") or {}).get("properties") or {}
     takes_time = any(DURATION.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(key))) for key in properties)
     progressed = any(
@@ -186,6 +191,8 @@ def _hangs(
     )
     usual = median(one.ms for one in worked) if worked else None
     deprived = not late.trusted and bench.needs_trust
+    if takes_time and worked:
+        return None  # it waits when it is told to
     if takes_time or (progressed and not worked) or deprived:
         return undecided(
             "F06", late, f"There was no answer within {late.ms / 1000:.1f} s, which its arguments may ask for. {LONG_TOOL}", tries

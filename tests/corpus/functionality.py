@@ -431,6 +431,21 @@ def broken_tool():
     return server
 
 
+@corpus("f06-contradicting")
+def contradicting():
+    """One of its options, and the upper end of its range, do not work; nothing it says tells that from its domain."""
+    server = Server("f06-contradicting")
+
+    @server.tool("brew", "Brew something.", {"drink": {"enum": ["tea", "coffee", "cocoa"]}, "cups": {"type": "integer", "minimum": 1, "maximum": 9}},
+                 extra=False)
+    def brew(arguments, call):
+        if arguments["drink"] == "cocoa":
+            raise ToolFailed("No cocoa today.")
+        return f"{arguments['cups']} {arguments['drink']}"
+
+    return server
+
+
 @corpus("f06-domain")
 def domain():
     """Files that are not there, names nobody knows: the tool's domain, and no fault."""
@@ -443,6 +458,12 @@ def domain():
     @server.tool("close_ticket", "Close a ticket.", {"ticket": {"type": "integer", "minimum": 1}})
     def close_ticket(arguments, call):
         raise ToolFailed(f"Ticket {arguments['ticket']} does not exist.")
+
+    @server.tool("open_page", "Open a page.", {"page": {"type": "string"}, "raw": {"type": "boolean"}}, ["page"])
+    def open_page(arguments, call):
+        if not arguments["page"].isascii() or len(arguments["page"]) > 1000 or not arguments["page"]:
+            raise ToolFailed("Page not found")
+        return "A page."
 
     @server.tool("wait", "Wait.", {"seconds": {"type": "integer", "minimum": 30, "maximum": 60}})
     def wait(arguments, call):

@@ -29,6 +29,7 @@ PAIRS = (
     Pair("F05", "f05-negative", "f-sound", "ttlMs is -1"),
     Pair("F06", "f06-rejecting", "f07-strict", "refused as invalid"),
     Pair("F06", "f06-picky", "f07-strict", "refused as invalid"),
+    Pair("F06", "f06-contradicting", "f07-strict", "fails for it alone"),
     Pair("F06", "f06-crashing", "f07-strict", "ended the server"),
     Pair("F06", "f06-hanging", "f07-strict", "gets no answer", profile="full"),
     Pair("F06", "f06-broken", "f07-strict", "fails in the same way"),
@@ -115,6 +116,7 @@ def test_over_http_the_same_holds_but_what_http_does_another_way(servers: Bench)
 def test_what_a_tool_deals_with_is_not_its_fault(servers: Bench) -> None:
     seen = servers.run("f06-domain")
     assert seen.failed() == {} and seen.verdict("F06") == "undecided"
+    assert {one["tool"] for one in seen.of("F06") if one["verdict"] == "undecided"} == {"read_file", "close_ticket", "wait"}
     network = only(servers, "f06-needs-network", "F06")
     assert network.failed() == {} and "network" in network.said("F06")
 
