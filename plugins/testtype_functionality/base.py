@@ -173,6 +173,7 @@ class Bench:
         # where there is no secret and no network, a container as configured is not other than one with canaries
         self.needs_trust = lane.trusted or bool(first.canaries) or context.config.network not in ("none", "published")
         self.calls = 0
+        self.short_of_time = False  # some calls that were planned were not made
         self.told_at = time.monotonic()  # when the last call with a progress token had its reply
 
     def lane(self, definition: Mapping[str, Any]) -> Lane:

@@ -13,7 +13,7 @@ from mcpweb.plugin import Failure, InputCase
 from .base import MOST_CALLS, Attempt, Bench
 
 QUICK_S, FULL_S = 5.0, 60.0
-FIRST_S = {True: 3.0, False: 20.0}  # what the likeliest input of a tool may take; quick, full
+FIRST_S = {True: 2.5, False: 20.0}  # what the likeliest input of a tool may take; quick, full
 NEXT_S = {True: 1.5, False: 5.0}
 MOST_KNOWN = 12
 _LINE = re.compile(r"^(?:\[[A-Z]+\]\s*|[-*•]\s+|\d+[.)]\s+)?(\S.{0,200}?)\s*$")
@@ -23,7 +23,8 @@ class Plan:
     """How many cases each tool gets, and how long all may take."""
 
     def __init__(self, bench: Bench) -> None:
-        self.until = time.monotonic() + min(QUICK_S if bench.quick else FULL_S, max(1.0, bench.context.remaining_s() * 0.5))
+        started = time.monotonic()
+        self.until = started + min(QUICK_S if bench.quick else FULL_S, max(1.0, bench.context.remaining_s() * 0.5))
         most = MOST_CALLS // 2 if bench.quick else MOST_CALLS
         self.tools = [one for one in bench.tools if not _as_task(one)]
         each = max(1, most // max(1, len(self.tools)))
@@ -34,6 +35,8 @@ class Plan:
             each = 2
         self.valid = min(10, max(1, each * 2 // 5))
         self.invalid = min(15, max(1, each - self.valid))
+
+        self.half = started + (self.until - started) * 0.6  # what the first round may take
 
     @property
     def over(self) -> bool:
@@ -57,13 +60,17 @@ def call_all(bench: Bench, chosen: frozenset[str]) -> Iterator[str]:
     if not chosen & BY_CALLS:
         return
     plan = Plan(bench)
-    plan.valid, plan.invalid = plan.valid if "F06" in chosen else min(2, plan.valid), plan.invalid if "F07" in chosen else 1
+    plan.valid, plan.invalid = (
+        plan.valid if "F06" in chosen else min(2, plan.valid),
+        plan.invalid if "F07" in chosen else min(3, plan.invalid),
+    )
     quick = bench.quick
     order = sorted(plan.tools, key=lambda definition: (len(_required(definition)), definition.get("name", "")))
     failed: list[Mapping[str, Any]] = []
     for at, definition in enumerate(order):  # each tool once, with what is likeliest to work
-        if plan.over:
-            return
+        if time.monotonic() > plan.half:
+            bench.short_of_time = True
+            break
         cases = bench.context.inputs(definition, valid=2, invalid=0, known=bench.known)
         if not cases:
             continue
@@ -80,6 +87,7 @@ def call_all(bench: Bench, chosen: frozenset[str]) -> Iterator[str]:
     again = {str(definition["name"]) for definition in failed}
     for at, definition in enumerate(order):
         if plan.over:
+            bench.short_of_time = True
             return
         cases = bench.context.inputs(definition, valid=plan.valid, invalid=plan.invalid, known=bench.known)
         tried = [one.arguments for one in bench.attempts if one.tool == definition["name"]]

@@ -25,8 +25,12 @@ def invalid_input(bench: Bench) -> Iterator[CheckResult]:
     if not bench.tools:
         yield CheckResult("F07", "not_applicable", "There are no tools.")
     elif not called:
-        cannot = all(bench.context.schema_faults(one.get("inputSchema")) == [] for one in bench.tools[:20])
-        yield CheckResult("F07", "not_applicable" if cannot else "undecided", "No schema forbids anything that could be tried.")
+        unusable = any(bench.context.schema_faults(one.get("inputSchema")) for one in bench.tools[:20])
+        if bench.short_of_time or unusable or not any(one.valid for one in bench.attempts):
+            why = "There was no time left for it." if bench.short_of_time else "No input could be made."
+            yield CheckResult("F07", "undecided", f"No invalid input was sent. {why}", next_step="Run the full profile.")
+        else:
+            yield CheckResult("F07", "not_applicable", "No schema forbids anything that could be tried.")
     elif not failed:
         yield CheckResult(
             "F07",

@@ -29,6 +29,7 @@ UNITS = tuple(
 )
 MOST_TRIED = 3
 MEGABYTE = 1_000_000
+LARGE_S = 10.0
 
 
 def cancelling(bench: Bench) -> Iterator[CheckResult]:
@@ -174,6 +175,7 @@ def at_once(bench: Bench) -> Iterator[CheckResult]:
             return
         begun = [session.begin("tools/call", {"name": name, "arguments": inputs[at % len(inputs)]}) for at in range(AT_ONCE)]
         mixed: list[dict[str, Any]] = []
+        numbers = [pending.request_id for pending in begun]
         for at, pending in enumerate(begun):
             try:
                 got = text_of(pending.result(deadline_s=8.0))
@@ -187,7 +189,9 @@ def at_once(bench: Bench) -> Iterator[CheckResult]:
                 mixed.append(
                     {"call": at, "arguments": cut(inputs[at % len(inputs)]), "got": got[:200], "whose": whose[:1] or "nobody's"}
                 )
-        if any(one["whose"] != "nobody's" for one in mixed):
+        if mixed and any(text_of(session.call(name, inputs[at], deadline_s=5.0)) != text for at, text in alone.items()):
+            yield _ids(session, numbers, name, f"{AT_ONCE} calls at the same time were answered, each once.")  # it tells the time
+        elif any(one["whose"] != "nobody's" for one in mixed):
             yield CheckResult(
                 "F19",
                 "fail",
@@ -292,7 +296,7 @@ def large(bench: Bench) -> Iterator[CheckResult]:
             if size > bound:
                 break
             text = _text(size)
-            attempt = lane.call(tool, {**worked.arguments, name: text}, deadline_s=10.0)
+            attempt = lane.call(tool, {**worked.arguments, name: text}, deadline_s=LARGE_S)
             seen[f"{size // MEGABYTE} MB"] = {
                 "outcome": attempt.outcome,
                 "ms": round(attempt.ms),
@@ -312,6 +316,10 @@ def large(bench: Bench) -> Iterator[CheckResult]:
                 )
                 return
             if attempt.outcome in ("gone", "timeout") and not _refused_http(attempt):
+                if attempt.outcome == "timeout" and lane.current is not None and size > MEGABYTE:
+                    late = f"It takes more than {LARGE_S:g} s to take {size // MEGABYTE} MB, and goes on."
+                    yield CheckResult("F20", "undecided", late, tool=tool, evidence=seen, timed_out=True)
+                    return
                 said = "ends the server" if attempt.outcome == "gone" else "gets no answer"
                 yield CheckResult(
                     "F20",

@@ -26,11 +26,18 @@ VALIDATION = re.compile(  # how validators of the usual libraries speak
 LOOSE = re.compile(r"invalid (?:input|arguments?|params?|parameters?)\b", re.I)  # which tools say of their own matters, too
 IN_WORDS = re.compile(r"^\W*(?:\w+ ){0,2}(?:error|invalid|failed|failure|fehler)\b", re.I)
 LENIENT = ("a number in a text", "a fraction for a whole number", "a text for a boolean", "an option in another case")
-OF_BOUNDS = tuple(
-    """below|above|at the excluded|no multiple|shorter|longer|fewer|more items|an item twice|does not match|empty|64 kB|Unicode""".split(
-        "|"
-    )
+OF_BOUNDS: tuple[str, ...] = (
+    "below",
+    "above",
+    "at the excluded",
+    "no multiple",
+    "shorter",
+    "longer",
+    "fewer",
+    "more items",
+    "an item twice",
 )
+OF_BOUNDS += ("does not match", "empty", "64 kB", "Unicode")
 ODD = ("empty", "64 kB", "Unicode", "negative", "zero", "a thousand", "null", "a fraction")
 DURATION = re.compile(
     r"(?:^|_|\b)(ms|millis\w*|sec\w*|minutes?|duration|delay|sleep|wait|timeout|interval|steps?)(?:$|_|\b)", re.I
@@ -132,35 +139,66 @@ def _valid_faults(bench: Bench, definition: Mapping[str, Any], tries: Sequence[A
 def _always_fails(bench: Bench, tries: Sequence[Attempt], wrong: Sequence[Attempt]) -> CheckResult:
     """A tool that never worked: its domain, when what it says depends on what it is given; broken, when it does not."""
     first = wrong[0]
-    said = {_masked(one) for one in wrong}
-    echoes = any(str(value) in one.words for one in wrong for value in _leaves(one.arguments) if len(str(value)) > 2)
-    deprived = not first.trusted and bench.needs_trust
-    if deprived:
+    domain = f"No generated input was right for what this tool deals with: {line(first.words)}"
+    if not first.trusted and bench.needs_trust:
         return undecided("F06", first, "It failed for all input, where it had canaries for secrets and no network.", tries)
-    if len(said) == 1 and not echoes and _varied(bench, wrong):
-        if _reaches_out(bench, first):
-            return undecided("F06", first, f"It reaches for a network that it does not have: {line(first.words)}", tries)
-        return fail(
-            "F06",
-            first,
-            f"It fails in the same way for {len(wrong)} different valid inputs: {line(first.words)}",
-            severity="medium",
-            confidence="tentative",
-            evidence=told(tries, wrong),
-            next_step="Call it with values you know to work; it may need a secret, the network or files.",
-        )
-    return undecided("F06", first, f"No generated input was right for what this tool deals with: {line(first.words)}", tries)
+    if not _alike(wrong):
+        return undecided("F06", first, domain, tries)
+    definition = next(one for one in bench.tools if one["name"] == first.tool)
+    wrong = [*wrong, *_some_more(bench, definition, wrong)]
+    if any(one.outcome != "is_error" for one in wrong) or not _alike(wrong) or not _varied(definition, wrong):
+        return undecided("F06", first, domain, tries)
+    if _reaches_out(bench, first):
+        return undecided("F06", first, f"It reaches for a network that it does not have: {line(first.words)}", tries)
+    return fail(
+        "F06",
+        first,
+        f"It fails in the same way for {len(wrong)} different valid inputs: {line(first.words)}",
+        severity="medium",
+        confidence="tentative",
+        evidence=told(tries, wrong),
+        next_step="Call it with values you know to work; it may need a secret, the network or files.",
+    )
 
 
-def _varied(bench: Bench, wrong: Sequence[Attempt]) -> bool:
-    """Tell whether the calls differ in every required argument, so that no single value is to blame."""
-    definition = next(one for one in bench.tools if one["name"] == wrong[0].tool)
-    required = (definition.get("inputSchema") or {}).get("required") or []
-    if not required:
-        return len({json.dumps(one.arguments, sort_keys=True) for one in wrong}) > 1 or not definition["inputSchema"].get(
-            "properties"
+def _alike(wrong: Sequence[Attempt]) -> bool:
+    """Tell whether all failures say the same, and none says anything of what it was given."""
+    echoes = any(str(value) in one.words for one in wrong for value in _leaves(one.arguments) if len(str(value)) > 2)
+    return len({_masked(one) for one in wrong}) == 1 and not echoes
+
+
+def _some_more(bench: Bench, definition: Mapping[str, Any], wrong: Sequence[Attempt]) -> Iterator[Attempt]:
+    """Call with a few more inputs; one that works ends the suspicion."""
+    tried = [one.arguments for one in wrong]
+    for case in bench.context.inputs(definition, valid=8, invalid=0, known=bench.known):
+        if case.arguments in tried:
+            continue
+        try:
+            one = bench.call(definition, case.arguments, deadline_s=2.0, label=case.label)
+        except Failure:
+            return
+        yield one
+        if one.outcome != "is_error":
+            return
+
+
+def _varied(definition: Mapping[str, Any], wrong: Sequence[Attempt]) -> bool:
+    """Tell whether the calls differ enough in every required argument, so that no single value is to blame."""
+    schema = definition.get("inputSchema") or {}
+    properties = schema.get("properties") or {}
+    for name in schema.get("required") or ():
+        rules = properties.get(name)
+        options = rules.get("enum") if isinstance(rules, Mapping) else None
+        few = (
+            len(options)
+            if isinstance(options, list)
+            else 2
+            if isinstance(rules, Mapping) and rules.get("type") == "boolean"
+            else 3
         )
-    return all(len({json.dumps(one.arguments.get(name), sort_keys=True) for one in wrong}) > 1 for name in required)
+        if len({json.dumps(one.arguments.get(name), sort_keys=True) for one in wrong}) < min(few, 3):
+            return False
+    return bool(schema.get("required")) or not properties or len({json.dumps(one.arguments, sort_keys=True) for one in wrong}) > 2
 
 
 def _reaches_out(bench: Bench, attempt: Attempt) -> bool:
@@ -173,7 +211,7 @@ def _reaches_out(bench: Bench, attempt: Attempt) -> bool:
             before = sink.events()
             with contextlib.suppress(RpcError, ServerTimeout):
                 session.call(attempt.tool, attempt.arguments, deadline_s=3.0)
-            return sink.wait(lambda event: event.at > (before[-1].at if before else 0), deadline_s=0.3) is not None
+            return bool(sink.wait(lambda event: event.at > (before[-1].at if before else 0), deadline_s=0.3))
     except Failure:
         return False
 
