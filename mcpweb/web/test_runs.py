@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request, url_for
 from mcpweb.dao import paging
 from mcpweb.dao.paging import Listing
 from mcpweb.errors import Failure, InvalidInput, NotFound
-from mcpweb.services import comparison, jobs, servers, test_runs
+from mcpweb.services import comparison, findings, jobs, servers, test_runs
 from mcpweb.web import matrix
 from mcpweb.web.checks import checks, titles
 from mcpweb.web.identity import actor, core
@@ -115,4 +115,5 @@ def result(run_id: str, result_id: str) -> Response:
     return respond(
         "test_runs/result.html", run=run, result=row, verdict=matrix.verdict_of(row), check=checks().get(row.check_id or ""),
         name=servers.name_of(core(), run.server_id), history=test_runs.history_of(core(), actor(), row),
+        finding=findings.of_results(core(), [row]).get(row.id),
     )
