@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.docker.engine import DockerSession
+from tests.docker.images import build_image
 from tests.docker.pairs import Bench, Seen, bench
 
 pytestmark = pytest.mark.docker
+NODE = Path(__file__).with_name("node_program.js").read_text()
 
 ATTACKED: dict[str, Any] = {"active_probes": True, "tmpfs": {"/tmp": "64m", "/data": "16m"}}
 OPEN: dict[str, Any] = {"active_probes": True}
@@ -82,6 +85,15 @@ def test_a_finding_holds_all_that_is_needed_to_see_it_again(security: Bench) -> 
     assert one["evidence"]["first"]["sent"] != sent, "it was seen twice, with other numbers"
 
 
+def test_a_server_on_node_is_read_as_well_as_one_on_python(security: Bench) -> None:
+    config = {**OPEN, "entrypoint": ("node", "-e", NODE, "--")}
+    holes = attacked(security, "holes", config, image=build_image("everything"))
+    found = {(check, tool) for check in ("D01", "D02", "D03", "D05") for tool in fails(holes, check)}
+    assert found == {("D01", "lookup"), ("D02", "read_note"), ("D03", "fetch_page"), ("D05", "total"), ("D05", "welcome")}
+    mended = attacked(security, "mended", config, image=build_image("everything"))
+    assert {check: said for check, said in mended.failed().items() if check.startswith("D")} == {}
+
+
 def test_nothing_is_attacked_where_the_configuration_does_not_allow_it(security: Bench) -> None:
     seen = attacked(security, "probes-commands-holes", WATCHED)
     assert fails(seen, "D01") == {}
@@ -90,7 +102,7 @@ def test_nothing_is_attacked_where_the_configuration_does_not_allow_it(security:
 
 
 PLAIN = {
-    "D07": {"diagnose": "never told of", "sign_in": "An error", "settings": "db_password", "*": "standard error"},
+    "D07": {"diagnose": "the environment", "sign_in": "An error", "settings": "db_password", "*": "standard error"},
     "D08": {"*": "leaves the server"},
     "D09": {"*": "when it starts", "add": "port 4444", "weather": "data in names", "report": "metrics.test"},
     "D10": {"quote_of_the_day": "from call", "define": "hides"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from queue import Empty, SimpleQueue
 
@@ -24,6 +25,8 @@ CLEAN = {
     "D06": "No value became part of an SQL statement",
 }
 STANDS = 2
+CORE_S, MORE_S = 20.0, 3.0
+SPENT = "the time was used up"
 Job = tuple[str, Family, Point, int]
 
 
@@ -39,8 +42,11 @@ def attack(lab: Lab, surfaces: Sequence[Surface], stands: list[Stand]) -> Iterat
     try:
         crew.open()
         fields = [point for found in everything.values() for point in found]
+        soon = lab.until
+        lab.until = max(soon, time.monotonic() + CORE_S)  # what every field must have seen, on a busy machine too
         crew.work(_jobs("first", fields))
         crew.look_back()
+        lab.until = max(soon, time.monotonic() + MORE_S)
         crew.work(_jobs("more", fields))
         crew.look_back()
         for base in range(1, 3 if lab.quick else 6):
@@ -135,7 +141,7 @@ class Crew:
                 if stage == "first" and base == 0:
                     self._board.done.add((family.check, point.surface.title, point.pointer))
             except Spent:
-                self.why = "the time was used up"
+                self.why = SPENT
             except Unavailable as failure:
                 self.why = failure.detail
             except Failure as failure:
@@ -149,7 +155,7 @@ class Crew:
                     continue
                 self._board.take(hope.again(Attack(self.stands[0], hope.point, self._board)), hope.point)
         except Spent:
-            self.why = "the time was used up"
+            self.why = SPENT
         except Failure as failure:
             self.why = failure.detail
 

@@ -11,6 +11,7 @@ from mcpweb.plugin import CheckResult, Severity, SinkEvent
 
 from .lab import Lab, short
 from .plain import Plain, Used
+from .surfaces import strings
 
 _OWN = ("/tmp/", "/var/tmp/", "/run/", "/dev/", "/proc/", "/sys/", "/var/run/")
 _ENGINE = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"}
@@ -154,7 +155,8 @@ def _named(used: Used, target: str) -> bool:
 
 
 def _said(used: Used) -> str:
-    return " ".join([str(used.arguments), *(str(arguments) for arguments, _ in used.others)]).lower()
+    given = [used.arguments, *(arguments for arguments, _ in used.others)]
+    return " ".join(text for arguments in given for text in strings(arguments)).lower()
 
 
 def _targets(events: Iterable[SinkEvent], ignored: set[str], said: str) -> dict[str, list[SinkEvent]]:

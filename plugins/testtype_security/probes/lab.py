@@ -41,9 +41,10 @@ class Spent(Exception):
 class Reply:
     """What came back: all texts of the answer, and how it ended."""
 
-    text: str
+    text: str  # with what its Base64 holds
     outcome: Literal["ok", "is_error", "rpc_error", "timeout", "gone"]
     ms: float = 0.0
+    plain: str = ""  # as it was sent
 
     @property
     def answered(self) -> bool:
@@ -80,6 +81,13 @@ class Lab:
         self._reopened = 0
         self.timeouts: dict[str, int] = {}
         self._cases: dict[str, list[Mapping[str, Any]]] = {}
+        config, image = context.config, context.image
+        inside = image.raw.get("Config") if isinstance(image.raw, Mapping) else None
+        inside = inside or {}
+        self.said = " ".join([  # what the server was told of places, and what it said of itself in plain use
+            *(config.command or image.command), *(config.entrypoint or image.entrypoint), *config.environment.values(),
+            *(mount.target for mount in config.mounts), *(inside.get("Env") or ()), str(inside.get("WorkingDir") or ""), "",
+        ])
 
     def left_s(self) -> float:
         return self.until - time.monotonic()
@@ -159,9 +167,9 @@ class Stand:
             result = self.session.request(method, params, deadline_s=limit)
             texts = list(strings(result))
             failed = isinstance(result, Mapping) and bool(result.get("isError"))
-            reply = Reply(_text(texts), "is_error" if failed else "ok", (time.monotonic() - started) * 1000)
+            reply = _reply(texts, "is_error" if failed else "ok", started)
         except RpcError as failure:
-            reply = Reply(_text(list(strings(failure.rpc))), "rpc_error", (time.monotonic() - started) * 1000)
+            reply = _reply(list(strings(failure.rpc)), "rpc_error", started)
         except ServerTimeout:
             reply = Reply("", "timeout", (time.monotonic() - started) * 1000)
         except Unavailable:
@@ -252,7 +260,7 @@ def short(arguments: Mapping[str, Any]) -> Any:
     return dict(arguments) if len(text) < 4000 else {"cut": text[:4000]}
 
 
-def _text(texts: Sequence[str]) -> str:
+def _reply(texts: Sequence[str], outcome: Literal["ok", "is_error", "rpc_error"], started: float) -> Reply:
     plain = "\n".join(texts)[:TEXT_KEPT]
     more = marks.decoded(texts) if len(plain) < TEXT_KEPT else ""
-    return f"{plain}\n{more}" if more else plain
+    return Reply(f"{plain}\n{more}" if more else plain, outcome, (time.monotonic() - started) * 1000, plain)

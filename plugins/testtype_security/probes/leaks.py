@@ -60,7 +60,7 @@ def _in_answer(stand: Stand, asked: Asked) -> Iterator[CheckResult]:
     for variable, value in stand.canaries.items():
         form = marks.seen(value, text)
         if form:
-            what = "a variable it was never told of" if variable == CANARY_VARIABLE else f"the secret {variable}"
+            what = f"the environment, {variable} among it" if variable == CANARY_VARIABLE else f"the secret {variable}"
             yield _leak(
                 asked, f"{where[:1].upper()}{where[1:]} of the tool holds {what}.", variable, marks.span(text, form), form, "high"
             )

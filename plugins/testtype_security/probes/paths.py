@@ -19,6 +19,7 @@ ANY_PATH = (
 )
 FIX = "Resolve the path (links too), then check that it lies below the folder it belongs to, and open exactly what was checked."
 UP = "../" * 10
+_PLACE = re.compile(r"(?<![\w/.:])/[\w.-]+(?:/[\w.-]+)*")
 INSIDE = ("mountinfo", "oom_score_adj", "timerslack_ns", "coredump_filter", "setgroups")  # what lies in /proc/self
 
 WAYS = (  # {p} the place without its first slash, {v} a valid value
@@ -45,9 +46,11 @@ FURTHER = (
     ("through the process", "/proc/self/root/{p}"),
     ("upwards through the process", UP + "proc/self/root/{p}"),
     ("through the working folder", "/proc/self/cwd/" + UP + "{p}"),
-    ("absolute, upwards from a known folder", "{r}/" + UP + "{p}"),
     ("absolute, upwards from /tmp", "/tmp/" + UP + "{p}"),
     ("home folder", "~/" + UP + "{p}"),
+)
+FROM_ROOT = (  # {r} a folder the server names
+    ("absolute, upwards from a known folder", "{r}/" + UP + "{p}"),
 )
 READ = ("etc/hostname", "etc//hostname")
 OTHER = (("proc/sys/kernel/hostname", "proc/sys//kernel/hostname"), ("proc/self/environ", "proc/self//environ"))
@@ -68,7 +71,8 @@ def more(attack: Attack) -> Iterator[CheckResult | None]:
         found = found or verdict is not None
         yield verdict
     if not found:
-        yield from _each(attack, FURTHER, places[:1])
+        roots = tuple((way, frame.replace("{r}", root)) for root in _roots(attack) for way, frame in FROM_ROOT)
+        yield from _each(attack, (*roots, *FURTHER), places[:1])
 
 
 def _each(
@@ -90,22 +94,17 @@ def payload(attack: Attack, frame: str, place: str) -> str:
         frame.replace("{v}", attack.valid)
         .replace("{p}", place)
         .replace("{e}", encoded)
-        .replace("{r}", _root(attack))
         .replace("{ee}", encoded.replace("%", "%25"))
         .replace("{x}", ending)
     )
 
 
-def _root(attack: Attack) -> str:
-    """Return a folder that the server names itself, /data when it names none."""
-    command = " ".join(attack.lab.context.config.command or ())
-    said = f"{command} {attack.point.surface.definition} {attack.plain().text[:4000]}"
-    told = [
-        place
-        for place in re.findall(r"(?<![\w/.:])/[\w.-]+(?:/[\w.-]+)*", said)
-        if not place.startswith(("/proc", "/usr", "/lib"))
-    ]
-    return max(told, key=len).rstrip("/.") if told else "/data"
+def _roots(attack: Attack) -> list[str]:
+    """Return folders that the server names itself: of this field first, then of all it was started with or said."""
+    own = f"{attack.point.surface.definition} {attack.plain().text[:4000]}"
+    told = [place.rstrip("/.") for said in (own, attack.lab.said) for place in _PLACE.findall(said)]
+    useful = [place for place in told if not place.startswith(("/proc", "/usr", "/lib", "/bin", "/sbin", "/etc", "/nonexistent"))]
+    return list(dict.fromkeys([*useful, "/data"]))[:4]
 
 
 def _found(attack: Attack, reply: Reply, listing: bool) -> str:
@@ -164,7 +163,7 @@ def _weight(attack: Attack, way: str) -> tuple[Severity | None, str]:
 def _write(attack: Attack, way: str, frame: str, again: bool = False) -> tuple[str, str]:
     """Hand over a place outside where a file may appear; return payload and the file's name."""
     name = marks.token()
-    places = ("var/tmp", "tmp") if _may_mention(attack, "/tmp") is False else ("var/tmp",)
+    places = ("var/tmp", "tmp") if not _may_mention(attack, "/tmp") else ("var/tmp",)
     sent = ""
     for place in places:
         sent = payload(attack, frame, f"{place}/{name}")
@@ -175,10 +174,8 @@ def _write(attack: Attack, way: str, frame: str, again: bool = False) -> tuple[s
 
 
 def _may_mention(attack: Attack, folder: str) -> bool:
-    """Tell whether the server may have a business in a folder: its configuration or its own words name it."""
-    config = attack.lab.context.config
-    said = " ".join([*(config.command or ()), *(config.entrypoint or ()), *config.environment.values(), attack.point.words])
-    return folder in said or any(mount.target.startswith(folder) for mount in config.mounts)
+    """Tell whether the server may have a business in a folder: what it was started with or what it says names it."""
+    return folder in f"{attack.lab.said} {attack.point.surface.definition} {attack.plain().text}"
 
 
 def _write_again(attack: Attack, way: str, frame: str) -> CheckResult | None:

@@ -16,6 +16,8 @@ from .lab import Lab, Reply, Spent, Stand, listings
 from .surfaces import Surface, points, surfaces
 
 SETTLE_S = 0.03
+HARD_S = 10.0
+LEAST = 3  # calls of one kind, also where time is short
 WRONG: tuple[Any, ...] = ({"probe": [1]}, -1, "%s%n{0}\u0000'\"", "x" * 5000)
 
 
@@ -61,15 +63,18 @@ def observe(lab: Lab, seconds: float) -> Plain:
     listed = lab.events(_last(started) or before)
     plain = Plain(stand, lists, started, listed, _processes(stand), changed_at_start=stand.changed())
     until = time.monotonic() + seconds
+    last = until + HARD_S  # a busy machine gets more time for the least that every tool must have seen
+    lab.until = max(lab.until, last + 1)
     seen = _last(listed) or _last(started) or before
     try:
         everything = plain.surfaces
         for at, surface in enumerate(everything):
-            share = max((until - time.monotonic()) / (len(everything) - at), 0.05)
-            used = _use(lab, stand, surface, time.monotonic() + share)
+            share = max((until - time.monotonic()) / (len(everything) - at), 0.02)
+            used = Used(surface, {})
             plain.used.append(used)
+            _use(lab, stand, used, time.monotonic() + share)
             seen = _heard(lab, seen, used.events)
-            if time.monotonic() > until:
+            if time.monotonic() > last:
                 plain.complete = at + 1 == len(everything)
                 break
         _read_resources(lab, stand, lists.get("resources", []), plain)
@@ -77,6 +82,8 @@ def observe(lab: Lab, seconds: float) -> Plain:
         plain.complete = False
     except (Unavailable, Failure):
         plain.complete = False
+    lab.said += " ".join([stand.session.instructions, *(reply.plain[:4000] for used in plain.used for reply in used.replies[:1]),
+                          *(reply.plain[:1000] for used in plain.used for _, reply in used.others)])
     time.sleep(0.2 if lab.quick else 1.0)
     plain.late = lab.events(seen)
     plain.left_running = _new(plain.processes, _processes(stand))
@@ -84,33 +91,33 @@ def observe(lab: Lab, seconds: float) -> Plain:
     return plain
 
 
-def _use(lab: Lab, stand: Stand, surface: Surface, until: float) -> Used:
+def _use(lab: Lab, stand: Stand, used: Used, until: float) -> None:
+    """Call one surface: valid values, the same ones again and again, wrong ones; ``until`` bounds what goes beyond the least."""
+    surface = used.surface
     fields = points(surface)
     own = [dict(base) for base in (fields[0].bases[:2] if fields else [{}])]
     valid = [*own, *lab.cases(surface)]
-    first = next((one for one in valid), {})
-    used = Used(surface, first)
-    for arguments in valid[: 3 if lab.quick else 8]:  # the first that works is the one that is repeated
+    used.arguments = next((one for one in valid), {})
+    for at, arguments in enumerate(valid[:3 if lab.quick else 8]):  # the first that works is the one that is repeated
         reply = stand.ask(surface, arguments)
         if reply.ok and not used.replies:
             used.arguments = arguments
             used.replies.append(reply)
         else:
             used.others.append((arguments, reply))
-        if time.monotonic() > until or lab.tired_of(surface):
+        if (used.replies and at and time.monotonic() > until) or lab.tired_of(surface):
             break
-    repeat = 12 if lab.quick else 60
-    while used.replies and len(used.replies) < repeat and time.monotonic() < until and not lab.tired_of(surface):
+    wrong = [point.arguments(value) for value in (WRONG[:2] if lab.quick else WRONG) for point in fields[:3 if lab.quick else 8]]
+    for at, arguments in enumerate([{}, *wrong]):
+        if (at > LEAST and time.monotonic() > until) or lab.tired_of(surface):
+            break
+        used.others.append((arguments, stand.ask(surface, arguments)))
+    slow = used.replies and used.replies[0].ms > 300
+    repeat = 3 if slow else 12 if lab.quick else 60
+    while used.replies and len(used.replies) < repeat and not lab.tired_of(surface):
+        if time.monotonic() > until and len(used.replies) >= (LEAST if slow else 2 * LEAST + 4):
+            break
         used.replies.append(stand.ask(surface, used.arguments))
-    for wrong in WRONG[:2] if lab.quick else WRONG:
-        for point in fields[: 3 if lab.quick else 8]:
-            if time.monotonic() > until or lab.tired_of(surface):
-                return used
-            arguments = point.arguments(wrong)
-            used.others.append((arguments, stand.ask(surface, arguments)))
-    if time.monotonic() < until:
-        used.others.append(({}, stand.ask(surface, {})))
-    return used
 
 
 def _heard(lab: Lab, seen: int, into: list[SinkEvent]) -> int:
@@ -129,7 +136,7 @@ def _read_resources(lab: Lab, stand: Stand, resources: Sequence[Any], plain: Pla
         surface = Surface("template", uri, {"uriTemplate": uri.replace("{", "%7B"), "name": uri}, {})
         reply = stand.ask(surface, {})
         if reply.ok:
-            plain.read.append((uri, reply.text))
+            plain.read.append((uri, reply.plain))
 
 
 def _processes(stand: Stand) -> list[str]:

@@ -16,6 +16,8 @@ from .plain import Plain, Used
 from .surfaces import strings
 
 MOST_TEXT = 20_000
+PART = 600
+DESCRIBED = {"outside its function", "what opens doors", "pressure"}  # what a manual says, too: it speaks to nobody
 _CHANGING = re.compile(r"\d+|[0-9a-f]{8,}")
 
 
@@ -76,15 +78,29 @@ def look(text: str) -> Found | None:
             span = marks.span(text, text[one.start : one.end]).encode("ascii", "backslashreplace").decode()
             says = f": it says {one.text[:80]!r}" if one.text else ""
             return Found(f"hides something ({one.kind}){says}", span[:400], True, tuple(one.codes[:20]))
-    signals = utterance.read(text)
-    if utterance.score(signals) >= utterance.LIMIT:
-        start, end = min(one.start for one in signals), max(one.end for one in signals)
-        return Found(
-            f"gives orders to its reader ({', '.join(sorted({one.kind for one in signals}))})",
-            text[start : min(end, start + 400)],
-            False,
-        )
+    for part in _parts(text):
+        signals = utterance.read(part)
+        if utterance.score(signals) >= utterance.LIMIT and not {one.kind for one in signals} <= DESCRIBED:
+            start, end = min(one.start for one in signals), max(one.end for one in signals)
+            kinds = ", ".join(sorted({one.kind for one in signals}))
+            return Found(f"gives orders to its reader ({kinds})", part[start:min(end, start + 400)], False)
     return None
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield pieces that are read at once: an order stands in one paragraph, a long document has a bit of everything."""
+    if len(text) <= PART:
+        yield text
+        return
+    lines = [line[at:at + PART] for line in text.split("\n") for at in range(0, max(len(line), 1), PART)]
+    for at, line in enumerate(lines):
+        part = line
+        for after in lines[at + 1:at + 4]:
+            if len(part) + len(after) > PART or not after.strip():
+                break
+            part = f"{part}\n{after}"
+        if len(part.strip()) > 20:
+            yield part
 
 
 def _of_tool(used: Used) -> CheckResult | None:
@@ -93,7 +109,7 @@ def _of_tool(used: Used) -> CheckResult | None:
     for at, reply in enumerate(used.replies):
         found = look(_without(reply, used.arguments))
         if found is not None:
-            turned = at > 0 and _shape(reply) != first and look(used.replies[0].text) is None
+            turned = at > 0 and _shape(reply) != first and look(used.replies[0].plain) is None
             when = f" from call {at + 1} on, where it did not before" if turned else ""
             return _result(used, found, when, turned, at + 1, used.arguments)
     for arguments, reply in used.others:
@@ -126,7 +142,7 @@ def _result(used: Used, found: Found, when: str, turned: bool, call: int, argume
 
 def _without(reply: Reply, arguments: Mapping[str, Any]) -> str:
     """Return an answer without what it repeats of the request."""
-    text = reply.text
+    text = reply.plain
     for given in sorted(set(strings(arguments)), key=len, reverse=True):
         text = text.replace(given, "…") if len(given) > 3 else text
         text = "".join(sign for sign in text if sign not in given or sign.isascii()) if not given.isascii() else text
@@ -134,4 +150,4 @@ def _without(reply: Reply, arguments: Mapping[str, Any]) -> str:
 
 
 def _shape(reply: Reply) -> str:
-    return _CHANGING.sub("0", reply.text)
+    return _CHANGING.sub("0", reply.plain)
