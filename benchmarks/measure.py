@@ -115,9 +115,28 @@ class Bare:
         )
         self.cold_s = wait_answer(self.port, self.started)
 
+    @property
+    def pid(self) -> int:
+        """The master of the floor's processes."""
+        return self._process.pid
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(20)
+
+
+def processor_ms(pids: list[int], work: Callable[[], object], rounds: int) -> float:
+    """Return the processor time these processes take for one round, in milliseconds; neighbours do not change it."""
+
+    def spent() -> int:
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in pids]
+        return sum(int(one[11]) + int(one[12]) for one in fields)
+
+    work()
+    before = spent()
+    for _ in range(rounds):
+        work()
+    return (spent() - before) * 1000 / os.sysconf("SC_CLK_TCK") / rounds
 
 
 def wait_answer(port: int, started: float) -> float:

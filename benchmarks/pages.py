@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks import history
-from benchmarks.measure import Bare, Client, Row, family, percentiles, pss_mb, throughput, wait_answer
+from benchmarks.measure import Bare, Client, Row, family, percentiles, processor_ms, pss_mb, throughput, wait_answer
 from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import open_core
@@ -52,6 +52,11 @@ def run(folder: Path) -> list[Row]:
     bare_servers = percentiles(lambda: floor.get("/servers"), 100)
     thousand = percentiles(lambda: client.get("/servers"), 60)
     thousand_bytes = len(client.get("/servers"))
+    web, below = family(served.children()["web server"]), family(bare.pid)
+    spent = {path: processor_ms(web, lambda path=path: fragment.get(path), 150) for path in ("/test-runs", "/servers")}  # type: ignore[misc]
+    spent["results"] = processor_ms(web, lambda: client.get("/api/v1/test-results?limit=50"), 150)
+    floor_results = processor_ms(below, lambda: floor.get("/test_results"), 150)
+    floor_servers = processor_ms(below, lambda: floor.get("/servers"), 150)
     deep = encode(_deep(core, 50 * 5000))
     page_5000 = percentiles(lambda: client.get(f"/api/v1/test-results?limit=50&cursor={deep}"), 80)
     ours = throughput(lambda: Client(served.port, headers), "/api/v1/test-results?limit=50", 8, 4.0)
@@ -71,6 +76,9 @@ def run(folder: Path) -> list[Row]:
     count = f"{RESULTS:,}"
     ratio(f"50 results as JSON, {count} rows, p50 (ms) / bare page", partial[0], bare_results[0], 4)
     ratio(f"50 results as JSON, {count} rows, p95 (ms) / bare page", partial[1], bare_results[1], 4)
+    ratio(f"50 results as JSON, {count} rows, processor time (ms) / bare page", spent["results"], floor_results, 4)
+    ratio(f"50 runs as a partial, {count} results, processor time (ms) / bare page", spent["/test-runs"], floor_results, 4)
+    ratio("server list of 1,000 as a partial, processor time (ms) / bare page of servers", spent["/servers"], floor_servers, 3)
     ratio("throughput at 8 connections (requests/s) / bare page", ours, theirs, 0.33, at_least=True)
     ratio("server list of 1,000, p50 (ms) / bare page of servers", thousand[0], bare_servers[0], 3)
     ratio("server list, 1,000 against 50 servers (50 rows either way), p50 (ms)", thousand[0], ten[0], 1.3)
