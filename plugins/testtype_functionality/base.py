@@ -165,7 +165,8 @@ class Bench:
         self.quick = context.profile == "quick"
         self.era, self.protocol = first.era, first.protocol
         self.capabilities: Mapping[str, Any] = first.capabilities
-        self.tools: list[dict[str, Any]] = []
+        self.declared: list[dict[str, Any]] = []  # tools as they are listed
+        self.tools: list[dict[str, Any]] = []  # the same, each with an object as its schema
         self.attempts: list[Attempt] = []
         self.known: dict[str, list[Any]] = {}
         self.plain = lane

@@ -18,7 +18,7 @@ from .frames import AUTHOR
 
 INCIDENTAL = re.compile(  # what interpreters and libraries write by themselves
     r"(^|/)(__pycache__|\.cache|\.npm|\.config|\.local/state|node_modules/\.cache|\.mypy_cache|\.pytest_cache)(/|$)"
-    r"|\.(pyc|pyo|lock|pid|log|tmp)$|^/(tmp|run|proc|sys|dev|var/(tmp|cache|log|run))(/|$)|/\.?(history|python_history)$"
+    r"|\.(pyc|pyo|lock|pid|log|tmp)$|-(wal|shm|journal)$|^/(tmp|run|proc|sys|dev|var/(tmp|cache|log|run))(/|$)|/\.?(history|python_history)$"
 )
 MOST_TOOLS = {True: 12, False: 60}
 TELLING_S = 0.25

@@ -188,7 +188,7 @@ def _by_name(walked: Walk) -> dict[str, str]:
 def schemas(bench: Bench) -> Iterator[CheckResult]:
     """F03: input and output schemas are usable, and have an object at the root."""
     failed = 0
-    for definition in bench.tools:
+    for definition in bench.declared:
         faults: list[str] = []
         for field_name in ("inputSchema", "outputSchema"):
             schema = definition.get(field_name)
@@ -213,10 +213,10 @@ def schemas(bench: Bench) -> Iterator[CheckResult]:
                     evidence={"faults": faults[:10]},
                     next_step=AUTHOR + "clients cannot check input with this schema.",
                 )
-    if not bench.tools:
+    if not bench.declared:
         yield CheckResult("F03", "not_applicable", "There are no tools.")
     elif not failed:
-        yield CheckResult("F03", "pass", f"The schemas of {len(bench.tools)} tools are usable.")
+        yield CheckResult("F03", "pass", f"The schemas of {len(bench.declared)} tools are usable.")
 
 
 def pages(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:

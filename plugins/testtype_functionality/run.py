@@ -95,7 +95,8 @@ def _listed(bench: Bench, walks: dict[str, Walk], chosen: frozenset[str]) -> Ite
     bench.context.progress(0.05, "walking the lists")
     try:
         walks["tools"] = lists.walk(bench.plain.session, "tools")
-        bench.tools = lists.listed(walks["tools"])
+        bench.declared = lists.listed(walks["tools"])
+        bench.tools = [one if isinstance(one.get("inputSchema"), dict) else {**one, "inputSchema": {}} for one in bench.declared]
     except Failure as failure:
         if "tools" in bench.capabilities and "F02" in chosen:
             late = isinstance(failure, ServerTimeout)

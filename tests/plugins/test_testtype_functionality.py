@@ -73,6 +73,19 @@ def test_odd_calls_never_break_the_test(functionality: Callable[..., Ended], odd
     assert [one.summary for one in ended.results if "The test type failed" in one.summary] == []
 
 
+def test_a_tool_without_a_schema_is_told_and_its_saved_case_still_called(functionality: Callable[..., Ended]) -> None:
+    def change(request: dict[str, Any], answer: dict[str, Any]) -> Any:
+        for tool in answer.get("result", {}).get("tools", []):
+            tool.pop("inputSchema", None)
+        return answer
+
+    saved = {"id": "tcs_1", "name": "add", "tool": "add", "arguments": {"a": 1, "b": 2}, "assertions": [{"kind": "is_error", "value": False}]}
+    ended = functionality(altered(change, modern=False), cases=[saved])
+    assert [one.summary for one in ended.results if "The test type failed" in one.summary] == []
+    assert {one.verdict for one in ended.results if one.check_id == "F03"} == {"fail"}
+    assert [one.verdict for one in ended.results if one.check_id == "F21"] == ["pass"]
+
+
 def test_null_for_what_is_absent_is_a_note_and_another_type_an_alarm(functionality: Callable[..., Ended]) -> None:
     def nulls(request: dict[str, Any], answer: dict[str, Any]) -> Any:
         if request.get("method") == "tools/list":
