@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from mcpweb.bench import sinkhole
 from mcpweb.bench.feeds import Feeds
-from mcpweb.bench.planting import Planting, fill
-from mcpweb.bench.planting import planned as planting_of
+from mcpweb.bench.planting import Planting, fill, planned
 from mcpweb.bench.rows import RunRequest
 from mcpweb.contracts import (
     ConfigData,
@@ -121,7 +120,7 @@ class RunContainers:
             kept: Literal["none", "published"] = "none" if config.transport == "stdio" else "published"
             intent = replace(intent, config=replace(intent.config, network=kept), secrets=planted)
         if message.get("planted"):
-            intent = replace(intent, planted=self._planted(dict(message["planted"])).volumes)
+            intent = self._with_files(intent, dict(message["planted"]))
         if sink:
             if sink not in self._sinks:
                 raise NotFound("This sinkhole does not belong to the run.")
@@ -149,33 +148,31 @@ class RunContainers:
         closed = replace(config, network="none", transport="stdio", port=None)  # nobody talks to it over its input
         launched = self._launched_one(replace(intent, config=closed, behind=sink), fds)
         self._in_use[sink] = launched.container_id
-        image = sinkhole.ensure_image(self._runtime, lambda sentence: self._progress(None, sentence))
-        beside = replace(
-            self._intent(relay.config(config.port), self._candidate), image=image, secrets=(), behind=sink, role="test"
-        )
-        carrier = self._launched_one(beside, fds)
+        beside = replace(self._intent(relay.config(config.port), self._candidate), secrets=(), behind=sink)
+        carrier = self._launched_one(self._helper(beside), fds)
         return {
             "container_id": launched.container_id, "endpoint": config.path, "timings_ms": launched.timings_ms,
             "relay": carrier.container_id,
         }
 
-    def _planted(self, files: Mapping[str, str]) -> Planting:
-        """Return volumes with these files, filled once in a run. Raises Unavailable where they cannot be had."""
+    def _with_files(self, intent: ContainerIntent, files: Mapping[str, str]) -> ContainerIntent:
+        """Return the intent with volumes that hold these files, filled once in a run.
+
+        Raises Unavailable where they cannot be had, InvalidInput for what is no place for a file.
+        """
         key = tuple(sorted(files.items()))
+        planting = self._plantings.get(key) or planned(files, f"mcpweb-{self._instance.short}-planted-")
+        intent = replace(intent, planted=planting.volumes)
+        try:
+            self._runtime.check(intent)
+        except PolicyRefused as failure:
+            raise Unavailable(failure.detail, code="cannot_plant", next_step="Choose another folder.") from None
         if key not in self._plantings:
-            planting = planting_of(files, f"mcpweb-{self._instance.short}-planted-")
-            image = sinkhole.ensure_image(self._runtime, lambda sentence: self._progress(None, sentence))
-            intent = replace(
-                self._intent(planting.config, self._candidate), image=image, role="helper", secrets=(), planted=planting.writable
-            )
+            helper = replace(self._intent(planting.config, self._candidate), role="helper", secrets=(), planted=planting.writable)
             self._volumes |= {one.name for one in planting.volumes}
-            try:
-                launched = self._launched(intent)
-            except PolicyRefused as failure:
-                raise Unavailable(f"The files cannot be planted. {failure.sentence}", code="cannot_plant") from None
-            fill(launched, planting)
+            fill(self._launched(self._helper(helper)), planting)
             self._plantings[key] = planting
-        return self._plantings[key]
+        return intent
 
     def _running(self) -> list[dict[str, Any]]:
         """Return what people use of this server; of its environment only what is known to be no secret."""
@@ -195,17 +192,25 @@ class RunContainers:
 
     def _sink(self, fds: list[int]) -> dict[str, Any]:
         """Start a sinkhole; the child reads its log from the stream."""
-        image = sinkhole.ensure_image(self._runtime, lambda sentence: self._progress(None, sentence))
         secret = randomness.token_hex(16)
         own = self._candidate.config
         words = (secret, str(own.port)) if own.transport == "http" else (secret,)
         config = ConfigData(command=words, limits=Limits(memory_mb=96, cpus=1, pids=512), tmpfs={})
-        intent = replace(
-            self._intent(config, self._candidate), image=image, role="helper", sinkhole=True, secrets=(), config=config
-        )
-        launched = self._launched_one(intent, fds)
+        intent = replace(self._intent(config, self._candidate), role="helper", sinkhole=True, secrets=(), config=config)
+        launched = self._launched_one(self._helper(intent), fds)
         self._sinks.add(launched.container_id)
         return {"container_id": launched.container_id, "secret": secret}
+
+    def _helper(self, intent: ContainerIntent) -> ContainerIntent:
+        """Return the intent with the image of our helpers, made first where the engine lacks it.
+
+        Raises Unavailable with the next step where it cannot be had, or the runtime has no such helpers.
+        """
+        try:
+            self._runtime.check(intent)
+        except PolicyRefused as failure:
+            raise Unavailable(failure.detail, code="sinkhole_unavailable", next_step=failure.next_step) from None
+        return replace(intent, image=sinkhole.ensure_image(self._runtime, lambda sentence: self._progress(None, sentence)))
 
     def _launched_one(self, intent: ContainerIntent, fds: list[int]) -> Launched:
         launched = self._launched(intent)

@@ -125,6 +125,8 @@ class FakeRuntime(Runtime):
             real = Path(mount.source).resolve()
             if mount.type == "bind" and not any(real.is_relative_to(root.resolve()) for root in self._roots):
                 raise PolicyRefused(f"{mount.source} is not in an allowed folder.", next_step="Use a volume.")
+        if intent.sinkhole or intent.behind:
+            raise PolicyRefused("The fake runtime has no networks to stand in.", next_step="Use the Docker runtime.")
         for one in intent.planted:
             if intent.role != ("helper" if one.writable else "test"):
                 raise PolicyRefused("Only a helper of ours fills the volume of a test, and only a test sees it.")
@@ -230,7 +232,7 @@ class FakeRuntime(Runtime):
 
     def planted(self, instance: str) -> list[str]:
         self._ask("planted")
-        return [name for owner, name in self._planted if owner == instance]
+        return sorted(name for owner, name in self._planted if owner == instance)
 
     def remove_planted(self, instance: str, name: str) -> None:
         self._ask("remove_planted")

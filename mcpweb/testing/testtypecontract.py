@@ -146,6 +146,10 @@ def faults_of(ended: Ended, declared: TestType) -> list[str]:
             found.append(f"{place}: no sentence for people")
         if one.verdict == "fail" and not one.next_step.strip():
             found.append(f"{place}: a violation without a next step: {one.summary}")
+        if one.verdict == "fail" and not one.reproduce.strip() and one.input is None:
+            found.append(f"{place}: a violation without a way to see it again: {one.summary}")
+        if one.verdict == "fail" and "used up its time" in one.summary:
+            found.append(f"{place}: the server is blamed for the end of our time: {one.summary}")
         if (one.check_id, one.tool, one.key) in seen:
             found.append(f"{place}: two results under the key {one.key!r}")
         seen.add((one.check_id, one.tool, one.key))

@@ -84,7 +84,7 @@ def planted(engine: Engine, instance: str) -> list[str]:
     """Return the volumes of tests of an instance."""
     wanted = {"label": [f"{labels.INSTANCE}={instance}", f"{labels.PLANTED}=true"]}
     found = engine.call("list volumes", lambda client: client.volumes(filters=wanted)["Volumes"] or [])
-    return [str(one["Name"]) for one in found]
+    return sorted(str(one["Name"]) for one in found)
 
 
 def remove_planted(engine: Engine, instance: str, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mcpweb.plugin import (
     Cancelled,
@@ -21,6 +22,7 @@ from mcpweb.plugin import (
 )
 
 from . import http, protocol
+from .checks import REPRODUCE
 
 STDIN_EOF_S = 2.0
 GRACE_S = 5.0
@@ -28,7 +30,13 @@ HARDENED = {"read_only_root": True, "capabilities": (), "user": None}
 
 
 def run(context: TestContext) -> Iterator[CheckResult]:
-    """Yield the verdicts of C01 to C10."""
+    """Yield the verdicts of C01 to C10; a violation says how to see it again."""
+    for result in verdicts(context):
+        yield replace(result, reproduce=REPRODUCE[result.check_id]) if result.verdict == "fail" else result
+
+
+def verdicts(context: TestContext) -> Iterator[CheckResult]:
+    """Yield the verdicts in the order in which they are come to."""
     yield image(context)
     yield relaxations(context)
     context.progress(0.05, "starting a fresh container")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mcpweb.plugin import (
+    Cancelled,
     CheckResult,
     Failure,
     ImageMissing,
@@ -34,7 +35,7 @@ from .target import Target, burst, choose
 
 LONGEST_TOLD = 600
 SAMPLED_S = 1.1  # samples come about once a second
-_OURS = (ImageMissing, PolicyRefused, RuntimeUnavailable, Unavailable, InvalidInput)
+_OURS = (Cancelled, ImageMissing, PolicyRefused, RuntimeUnavailable, Unavailable, InvalidInput)
 
 
 def run(context: TestContext) -> Iterator[CheckResult]:

@@ -26,6 +26,11 @@ class TestConnection(TestTypeContract):
     test_type = "connection"
 
 
+class TestConnectionOverHttp(TestTypeContract):
+    test_type = "connection"
+    config = HTTP
+
+
 @pytest.fixture
 def connection(core: Core, runtime: FakeRuntime) -> Iterator[Test]:
     """Run the connection test of a fake server and return its verdicts by check; each check has exactly one."""

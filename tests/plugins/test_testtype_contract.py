@@ -48,7 +48,8 @@ def test_results_that_are_none_are_named() -> None:
     assert told(sound) == [] and told(sound, CheckResult("X01", "pass", "It holds.", key="other")) == []
     wrong = [
         (sound, sound), (CheckResult("X99", "pass", "It holds."),), (CheckResult("X01", "pass", " "),),
-        (CheckResult("X01", "fail", "It does not hold."),), (CheckResult("X01", "maybe", "It holds."),),  # type: ignore[arg-type]
+        (CheckResult("X01", "fail", "It does not hold.", reproduce="Look."),),
+        (CheckResult("X01", "fail", "It does not hold.", next_step="Mend it."),), (CheckResult("X01", "maybe", "It holds."),),  # type: ignore[arg-type]
         (CheckResult("X01", "pass", "It holds.", evidence={"cut": "…"}),), (CheckResult("X01", "pass", "It holds.", severity="bad"),),  # type: ignore[arg-type]
     ]
     assert [len(told(*results)) for results in wrong] == [1] * len(wrong)
