@@ -9,7 +9,7 @@ from typing import Any
 from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import servers, test_metrics, test_results, test_runs
+from mcpweb.dao import findings, pins, servers, test_metrics, test_results, test_runs
 from mcpweb.dao.paging import Cursor
 from mcpweb.dao.servers import Server
 from mcpweb.dao.test_runs import TestRun
@@ -184,6 +184,8 @@ class FleetRow:
     server: Server
     last_run: TestRun | None
     days: list[dict[str, Any]]
+    open: dict[str, int]  # open findings by severity
+    changed: bool  # something it serves is not what was approved
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,11 @@ def fleet(core: Core, actor: Actor, *, after: Cursor | None = None, limit: int =
         by_server: dict[str, list[dict[str, Any]]] = {}
         for day in test_results.daily(conn, ids, clock.later(-(days - 1) * 86_400)[:10]):
             by_server.setdefault(str(day["server_id"]), []).append(day)
-    rows = [FleetRow(server, runs.get(server.id), by_server.get(server.id, [])) for server in listing.rows]
+        counts, changed = findings.open_counts(conn, ids), pins.changed_servers(conn, ids)
+    rows = [
+        FleetRow(server, runs.get(server.id), by_server.get(server.id, []), counts.get(server.id, {}), server.id in changed)
+        for server in listing.rows
+    ]
     verdicts = {"pass": 0, "fail": 0, "undecided": 0, "none": 0}
     for row in rows:
         verdicts[(row.last_run.verdict if row.last_run else None) or "none"] += 1

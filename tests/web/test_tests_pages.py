@@ -5,10 +5,11 @@ import pytest
 
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import jobs, test_results, test_runs
+from mcpweb.dao import jobs, pins, test_results, test_runs
+from mcpweb.dao.pins import PinChange
 from mcpweb.dao.servers import Server
 from mcpweb.dao.test_runs import TestRun
-from mcpweb.services import configurations, schedules, test_cases
+from mcpweb.services import configurations, findings, schedules, test_cases
 from mcpweb.services import test_runs as services
 from mcpweb.testing.fixtures import Htmx, MakeServer, NewVisitor, Visitor
 from mcpweb.web import charts, matrix
@@ -198,6 +199,16 @@ def test_the_overview_shows_the_days_of_each_server(core: Core, actor: Actor, hx
     finished(core, actor, demo, ("C01", "*", "fail"))
     text = hx.get("/").text
     assert 'class="strip"' in text and "tested on 1 day, failures on 1" in text
+
+
+def test_the_overview_names_open_findings_and_servers_that_turned(core: Core, actor: Actor, visitor: Visitor, demo: Server) -> None:
+    run = finished(core, actor, demo, ("M02", "echo", "fail"), ("C01", "*", "fail"))
+    assert "1 high" not in visitor.get("/").text and "changed since approval" not in visitor.get("/").text
+    with core.db.writing() as conn:
+        findings.record(conn, run, [findings.verdict_of(row) for row in test_results.for_run(conn, run.id)], finished=True)
+        pins.set_changes(conn, demo.id, ["tool"], [PinChange(demo.id, "tool", "echo", "changed", "h", run.created_at, {})])
+    text = visitor.get("/").text
+    assert "2 high" in text and "changed since approval" in text
 
 
 def test_a_strip_tells_days_apart_by_shape() -> None:
