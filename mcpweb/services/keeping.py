@@ -20,9 +20,9 @@ from mcpweb.services import access, jobs
 CHOICE = "keep_results_days"
 DAYS = 90
 MOST_DAYS = 36_500
-HOLD_S = 0.012
+HOLD_S = 0.008
 """How long a batch may hold the write lock, measured inside; a commit comes on top."""
-_SMALLEST, _FIRST, _LARGEST = 10, 100, 2000
+_SMALLEST, _FIRST, _LARGEST = 10, 50, 1000
 _PAGE = 200
 EVERY_S = 6 * 3600.0
 
