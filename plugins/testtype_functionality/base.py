@@ -119,8 +119,12 @@ class Lane:
         valid: bool = True,
         meta: Mapping[str, Any] | None = None,
         more: Mapping[str, Any] | None = None,
+        patience_s: float = 3.0,
     ) -> Attempt:
-        """Call a tool; whatever comes of it is an Attempt. Raises Failure when no server can be had at all."""
+        """Call a tool; whatever comes of it is an Attempt. Raises Failure when no server can be had at all.
+
+        A server that is still silent ``patience_s`` after the deadline is lost.
+        """
         session = self.session
         params = {"name": tool, "arguments": dict(arguments), **({"_meta": dict(meta)} if meta else {}), **(more or {})}
         started = time.monotonic()
@@ -151,7 +155,7 @@ class Lane:
         except Failure as failure:
             outcome, why, given_up = "gone", failure.sentence, session.given_up
         ms = (time.monotonic() - started) * 1000
-        if outcome == "gone" or (outcome == "timeout" and not alive(session)):
+        if outcome == "gone" or (outcome == "timeout" and not alive(session, patience_s)):
             self.lost += 1
             self.end()
         return Attempt(tool, arguments, outcome, label, valid, result, error, why, ms, self.trusted, given_up)
