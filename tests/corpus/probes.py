@@ -198,6 +198,17 @@ def d02_holes():
             raise ToolFailed("Only documents of the workspace /data/notes.")
         return contents(arguments["document"]).decode()
 
+    @server.tool("read_report", "Read a report.", of("report"))
+    def read_report(arguments, call):
+        path = os.path.realpath(os.path.join(ROOT, arguments["report"]))
+        if not path.startswith(ROOT):
+            raise ToolFailed(f"Only reports in {ROOT}.")
+        return contents(path).decode()
+
+    @server.tool("read_article", "Read an article.", of("article"))
+    def read_article(arguments, call):
+        return contents(f"{ROOT}/{arguments['article']}.md").decode()
+
     server.templates.append({"uriTemplate": "note:///{name}", "name": "note"})
 
     @server.on("resources/read")
@@ -219,7 +230,7 @@ def d02_mended():
         return function
 
     for tool, words, field in (("read_note", "Read a note.", "name"), ("read_page", "Read a page of the handbook.", "page"),
-                               ("load_image", "Load an image of the notes.", "image")):
+                               ("load_image", "Load an image of the notes.", "image"), ("read_report", "Read a report.", "report")):
         server.tool(tool, words, of(field))(read(field))
 
     @server.tool("list_notes", "List the notes of a language.", of("language"))

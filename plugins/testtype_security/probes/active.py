@@ -98,6 +98,7 @@ class Crew:
         """Start the containers. Raises what ``fresh`` raises when none can be had."""
         config = self._lab.context.config
         changes = {"read_only_root": False, "tmpfs": {place: size for place, size in config.tmpfs.items() if place != "/tmp"}}
+        changes["planted"] = self._lab.plant()
         failures: list[Failure] = []
 
         def one(number: int) -> None:
@@ -106,7 +107,11 @@ class Crew:
             except Failure as failure:
                 failures.append(failure)
 
-        _together([threading.Thread(target=one, args=(number,), daemon=True) for number in range(STANDS)])
+        one(0)
+        if not self.stands:  # the files cannot be planted here
+            changes["planted"], self._lab.planted = None, ""
+            one(0)
+        _together([threading.Thread(target=one, args=(number,), daemon=True) for number in range(1, STANDS)])
         if not self.stands:
             self.stands.append(self._lab.stand("active"))
 

