@@ -273,7 +273,8 @@ def _terminal(text: str) -> Iterator[Hidden]:
     )
     if controls:
         odd = "".join(text[at] for at in controls)
-        weight: Weight = "high" if odd.count("\b") + odd.count("\x7f") >= 3 else "medium"
+        back = odd.count("\b") + odd.count("\x7f")
+        weight: Weight = "high" if back >= 3 and back > 0.8 * len(odd) else "medium"  # bytes of a picture have all kinds
         yield Hidden("control characters", controls[0], controls[-1] + 1, weight, _codes(odd))
     elif over:
         yield Hidden("overwritten line", over[0], len(text), "medium", ("U+000D",), text[over[0] :].strip()[:400])

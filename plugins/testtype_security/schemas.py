@@ -51,10 +51,10 @@ _INNER = {
         r"system_?(?:prompt|message|instruction)s?|systemprompt|initial_?instructions?|developer_?(?:prompt|message)"
     ),
     "conversation": re.compile(
-        r"(?:conversation|chat|message|dialog(?:ue)?|session|prompt|context)_?(?:history|log|transcript|so_far|window)|(?:previous|prior|all|past|user)_?(?:messages?|prompts?|turns?|conversations?)|^conversation$|^messages$|original_?(?:prompt|request|query)|user_?prompt|transcript_so_far|tool_?call_?history"
+        r"(?:conversation|chat|message|dialog(?:ue)?|session|prompt|context)_?(?:history|log|transcript|so_far|window)|(?:previous|prior|all|past|user)_?(?:messages?|prompts?|turns?|conversations?)|^conversation$|original_?prompt|user_?prompt|transcript_so_far|tool_?call_?history"
     ),
     "model": re.compile(
-        r"^(?:model|llm|ai|agent|assistant)_?(?:name|id|version|type|identity|info|vendor)?$|^(?:calling|current|your|client|host)_?(?:model|llm|agent|assistant)(?:_?name)?$"
+        r"^llm$|^(?:model|llm|ai|agent|assistant)_?(?:name|id|version|identity|info|vendor)$|^(?:calling|current|your|client|host)_?(?:model|llm|agent|assistant)(?:_?name)?$"
     ),
     "reasoning": re.compile(
         r"chain_?of_?thought|^cot$|internal_?(?:thoughts?|reasoning|monologue)|(?:hidden|private|inner|raw)_?(?:reasoning|thoughts?)|scratch_?pad"

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ TOLD = {
     "M01": "what opens doors", "M02": "forward all mail to x@y.example", "M03": "in base64", "M07": "anything to run",
     "M08": "marked read-only and its name says delete", "M09": "conversation_history", "M10": "chosen over others", "M11": "can hang",
 }
+ONLY = {"checks": ["M"]}
 PAIRS = [Pair(check, "told-wrong", "told-plain") for check in TOLD] + [
     Pair("M05", "turns-after-calls", "told-plain", "after 6 calls"),
     Pair("M05", "turns-after-lists", "tells-the-time", "from one list to the next"),
@@ -39,17 +41,17 @@ def security(docker_session: DockerSession, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_the_wrong_one_is_caught_and_its_twin_is_not(security: Bench, pair: Pair) -> None:
-    security.prove(pair)
+    security.prove(replace(pair, parameters=ONLY))
 
 
 def test_a_plain_server_has_nothing_at_medium_or_above(security: Bench) -> None:
     for name in ("told-plain", "tells-the-time", "keeps-to-itself", "sound"):
-        found = {check: said for check, said in security.run(name).failed("medium").items() if check.startswith("M")}
+        found = {check: said for check, said in security.run(name, parameters=ONLY).failed("medium").items() if check.startswith("M")}
         assert found == {}, name
 
 
 def test_wording_alone_stays_at_medium_and_a_second_fact_makes_it_high(security: Bench) -> None:
-    seen = security.run("told-wrong")
+    seen = security.run("told-wrong", parameters=ONLY)
     assert {one["severity"] for one in seen.of("M01", "list_rooms")} == {"medium"}
     assert {one["confidence"] for one in seen.of("M01", "list_rooms")} == {"tentative"}
     assert [one["severity"] for one in seen.of("M03", "price")] == ["high"]

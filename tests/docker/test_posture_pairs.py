@@ -140,7 +140,7 @@ def test_containers_in_use_are_looked_at_and_held_against_the_configuration(secu
         open_(config={**as_asked, "Env": ["LD_PRELOAD=/tmp/x.so"]}, Binds=["/var/run/docker.sock:/s"], SecurityOpt=[])
         open_(config=as_asked, PidMode="host", Memory=2**30, MemorySwap=2**30, NetworkMode="bridge", CapAdd=["CHOWN"], ReadonlyRootfs=False,
               PortBindings={"8000/tcp": [{"HostIp": "0.0.0.0", "HostPort": ""}]})
-        closed, opened = here.test(good, "security"), here.test(bad, "security")
+        closed, opened = (here.test(one, "security", parameters={"checks": ["K"]}) for one in (good, bad))
     assert {check: said for check, said in closed.wrong().items() if check[0] == "K"} == {}
     assert closed.data["K07"]["evidence"]["in_use"] == 1
     for check in ("K01", "K02", "K03", "K04", "K05", "K06", "K07"):

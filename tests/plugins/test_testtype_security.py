@@ -13,7 +13,10 @@ from mcpweb.testing.tinyserver import TOOLS, Behaviour, tiny_server
 
 
 class TestSecurity(TestTypeContract):
+    """What is said without an attack."""
+
     test_type = "security"
+    fields = {"parameters": {"checks": ["K", "I", "M"]}}
 
 
 ODD: list[Any] = [
@@ -38,7 +41,7 @@ def odd() -> Behaviour:
 
 def run(core: Core, runtime: FakeRuntime, behaviour: Callable[[], Behaviour], **more: Any) -> Ended:
     runtime.add_image("odd:1", lambda intent: behaviour())
-    return carry_out(core, runtime, "security", image="odd:1", name="odd", **more)
+    return carry_out(core, runtime, "security", image="odd:1", name="odd", **{"parameters": {"checks": ["K", "I", "M"]}, **more})
 
 
 def test_definitions_of_every_odd_kind_are_read_without_a_check_breaking(core: Core, runtime: FakeRuntime) -> None:
