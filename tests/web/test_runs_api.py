@@ -206,7 +206,8 @@ def test_how_long_results_are_kept_is_read_and_chosen(ask: Callable[[Role], Ask]
     (row,) = [one for one in admin("GET", "settings").get_json()["items"] if one["name"] == "keep_results_days"]
     assert (row["default"], row["value"]) == ("90", 90)
     assert admin("PATCH", "settings", {"keep_results_days": 30}).get_json() == {"keep_results_days": 30}
-    assert [one["value"] for one in admin("GET", "settings").get_json()["items"] if "value" in one] == [30]
+    chosen = {one["name"]: one["value"] for one in admin("GET", "settings").get_json()["items"] if "value" in one}
+    assert chosen == {"keep_results_days": 30, "keep_audit_days": 0}
     assert pointers(admin("PATCH", "settings", {"keep_results_days": 0})) == ["/keep_results_days"]
 
 
