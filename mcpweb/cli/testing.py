@@ -29,23 +29,27 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 @click.option("--type", "types", multiple=True, metavar="T", help="Test type; repeat for several. Default: all.")
 @click.option("--configuration", metavar="C", help="Default: the active one.")
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="quick", show_default=True)
+@click.option("--baseline", metavar="IMAGE", help="Compare the speed with this image, side by side.")
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=JSON", help="A parameter of the run; repeat for several.")
 @click.option("--junit", "junit_file", type=_FILE, metavar="F", help="Write a JUnit XML report to this file.")
 @click.option("--sarif", "sarif_file", type=_FILE, metavar="F", help="Write a SARIF 2.1.0 report to this file.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="high", show_default=True,
               help="Exit 1 when a check of this severity or above fails and nobody accepted the finding.")
 @json_option
 def test(
-    server: str, types: tuple[str, ...], configuration: str | None, profile: str, junit_file: Path | None,
-    sarif_file: Path | None, fail_on: str, as_json: bool,
+    server: str, types: tuple[str, ...], configuration: str | None, profile: str, baseline: str | None,
+    parameters: tuple[str, ...], junit_file: Path | None, sarif_file: Path | None, fail_on: str, as_json: bool,
 ) -> None:
     """Test a server and keep the verdicts; exit 2 when the run did not come to its end."""
     for file in (junit_file, sarif_file):
         if file is not None and not file.absolute().parent.is_dir():
             raise click.UsageError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
+    given = _parameters(parameters) | ({"baseline": {"image": baseline}} if baseline else {})
     with opened() as (core, actor):
         with with_hands(core):
             run, job = test_runs.request(
-                core, actor, server, types=list(types) or None, configuration=configuration, profile=profile
+                core, actor, server, types=list(types) or None, configuration=configuration, profile=profile,
+                parameters=given,
             )
             _wait(core, actor, job, quiet=as_json)
         report = reports.report(core, actor, run.id)
@@ -61,6 +65,20 @@ def test(
                 raise Failure(error["detail"], code=error["code"])
             sys.exit(2)
         sys.exit(1 if counting(report, fail_on) else 0)
+
+
+def _parameters(given: tuple[str, ...]) -> dict[str, Any]:
+    """Return parameters of a run; a value that is no JSON is taken as text."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--parameter takes NAME=JSON, not {text}.")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def _wait(core: Core, actor: Actor, job: Job, *, quiet: bool) -> None:

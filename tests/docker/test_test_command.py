@@ -31,6 +31,7 @@ CHECKS = (Check("X01", "First", "low"), Check("X02", "Second", "medium"))
 
 def mixed(context):
     context.progress(0.5, "half of it is done")
+    time.sleep(1.0 if context.parameters.get("slowly") else 0.0)  # as long as somebody who waits needs to read it
     yield CheckResult("X01", "pass", "The first holds.")
     yield CheckResult("X02", "fail", "The second does not.", tool="now", key="/a", next_step="Mend it.", reproduce="Look.")
 
@@ -69,7 +70,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.mark.parametrize(("fail_on", "code"), [("medium", 1), (None, 0)])
 def test_a_failed_check_fails_the_command_from_its_severity_on(alone: Served, fail_on: str | None, code: int) -> None:
     options = ["--fail-on", fail_on] if fail_on else []
-    text = alone.cli("test", "demo", "--type", "mixed", *options, code=code)
+    text = alone.cli("test", "demo", "--type", "mixed", "--parameter", "slowly=true", *options, code=code)
     assert "FAIL  X02" in text and "→ Mend it." in text and "fail: 1 pass, 1 fail" in text
     assert "half of it is done" in alone.stderr and "half of it is done" not in text
 
@@ -95,11 +96,19 @@ def test_a_run_that_broke_is_no_answer_and_its_report_says_so(alone: Served, tmp
     assert (run["state"], run["verdict"], run["error"]["code"]) == ("failed", "undecided", "run_child_died")
 
 
+def test_parameters_and_a_baseline_reach_the_run(alone: Served) -> None:
+    words = ("--parameter", 'calls=[1, 2]', "--parameter", "tool=now")
+    run = json.loads(alone.cli("test", "demo", "--type", "mixed", *words, "--json"))
+    assert run["parameters"] == {"calls": [1, 2], "tool": "now"}
+    broken = alone.json("test", "demo", "--type", "mixed", "--baseline", "nobody/has:1", code=2)
+    assert broken["parameters"] == {"baseline": {"image": "nobody/has:1"}} and broken["error"]["code"] == "image_missing"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("test", "nobody"), ("test", "demo", "--type", "sorcery"), ("test", "demo", "--configuration", "none"), ("test",),
      ("test", "demo", "--fail-on", "awful"), ("test", "demo", "--type", "mixed", "--junit", "/nowhere/r.xml"),
-     ("test", "demo", "--profile", "lazy")],
+     ("test", "demo", "--profile", "lazy"), ("test", "demo", "--parameter", "calls")],
     ids=" ".join,
 )
 def test_what_cannot_be_done_is_two_and_runs_nothing(alone: Served, arguments: tuple[str, ...]) -> None:

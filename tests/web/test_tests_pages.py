@@ -201,14 +201,18 @@ def test_the_overview_shows_the_days_of_each_server(core: Core, actor: Actor, hx
     assert 'class="strip"' in text and "tested on 1 day, failures on 1" in text
 
 
-def test_the_overview_names_open_findings_and_servers_that_turned(core: Core, actor: Actor, visitor: Visitor, demo: Server) -> None:
+def test_the_overview_names_open_findings_and_servers_that_turned_tested_or_not(
+    core: Core, actor: Actor, visitor: Visitor, demo: Server, make_server: MakeServer
+) -> None:
+    fresh = make_server("fresh")
     run = finished(core, actor, demo, ("M02", "echo", "fail"), ("C01", "*", "fail"))
     assert "1 high" not in visitor.get("/").text and "changed since approval" not in visitor.get("/").text
     with core.db.writing() as conn:
         findings.record(conn, run, [findings.verdict_of(row) for row in test_results.for_run(conn, run.id)], finished=True)
+        pins.set_changes(conn, fresh.id, ["tool"], [PinChange(fresh.id, "tool", "echo", "changed", "h", run.created_at, {})])
         pins.set_changes(conn, demo.id, ["tool"], [PinChange(demo.id, "tool", "echo", "changed", "h", run.created_at, {})])
     text = visitor.get("/").text
-    assert "2 high" in text and "changed since approval" in text
+    assert "2 high" in text and text.count("changed since approval") == 2
 
 
 def test_a_strip_tells_days_apart_by_shape() -> None:
