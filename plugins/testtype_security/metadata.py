@@ -74,6 +74,7 @@ def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
             opening=(text.parent == "description" and _main(text, thing))
             or (text.role == "prose" and thing.kind != "instructions"),
             parameter="/properties/" in text.pointer,
+            here=_parameter(text.pointer),
         )
         plain = _words(text)
         readings.append(Reading(text, tuple(utterance.read(plain, place))))
@@ -90,6 +91,12 @@ def _about(thing: Thing, own: frozenset[str]) -> utterance.About:
     title = thing.definition.get("title") if isinstance(thing.definition, Mapping) else ""
     topic = f"{_spaced(thing.name)} {title if isinstance(title, str) else ''} {first}" if thing.kind != "instructions" else ""
     return utterance.About(parameters=names, own=frozenset(name.lower() for name in own), topic=topic)
+
+
+def _parameter(pointer: str) -> str:
+    """Return the name of the parameter that a text describes, empty for other texts."""
+    match = re.search(r"/inputSchema(?:/.*)?/properties/([^/]+)/(?:description|title|default|examples/\d+)$", pointer)
+    return match[1].lower() if match else ""
 
 
 def _main(text: Text, thing: Thing) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
-from . import moods, phrases, script, words
+from . import carries, moods, overrides, phrases, script, words
 
 LIMIT = 0.75
 BREATH = 5  # sentences
@@ -41,6 +41,7 @@ class About:
     parameter: bool = False  # describes a parameter
     parameters: frozenset[str] = frozenset()  # names of the tool's own parameters
     own: frozenset[str] = frozenset()  # names of the server's own tools
+    here: str = ""  # the parameter that the text describes
     topic: str = ""  # the tool's name and what it says it does
 
 
@@ -49,21 +50,21 @@ def score(signals: Iterable[Signal]) -> float:
 
     What stands far apart in a long text was not said in one breath.
     """
-    told = list(signals)
+    best: dict[int, dict[str, float]] = {}  # of a sentence, the heaviest of each kind
+    for one in signals:
+        kinds = best.setdefault(max(one.sentence, -1), {})
+        kinds[one.kind] = max(kinds.get(one.kind, 0.0), one.weight)
+    around = best.get(-1, {})
     return max(
-        (_sum(one for one in told if one.sentence < 0 or 0 <= one.sentence - first < BREATH) for first in _firsts(told)),
-        default=0.0,
+        (_sum([around, *(best[at] for at in range(max(first, 0), first + BREATH) if at in best)]) for first in best), default=0.0
     )
 
 
-def _firsts(signals: list[Signal]) -> set[int]:
-    return {one.sentence for one in signals}
-
-
-def _sum(signals: Iterable[Signal]) -> float:
+def _sum(told: Iterable[dict[str, float]]) -> float:
     best: dict[str, float] = {}
-    for one in signals:
-        best[one.kind] = max(best.get(one.kind, 0.0), one.weight)
+    for kinds in told:
+        for kind, weight in kinds.items():
+            best[kind] = max(best.get(kind, 0.0), weight)
     return round(sum(best.values()), 3)
 
 
@@ -71,6 +72,7 @@ def read(text: str, about: About = About()) -> list[Signal]:
     """Return the signals of a text."""
     found: list[Signal] = []
     found += _markup(text)
+    told: list[tuple[str, int, int, int]] = []
     at, first, before = 0, True, ""
     parts = phrases.SPLIT.split(text)
     topic = about.topic.lower() or (_plain(parts[0]) if about.opening and len(parts) > 1 and parts[0] else "")
@@ -83,6 +85,11 @@ def read(text: str, about: About = About()) -> list[Signal]:
         for kind, weight, said in _sentence(plain, about, first and about.opening, topic, before):
             found.append(Signal(kind, weight, start, at, said[:200], number))
         first, before = False, plain
+        told.append((plain, number, start, at))
+    subject = about.topic.lower() or topic
+    for kind, weight, said, place in carries.read([one[0] for one in told], about.parameters, subject, about.here):
+        _, number, start, end = told[place]
+        found.append(Signal(kind, weight, start, end, said[:200], number))
     return found
 
 
@@ -132,11 +139,11 @@ def _sentence(plain: str, about: About, opening: bool, topic: str, before: str) 
     """Yield kind, weight and words of the signals of one sentence in lower case."""
     tokens = frozenset(_TOKEN.findall(plain))
     if not tokens.isdisjoint(phrases.OVERRIDING):
-        yield from _overriding(plain)
+        yield from overrides.overriding(plain)
     if not tokens.isdisjoint(phrases.CONCEALING):
-        yield from _concealing(plain)
+        yield from overrides.concealing(plain)
     if not plain.isascii() or not tokens.isdisjoint(phrases.FOREIGN):
-        yield from _foreign(plain)
+        yield from overrides.foreign(plain)
     placed = "~" in plain or "/" in plain or bool(_DOTTED.search(plain))
     hard: list[re.Match[str]] = []
     if placed or not tokens.isdisjoint(phrases.OPENING):
@@ -235,106 +242,6 @@ _STATED = (
 )
 
 
-_OVERRIDES = tuple(
-    (
-        re.compile(rf"\b{verb}\s+(?:[\w'-]+\s+){{0,5}}?{near}{noun}\b"),
-        weight * (0.6 if near and verb is words.IGNORE else 1.0),
-    )
-    for verb, weight in ((words.IGNORE, 0.9), (words.OVERRIDE, 0.6))
-    for noun, near in ((words.ORDERS, ""), (words.RULES, words.PREVIOUS + r"\s+(?:[\w-]+\s+){0,3}?"))
-)
-_FORMER = re.compile(rf"\b{words.PREVIOUS}\b")
-
-
-def _overriding(plain: str) -> Iterator[tuple[str, float, str]]:
-    for pattern, weight in _OVERRIDES:
-        for match in pattern.finditer(plain):
-            meant = moods.mood(plain, match.start()) not in ("told", "denied") or bool(
-                phrases.PERMITTED.search(plain[: match.start()])
-            )
-            if meant and not moods.quoted(plain, match.start()):
-                yield "override", weight * (1.0 if _FORMER.search(match[0]) else 0.5), match[0]
-    for match in phrases.VOID.finditer(plain):
-        if not moods.quoted(plain, match.start()) and not phrases.DENIED.search(match[0].split(" be ")[0][-40:]):
-            yield "override", 0.9, match[0]
-    for match in phrases.RULED.finditer(plain):
-        if moods.mood(plain, match.start()) not in ("told", "denied") or phrases.PERMITTED.search(plain[: match.start()]):
-            yield "override", 0.8, match[0]
-    for pattern, weight in ((phrases.ASIDE, 0.9), (phrases.SAID_BEFORE, 0.9), (phrases.ABOVE_ALL, 0.9), (phrases.OBEY, 0.3)):
-        for match in pattern.finditer(plain):
-            if moods.mood(plain, match.start()) not in ("told", "denied") and not moods.quoted(plain, match.start()):
-                yield "override" if weight > 0.5 else "wants to be obeyed", weight, match[0]
-    for match in phrases.WISHES.finditer(plain):
-        if moods.mood(plain, match.start()) not in ("told", "denied") and not moods.quoted(plain, match.start()):
-            yield "override", 0.8, match[0]
-
-
-def _concealing(plain: str) -> Iterator[tuple[str, float, str]]:
-    for match in phrases.QUIET.finditer(plain):
-        before, rest, verb = plain[: match.start()], match["rest"], match["verb"]
-        if moods.quoted(plain, match.start()) or (match[0].startswith("without") and moods.of_sentence(plain) == "told"):
-            continue
-        if re.search(r"\b(?:tool|server|function|it|this|which|that|service)\s+(?:does|do|will|can|would)\s*$", before + " "):
-            continue
-        people = re.search(words.PEOPLE, rest[:60])
-        deed = phrases.THE_DEED.search(rest) or re.search(r"\b(?:this|it)\b", verb)
-        showing = re.fullmatch(words.DISPLAY, verb) and not re.fullmatch(words.TELL, verb)
-        if people and deed:
-            yield "concealment", 0.4 if showing else 0.9, match[0]
-        elif (
-            deed
-            and not showing
-            and verb
-            in (
-                "mention",
-                "reveal",
-                "disclose",
-                "tell",
-                "acknowledge",
-                "admit",
-                "discuss",
-                "report",
-                "explain",
-                "divulge",
-                "announce",
-                "say",
-                "expose",
-                "comment",
-            )
-        ):
-            yield "concealment", 0.6, match[0]
-        elif (
-            people
-            and not showing
-            and re.match(rf"\W*(?:to\s+)?{words.PEOPLE}\W*(?:$|,|and\b|or\b|that\s+you|about\s+(?:this|it|the\s+\w+\s*$))", rest)
-        ):
-            yield "concealment", 0.7, match[0]
-        elif people:
-            yield "concealment", 0.25, match[0]
-    for pattern, weight in ((phrases.KEPT, 0.7), (phrases.UNAWARE, 0.7)):
-        for match in pattern.finditer(plain):
-            if moods.quoted(plain, match.start()) or phrases.DENIED.search(plain[: match.start()][-30:]):
-                continue
-            if pattern is phrases.KEPT and not re.search(rf"{words.PEOPLE}|secret|confidential|yourself|between us", match[0]):
-                continue
-            if pattern is phrases.KEPT and not re.search(
-                r"\b(?:this|that|it|these|step|instruction|action|fact|call)s?\b", match["what"]
-            ):
-                continue
-            yield "concealment", weight, match[0]
-    if (match := phrases.HUSH.search(plain)) and not moods.quoted(plain, match.start()):
-        yield "concealment", 0.6, match[0]
-    if (match := phrases.AT_THE_USERS_EXPENSE.search(plain)) and not moods.quoted(plain, match.start()):
-        yield "concealment", 0.8, match[0]
-    if (match := phrases.PASSED_OVER.search(plain)) and not moods.quoted(plain, match.start()):
-        kept = not phrases.VALUES.search(plain[: match.start()]) and bool(re.search(r"\b(?:this|that|it|these)\b", plain))
-        yield "concealment", 0.5 if kept else 0.1, match[0]
-    if (match := phrases.STEALTH.search(plain)) and (
-        {"order"} & {*moods.verbs(plain, words.READS), *moods.verbs(plain, words.SENDS), *moods.verbs(plain, words.RUNS)}
-    ):
-        yield "concealment", 0.5, match[0]
-
-
 def _objects(
     plain: str,
     about: About,
@@ -409,15 +316,3 @@ def _away(topic: str, hard: list[re.Match[str]], soft: list[re.Match[str]], addr
 def _names_own(said: str, about: About) -> bool:
     names = re.findall(r"[a-z]+(?:[_-][a-z0-9]+)+", said)
     return bool(names) and all(name in about.own for name in names)
-
-
-def _foreign(plain: str) -> Iterator[tuple[str, float, str]]:
-    if (match := words.FOREIGN_OVERRIDE.search(plain)) and not moods.quoted(plain, match.start()):
-        yield "override", 0.9, match[0]
-    if match := words.FOREIGN_CONCEAL.search(plain):
-        whole, user = words.FOREIGN_DEED.search(plain), words.FOREIGN_USER.search(plain)
-        yield "concealment", 0.9 if whole and user else 0.7 if user else 0.5 if whole else 0.3, match[0]
-    if match := words.FOREIGN_STEALTH.search(plain):
-        yield "concealment", 0.7 if words.FOREIGN_USER.search(plain) or match[0].startswith("不让") else 0.4, match[0]
-    if (match := words.FOREIGN_ACT.search(plain)) and (hard := words.HARD.search(plain)):
-        yield "what opens doors", 0.6, hard[0]
