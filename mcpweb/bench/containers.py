@@ -90,6 +90,8 @@ class RunContainers:
         if verb == "watch":
             fds.append(self._feeds.stats(container_id))
             return None
+        if verb == "resident":
+            return self._runtime.resident(container_id)
         if verb == "changes":
             return [asdict(change) for change in self._runtime.changes(container_id)[:MOST_CHANGES]]
         if verb == "processes":

@@ -133,6 +133,9 @@ class Session(TestSession):
     def watch(self) -> Watch:
         return Samples(lambda: self._parent.ask("watch", container_id=self.container_id)[1][0])
 
+    def resident(self) -> int:
+        return int(self._parent.ask("resident", container_id=self.container_id)[0])
+
     def changes(self) -> list[FileChange]:
         return [FileChange(**change) for change in self._parent.ask("changes", container_id=self.container_id)[0]]
 

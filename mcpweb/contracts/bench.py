@@ -131,6 +131,10 @@ class TestSession(ABC):
         """Return what samples the container's CPU, memory and processes while it is open."""
 
     @abstractmethod
+    def resident(self) -> int:
+        """Return the bytes of memory that the container's processes have at this moment, 0 when it has ended."""
+
+    @abstractmethod
     def changes(self) -> list[FileChange]:
         """Return what differs from the image in the container's own file system, 10,000 paths at most."""
 

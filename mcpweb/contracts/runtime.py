@@ -206,6 +206,10 @@ class Runtime(ABC):
         """Return the command lines of what runs in a container, none when it has ended. Raises NotFound."""
 
     @abstractmethod
+    def resident(self, container_id: str) -> int:
+        """Return the bytes of memory that a container's processes have at this moment, 0 when it has ended. Raises NotFound."""
+
+    @abstractmethod
     def stats(self, container_id: str, stop: Callable[[], bool], *, at_once: bool = False) -> Iterator[Stats]:
         """Yield about one sample a second until ``stop()`` or the container ends.
 

@@ -397,6 +397,11 @@ class RuntimeContract(DeliveryContract, ABC):
         first = next(runtime.stats(launched.container_id, lambda: False, at_once=True))
         assert time.monotonic() - began < 0.9 and first.memory_bytes > 0
 
+    def test_the_memory_of_the_processes_can_be_had_at_once(self, runtime: Runtime, make: Any) -> None:
+        launched = runtime.launch(make())
+        began = time.monotonic()
+        assert (1 << 20) < runtime.resident(launched.container_id) < (1 << 30) and time.monotonic() - began < 0.9
+
     def test_stats_stop_when_told(self, runtime: Runtime, make: Any) -> None:
         launched = runtime.launch(make())
         began = time.monotonic()

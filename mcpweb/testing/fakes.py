@@ -202,6 +202,10 @@ class FakeRuntime(Runtime):
         self._ask("processes")
         return [" ".join(words) for words in self._container(container_id).processes()]
 
+    def resident(self, container_id: str) -> int:
+        self._ask("resident")
+        return 8 * 2**20 if self._container(container_id).running else 0
+
     def stats(self, container_id: str, stop: Callable[[], bool], *, at_once: bool = False) -> Iterator[Stats]:
         self._ask("stats")
         container = self._container(container_id)

@@ -43,6 +43,19 @@ def processes(engine: Engine, container_id: str) -> list[str]:
     return lines if init is None else [*lines[:init], *lines[init + 1:]]
 
 
+def resident(engine: Engine, container_id: str) -> int:
+    """Return the resident memory of a container's processes together, 0 when it has ended. Raises NotFound.
+
+    The engine's statistics come once a second; this comes in a tenth.
+    """
+    one = checked(container_id)
+    try:
+        told = engine.call("list processes", lambda client: client.top(one, ps_args="-eo pid,rss,comm"))
+    except RuntimeConflict:
+        return 0
+    return 1024 * sum(int(row[1]) for row in told.get("Processes") or [] if len(row) > 1 and str(row[1]).isdecimal())
+
+
 def _places(facts: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     """Return the paths the engine made in a container, and the folders above them."""
     own = {*_ALWAYS, *((facts.get("HostConfig") or {}).get("Tmpfs") or {})}

@@ -88,6 +88,9 @@ class DockerRuntime(Runtime):
     def processes(self, container_id: str) -> list[str]:
         return looks.processes(self._engine, container_id)
 
+    def resident(self, container_id: str) -> int:
+        return looks.resident(self._engine, container_id)
+
     def stats(self, container_id: str, stop: Callable[[], bool], *, at_once: bool = False) -> Iterator[Stats]:
         return stats(self._engine, self._containers, container_id, stop, at_once)
 

@@ -12,7 +12,8 @@ CHECKS = (
     Check("P04", "Throughput", "info",
           "Tells calls a second at 1 to 16 at once and the knee. Fails when calls fail that succeed one at a time."),
     Check("P05", "Resources under load", "medium",
-          "Fails when memory or processes come within 10 % of their limit, or the server is killed for memory."),
+          "Fails when memory or processes come within 10 % of their limit, the server is killed for memory, or a tool keeps "
+          "some of each call."),
     Check("P06", "Not slower than the baseline", "high",
           "Fails when the whole 95 % interval of the ratio to a baseline, measured side by side, is above 1.05."),
     Check("P07", "Steady over time", "medium",

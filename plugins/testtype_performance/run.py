@@ -26,6 +26,7 @@ from mcpweb.plugin import (
 
 from . import measure
 from .compare import regression
+from .growth import growth
 from .measure import Measured
 from .plan import Plan, deadline_s, plan_of
 from .soak import soak
@@ -157,6 +158,8 @@ def _loaded(
         yield measure.throughput(found, target, plan.concurrency, floor)
         calls = held + sum(len(level.load.calls) for level in found)
         yield from guarded("P05", lambda: measure.usage(watch.samples(), session, calls))
+        if session.inspect().running:
+            yield from growth(context, subject, session)
 
 
 def _compared(context: TestContext, subject: Subject, target: Target) -> Iterator[CheckResult]:

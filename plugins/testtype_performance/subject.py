@@ -28,10 +28,11 @@ class Subject:
         self.usual_ms = 500.0
         self._era: Literal["auto", "handshake", "modern"] = "auto"
 
-    def open(self, of: Literal["candidate", "baseline"] = "candidate") -> TestSession:
-        """Start a container and agree with the server in it. Raises as ``TestContext.fresh``."""
+    def open(self, of: Literal["candidate", "baseline"] = "candidate", *, canaries: bool = False) -> TestSession:
+        """Start a container and agree with the server in it; ``canaries`` stand in it for secrets, as for a tool that may
+        not see them. Raises as ``TestContext.fresh``."""
         known = self._era if of == "candidate" else "auto"
-        session = self.context.fresh(era=known, deadline_s=START_S, canaries=self.canaries, of=of)
+        session = self.context.fresh(era=known, deadline_s=START_S, canaries=canaries or self.canaries, of=of)
         if of == "candidate":
             self._era = session.era
         return session

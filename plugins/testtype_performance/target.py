@@ -64,7 +64,7 @@ class Target:
 
 def choose(context: TestContext, session: TestSession, plan: Plan) -> Target:
     """Return what to measure. Raises InvalidInput for a named tool that cannot be, TestError when there is nothing at all."""
-    tools = _tools(session)
+    tools = tools_of(session)
     if plan.tool:
         definition = next((one for one in tools if one.get("name") == plan.tool), None)
         if definition is None:
@@ -72,7 +72,7 @@ def choose(context: TestContext, session: TestSession, plan: Plan) -> Target:
         return _named(context, session, plan, definition)
     best: tuple[float, Target] | None = None
     until = time.monotonic() + TRY_S[context.profile]
-    for definition in sorted((one for one in tools if _may_be_loaded(context, one)), key=_effort)[:MOST_TRIED]:
+    for definition in sorted((one for one in tools if may_be_loaded(context, one)), key=_effort)[:MOST_TRIED]:
         if best is not None and (best[0] <= GOOD_ENOUGH_MS or time.monotonic() > until):
             break
         for arguments in _inputs(context, definition):
@@ -108,13 +108,13 @@ def _list(session: TestSession) -> Target:
     raise TestError("The server offers no tool, resource or prompt: there is nothing to measure.")
 
 
-def _tools(session: TestSession) -> list[Mapping[str, Any]]:
+def tools_of(session: TestSession) -> list[Mapping[str, Any]]:
     if "tools" not in session.capabilities:
         return []
     return [one for one in session.listing("tools") if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
-def _may_be_loaded(context: TestContext, definition: Mapping[str, Any]) -> bool:
+def may_be_loaded(context: TestContext, definition: Mapping[str, Any]) -> bool:
     """A tool that only reads; with a way out, one that reads nothing outside: others are not to be put under our load."""
     hints = definition.get("annotations")
     hints = hints if isinstance(hints, dict) else {}

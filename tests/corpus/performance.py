@@ -3,6 +3,10 @@
 A number in a name is the milliseconds of work in a call: ``perf-busy-2``, ``perf-sleep-6``.
 """
 
+import array
+import collections
+import functools
+import mmap
 import os
 import random
 import threading
@@ -207,6 +211,70 @@ def cache():
 def hoard():
     """Keeps 1 MiB of each call for ever: a small memory is soon used up."""
     return leaking(1 << 20, lambda number: number)
+
+
+def two_tools(keep, hints=HINTS):
+    """Return a server whose cheapest tool keeps nothing, and whose other one calls ``keep(text, number)``."""
+    server = Server("perf")
+    count = iter(range(1, 10**9))
+
+    @server.tool("greet", "Say good day.", extra=False, **HINTS)
+    def greet(arguments, call):
+        return "Good day"
+
+    @server.tool("weigh", "Weigh the words of a text.", {"text": {"type": "string", "minLength": 1, "maxLength": 4000}},
+                 required=["text"], extra=False, **hints)
+    def weigh(arguments, call):
+        keep(arguments["text"], next(count))
+        return str(len(arguments["text"].split()))
+
+    return server
+
+
+def table():
+    return array.array("H", [1]) * (1 << 16)
+
+
+@corpus("perf-second-keeps")
+def second_keeps():
+    """Its second tool keeps 128 KiB of each call for ever."""
+    kept = []
+    return two_tools(lambda text, number: kept.append(table()))
+
+
+@corpus("perf-second-recalls")
+def second_recalls():
+    """Its second tool keeps 128 KiB of each of the last 200 calls."""
+    kept = collections.deque(maxlen=200)
+    return two_tools(lambda text, number: kept.append(table()))
+
+
+@corpus("perf-second-gathers")
+def second_gathers():
+    """Memory of its second tool rises by 128 KiB a call and comes back all at once, as where garbage is collected."""
+    kept = []
+
+    def keep(text, number):
+        kept.append(mmap.mmap(-1, 128 << 10))
+        kept[-1].write(b"x" * (128 << 10))
+        if len(kept) >= 250:
+            kept.clear()
+
+    return two_tools(keep)
+
+
+@corpus("perf-keyed")
+def keyed():
+    """Keeps 64 KiB for each text it did not see before, in a tool that does not say it only reads."""
+    kept = {}
+    return two_tools(lambda text, number: kept.setdefault(text, array.array("H", [1]) * (1 << 15)), {})
+
+
+@corpus("perf-keyed-least")
+def keyed_least():
+    """As perf-keyed, for the 100 latest texts."""
+    made = functools.lru_cache(100)(lambda text: array.array("H", [1]) * (1 << 15))
+    return two_tools(lambda text, number: made(text), {})
 
 
 @corpus("perf-threads")

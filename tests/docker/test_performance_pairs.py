@@ -68,10 +68,13 @@ def test_the_knee_of_a_server_with_one_lock_is_found(performance: Bench) -> None
         Pair("P04", "perf-refuses-many", "perf-queues-many", "calls fail with 4 at once", parameters=GIVEN),
         Pair("P05", "perf-hoard", "perf-cache", "memory", config=SMALL, parameters=SOAKED),
         Pair("P05", "perf-threads", "perf-cache", "", config=SMALL, parameters=SOAKED),
+        Pair("P05", "perf-second-keeps", "perf-second-recalls", "weigh keeps memory of each call", parameters=GIVEN),
+        Pair("P05", "perf-second-keeps", "perf-second-gathers", "does not level off", parameters=GIVEN),
+        Pair("P05", "perf-keyed", "perf-keyed-least", "weigh keeps memory of each call", parameters=GIVEN),
         Pair("P07", "perf-leak", "perf-cache", "Memory grows", config=SMALL, parameters=SOAKED),
         Pair("P07", "perf-ages", "perf-cache", "times a fresh container's time", config=SMALL, parameters=SOAKED),
     ],
-    ids=lambda pair: pair.name,
+    ids=lambda pair: f"{pair.name}-{pair.good}",
 )
 def test_a_server_is_caught_by_the_bound_of_a_check_and_its_twin_is_not(performance: Bench, pair: Pair) -> None:
     performance.prove(pair)
@@ -108,7 +111,7 @@ def test_a_server_that_fails_what_its_baseline_answers_is_caught(performance: Be
     assert turned.verdict("P06") == "undecided" and "The baseline could not be measured" in turned.said("P06")
 
 
-def test_without_a_tool_that_may_be_called_a_list_is_measured_and_no_other_tool_is_touched(performance: Bench) -> None:
+def test_without_a_tool_that_may_be_called_a_list_is_measured_and_the_cheapest_of_several_is(performance: Bench) -> None:
     writes = performance.run("perf-writes", parameters=GIVEN)
     assert writes.failed() == {} and "a list was measured" in writes.said("P03") and "tools/list" in writes.said("P03")
     dear = performance.run("perf-dear-and-cheap", parameters=GIVEN)

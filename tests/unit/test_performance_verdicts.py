@@ -16,7 +16,7 @@ from mcpweb.pluginhost import import_folder
 
 import_folder("testtype_performance", paths.PLUGINS / "testtype_performance")
 
-from mcpweb_plugins.testtype_performance import compare, measure, plan, soak  # noqa: E402 - exists from here on
+from mcpweb_plugins.testtype_performance import compare, growth, measure, plan, soak  # noqa: E402 - exists from here on
 from mcpweb_plugins.testtype_performance import statistics as st  # noqa: E402
 from mcpweb_plugins.testtype_performance import target as targets  # noqa: E402
 
@@ -323,3 +323,60 @@ def test_a_server_that_slows_down_with_use_is_told_from_one_that_does_not() -> N
     assert soak.latency(found, young, same, TARGET, 1).verdict == "pass"
     aged = soak.latency(found, young, slow, TARGET, 1)
     assert aged.verdict == "fail" and aged.metrics["P07.p99_drift"] == 1
+
+
+# P05: what a tool keeps
+
+
+def kept(memory: Any, blocks: int = 40, block: int = 32, limit_mb: int = 512) -> list[Any]:
+    """Return what is said of a tool after whose calls there is so much memory, asked as long as the long look asks."""
+    found = growth.Kept("work", growth.LEAST_KEPT, True, {}, limit=limit_mb << 20)
+    for at in range(blocks + 1):
+        found.points.append((at * block, int(memory(at * block))))
+        if at == 2 and not found.suspect():
+            break
+        if at > 2 and (found.levelled() or found.enough()):
+            break
+    return list(growth.said_of([found], ["work"], 1.0))
+
+
+KIB, START = 1 << 10, 30 << 20
+
+
+@pytest.mark.parametrize(
+    ("memory", "verdict"),
+    [
+        (lambda n: START + n * 128 * KIB, "fail"),
+        (lambda n: START + n * 20 * KIB + random.Random(n).randrange(100 * KIB), "fail"),
+        (lambda n: START + n * 128 * KIB + n % 320 * 40 * KIB, "fail"),  # garbage on top, of which a leak is no part
+        (lambda n: START + random.Random(n).randrange(2 << 20), "pass"),
+        (lambda n: START + n * 4 * KIB, "pass"),  # for the soak
+        (lambda n: START + min(n, 200) * 128 * KIB, "pass"),
+        (lambda n: START + min(n, 700) * 64 * KIB, "pass"),
+        (lambda n: START + (60 << 20) * (1 - math.exp(-n / 150)), "pass"),  # a heap that finds its size
+        (lambda n: START + n % 250 * 128 * KIB, "pass"),
+        (lambda n: START + n % 600 * 100 * KIB, "pass"),
+    ],
+    ids=["leak", "small", "leak-and-garbage", "noise", "drift", "cache", "large-cache", "heap", "collected", "collected-late"],
+)
+def test_memory_that_is_kept_of_each_call_is_told_from_memory_that_levels_off_or_comes_back(memory: Any, verdict: str) -> None:
+    said = kept(memory)
+    assert [one.verdict for one in said] == [verdict], said
+    if verdict == "fail":
+        assert said[0].tool == "work" and said[0].reproduce and said[0].evidence["kept_bytes_per_call"]
+
+
+def test_too_few_calls_of_a_tool_whose_memory_grows_decide_nothing() -> None:
+    assert [one.verdict for one in kept(lambda n: START + n * 128 * KIB, blocks=8, block=8)] == ["undecided"]
+
+
+def test_inputs_differ_from_call_to_call_where_the_schema_leaves_room() -> None:
+    schema = {"properties": {
+        "text": {"type": "string", "maxLength": 10}, "word": {"type": "string", "enum": ["a"]}, "url": {"type": "string", "format": "uri"},
+        "count": {"type": "integer", "minimum": 3, "maximum": 5}, "flag": {"type": "boolean"},
+    }}
+    free = growth.free_properties(schema)
+    assert free == {"text": 10, "count": (3, 5)}
+    made = growth.Feed([{"text": "0123456789", "word": "a", "count": 5, "flag": True}], free).take(60)
+    assert len({one["text"] for one in made}) == 60 and {one["count"] for one in made} == {3, 4, 5}
+    assert all(len(one["text"]) <= 10 and one["word"] == "a" and one["flag"] is True for one in made)
