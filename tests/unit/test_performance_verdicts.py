@@ -354,10 +354,11 @@ KIB, START = 1 << 10, 30 << 20
         (lambda n: START + min(n, 200) * 128 * KIB, "pass"),
         (lambda n: START + min(n, 700) * 64 * KIB, "pass"),
         (lambda n: START + (60 << 20) * (1 - math.exp(-n / 150)), "pass"),  # a heap that finds its size
+        (lambda n: START + min(n, 100) * 64 * KIB + n * 8 * KIB, "pass"),  # for the soak, too
         (lambda n: START + n % 250 * 128 * KIB, "pass"),
         (lambda n: START + n % 600 * 100 * KIB, "pass"),
     ],
-    ids=["leak", "small", "leak-and-garbage", "noise", "drift", "cache", "large-cache", "heap", "collected", "collected-late"],
+    ids=["leak", "small", "leak-and-garbage", "noise", "drift", "cache", "large-cache", "heap", "slows-down", "collected", "collected-late"],
 )
 def test_memory_that_is_kept_of_each_call_is_told_from_memory_that_levels_off_or_comes_back(memory: Any, verdict: str) -> None:
     said = kept(memory)
