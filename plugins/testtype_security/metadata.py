@@ -87,7 +87,7 @@ def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
 
 def _about(thing: Thing, own: frozenset[str]) -> utterance.About:
     names = frozenset(str(name).lower() for name in properties(thing.definition))
-    first = re.split(r"(?<=[.!?])\s|\n|<", described(thing.definition).strip(), maxsplit=1)[0]
+    first = re.split(r"(?<=[.!?])\s|(?<=[。！？])|\n|<", described(thing.definition).strip(), maxsplit=1)[0]
     title = thing.definition.get("title") if isinstance(thing.definition, Mapping) else ""
     topic = f"{_spaced(thing.name)} {title if isinstance(title, str) else ''} {first}" if thing.kind != "instructions" else ""
     return utterance.About(parameters=names, own=frozenset(name.lower() for name in own), topic=topic)
@@ -146,7 +146,7 @@ def _encoded(text: str, about: utterance.About, shown: float) -> Iterator[Readin
 
 def _turned(text: str, place: utterance.About, shown: float) -> Iterator[Reading]:
     """Yield what a text says once its letters are turned, where that is much more than what it says as it stands."""
-    base = -1.0
+    base, place = -1.0, replace(place, here="", parameters=frozenset())  # turned around, any word may look like a file
     for one in decoding.turned(text):
         signals = tuple(utterance.read(one.text, place))
         score = utterance.score(signals)

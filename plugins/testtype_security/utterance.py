@@ -167,7 +167,7 @@ def _sentence(plain: str, about: About, opening: bool, topic: str, before: str) 
     told = {*reads, *sends, *runs, *writes}
     ordered = "order" in told or ("own" in told and (not opening or tied or bool(parameter)))
     ordered = ordered or bool(phrases.VITAL.search(plain))
-    yield from _objects(plain, about, opening, ordered, hard, soft, reads, sends, parameter)
+    yield from _objects(plain, about, opening, ordered, hard, soft, reads, sends, parameter, topic)
     if ordered and not opening and topic and (away := _away(topic, hard, soft, address)):
         yield "outside its function", 0.3, away
     imperative = (
@@ -252,12 +252,14 @@ def _objects(
     reads: dict[str, int],
     sends: dict[str, int],
     parameter: str,
+    topic: str,
 ) -> Iterator[tuple[str, float, str]]:
     if hard:
         said = hard[0][0]
         if ordered:
             both = bool({"order", "own"} & reads.keys()) and bool({"order", "own"} & sends.keys())
-            yield "what opens doors", 0.7 if both and not about.parameter else 0.5, said
+            its_own = bool(words.TALK.fullmatch(said) and about.topic and words.DOMAINS["talk"].search(topic))
+            yield "what opens doors", 0.3 if its_own else 0.7 if both and not about.parameter else 0.5, said
         elif phrases.DEMAND.search(plain) or (
             about.parameter
             and phrases.CONTENTS.search(plain)
