@@ -354,7 +354,7 @@ KIB, START = 1 << 10, 30 << 20
         (lambda n: START + min(n, 200) * 128 * KIB, "pass"),
         (lambda n: START + min(n, 700) * 64 * KIB, "pass"),
         (lambda n: START + (60 << 20) * (1 - math.exp(-n / 150)), "pass"),  # a heap that finds its size
-        (lambda n: START + min(n, 100) * 64 * KIB + n * 8 * KIB, "pass"),  # for the soak, too
+        (lambda n: START + min(n, 100) * 64 * KIB + n * 12 * KIB, "pass"),  # for the soak, too
         (lambda n: START + n % 250 * 128 * KIB, "pass"),
         (lambda n: START + n % 600 * 100 * KIB, "pass"),
     ],
