@@ -19,6 +19,7 @@ from .strings import Text, Thing
 from .surface import Surface, described, properties, settled
 
 CHECKS = ("M01", "M02", "M03", "M10")
+SHORTEST = 12  # characters that carry something worth having
 LEAST = 0.45  # of a text that somebody took the trouble to hide
 _FIX = "Tell the server's author, and do not let a model see this server before the text is gone."
 _DESCRIPTIONS = re.compile(r"/(?:description|title)$")
@@ -87,10 +88,25 @@ def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
 
 def _about(thing: Thing, own: frozenset[str]) -> utterance.About:
     names = frozenset(str(name).lower() for name in properties(thing.definition))
+    carriers = frozenset(str(name).lower() for name, schema in properties(thing.definition).items() if _holds_text(schema))
     first = re.split(r"(?<=[.!?])\s|(?<=[。！？])|\n|<", described(thing.definition).strip(), maxsplit=1)[0]
     title = thing.definition.get("title") if isinstance(thing.definition, Mapping) else ""
     topic = f"{_spaced(thing.name)} {title if isinstance(title, str) else ''} {first}" if thing.kind != "instructions" else ""
-    return utterance.About(parameters=names, own=frozenset(name.lower() for name in own), topic=topic)
+    return utterance.About(parameters=names, carriers=carriers, own=frozenset(name.lower() for name in own), topic=topic)
+
+
+def _holds_text(schema: Any) -> bool:
+    """Tell whether a parameter can carry a text: no number, no choice, nothing a few characters long."""
+    if not isinstance(schema, Mapping):
+        return True
+    longest = schema.get("maxLength")
+    short = isinstance(longest, int | float) and longest < SHORTEST
+    return (
+        schema.get("type") not in ("integer", "number", "boolean", "null")
+        and "enum" not in schema
+        and "const" not in schema
+        and not short
+    )
 
 
 def _parameter(pointer: str) -> str:
@@ -146,7 +162,10 @@ def _encoded(text: str, about: utterance.About, shown: float) -> Iterator[Readin
 
 def _turned(text: str, place: utterance.About, shown: float) -> Iterator[Reading]:
     """Yield what a text says once its letters are turned, where that is much more than what it says as it stands."""
-    base, place = -1.0, replace(place, here="", parameters=frozenset())  # turned around, any word may look like a file
+    base, place = (
+        -1.0,
+        replace(place, here="", parameters=frozenset(), carriers=None),
+    )  # turned around, any word may look like a file
     for one in decoding.turned(text):
         signals = tuple(utterance.read(one.text, place))
         score = utterance.score(signals)

@@ -40,6 +40,7 @@ class About:
     opening: bool = True  # the first sentence says what the tool does
     parameter: bool = False  # describes a parameter
     parameters: frozenset[str] = frozenset()  # names of the tool's own parameters
+    carriers: frozenset[str] | None = None  # those that hold a text, all where that is not known
     own: frozenset[str] = frozenset()  # names of the server's own tools
     here: str = ""  # the parameter that the text describes
     topic: str = ""  # the tool's name and what it says it does
@@ -86,8 +87,8 @@ def read(text: str, about: About = About()) -> list[Signal]:
             found.append(Signal(kind, weight, start, at, said[:200], number))
         first, before = False, plain
         told.append((plain, number, start, at))
-    subject = about.topic.lower() or topic
-    for kind, weight, said, place in carries.read([one[0] for one in told], about.parameters, subject, about.here):
+    subject, carriers = about.topic.lower() or topic, about.parameters if about.carriers is None else about.carriers
+    for kind, weight, said, place in carries.read([one[0] for one in told], carriers, subject, about.here):
         _, number, start, end = told[place]
         found.append(Signal(kind, weight, start, end, said[:200], number))
     return found
