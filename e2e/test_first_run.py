@@ -15,21 +15,26 @@ pytestmark = [pytest.mark.browser, pytest.mark.docker]
 PAGES = (
     "/", "/servers", "/servers/new", "/servers/demo", "/servers/demo/tools", "/servers/demo/configurations",
     "/servers/demo/tests", "/servers/demo/logs", "/servers/demo/stats", "/test-runs", "/jobs", "/audit", "/plugins",
-    "/settings", "/secrets", "/secrets/new",
+    "/settings", "/secrets", "/secrets/new", "/servers/demo/tests/cases", "/servers/demo/tests/cases/new",
+    "/servers/demo/tests/schedules", "/servers/demo/tests/schedules/new",
 )
 
 
-def test_a_newcomer_gets_from_the_setup_link_to_a_green_verdict_in_five_interactions(page: Page, served: Served) -> None:
+def test_a_newcomer_gets_from_the_setup_link_to_kept_verdicts_in_five_interactions(page: Page, served: Served) -> None:
     sign_in(page, served)
     page.get_by_role("link", name="demo", exact=True).first.click()  # 1
     page.get_by_role("button", name="Start", exact=True).first.click()  # 2
     expect(page.get_by_role("button", name="Stop", exact=True).first).to_be_visible(timeout=20_000)
     page.get_by_role("button", name="Test", exact=True).first.click()  # 3
     expect(page).to_have_url(re.compile("/test-runs/run_"))
-    expect(page.get_by_role("button", name="Run again")).to_be_visible(timeout=40_000)
+    expect(page.get_by_role("button", name="Run again")).to_be_visible(timeout=120_000)
     run_id = page.url.rsplit("/", 1)[1]
     run = next(r for r in served.json("jobs", "list")["items"] if r["kind"] == "test_run")
-    assert run["result"]["verdict"] == "pass" and run["result"]["run_id"] == run_id
+    assert run["result"]["run_id"] == run_id and run["result"]["counts"]["pass"] > 40
+    # the demo's one weakness is a tool that says nothing of what it changes, and takes any path
+    assert {verdict for verdict in page.locator(".result .badge").all_inner_texts()} <= {"low", "info"}
+    page.locator(".grid a").first.click()
+    expect(page.get_by_role("heading", name="Evidence")).to_be_visible()
 
 
 def test_a_tool_is_called_from_its_form_and_wrong_input_is_named_at_its_field(page: Page, served: Served) -> None:
@@ -56,7 +61,8 @@ def test_no_page_breaks_an_axe_rule(page: Page, served: Served, scheme: str) -> 
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     sign_in(page, served)
     found = {}
-    for path in PAGES:
+    runs = [f"/test-runs/{run['result']['run_id']}" for run in served.json("jobs", "list")["items"] if run["kind"] == "test_run"]
+    for path in (*PAGES, *runs[:1]):
         page.goto(served.url + path)
         results = Axe().run(page)
         if results.violations_count:
