@@ -540,7 +540,7 @@ def invalid_crash():
 
     def called(params, call):
         given = params.get("arguments")
-        if isinstance(given, dict) and not isinstance(given.get("title", ""), str):
+        if isinstance(given, dict) and not (isinstance(given.get("title", ""), str) and isinstance(given.get("count", 0), int)):
             os._exit(3)
         return plain(params, call) if isinstance(given, dict) and "title" in given and "count" in given else text("Missing", isError=True)
 

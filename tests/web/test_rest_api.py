@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from mcpweb.contracts import Actor, Role
 from mcpweb.core import Core
+from mcpweb.dao import tools as tool_rows
 from mcpweb.services import accounts, servers
 from mcpweb.testing.fixtures import MakeServer
 
@@ -159,11 +160,14 @@ def test_slow_work_is_a_job_with_its_place(api: Api, worker: Any, make_server: M
 
 
 def test_the_same_idempotency_key_gives_the_same_job_and_another_body_a_conflict(
-    api: Api, worker: Any, make_server: MakeServer
+    api: Api, core: Core, worker: Any, make_server: MakeServer
 ) -> None:
-    make_server("one", tools=[TOOL])
+    server = make_server("one", tools=[TOOL])
     key = {"Idempotency-Key": "k1"}
     first = api("POST", "servers/one/tools/add/call", {"arguments": {"a": 1}}, key).get_json()
+    tools = [TOOL | {"inputSchema": {"type": "object", "required": ["a", "b"]}}]  # as the server says by now
+    with core.db.writing() as conn:
+        tool_rows.replace(conn, server.id, tools)
     again = api("POST", "servers/one/tools/add/call", {"arguments": {"a": 1}}, key).get_json()
     assert first["id"] == again["id"]
     problem(api("POST", "servers/one/tools/add/call", {"arguments": {"a": 2}}, key), 409, "conflict")
