@@ -32,7 +32,7 @@ def test_a_newcomer_gets_from_the_setup_link_to_kept_verdicts_in_five_interactio
     run = next(r for r in served.json("jobs", "list")["items"] if r["kind"] == "test_run")
     assert run["result"]["run_id"] == run_id and run["result"]["counts"]["pass"] > 40
     # the demo's one weakness is a tool that says nothing of what it changes, and takes any path
-    assert set(page.locator(".result .badge").all_inner_texts()) <= {"low", "info"}
+    assert "low" in (severities := set(page.locator(".result .badge").all_inner_texts())) and not severities & {"high", "critical"}
     page.locator(".grid a").first.click()
     expect(page.get_by_role("heading", name="Evidence")).to_be_visible()
 
