@@ -29,6 +29,7 @@ from mcpweb.errors import (
     ServerTimeout,
     SessionFailed,
 )
+from mcpweb.mcp import asked
 from mcpweb.mcp import loop as loops
 from mcpweb.mcp.limits import SessionEnd, SessionLimits, Traffic
 from mcpweb.mcp.tap import Tap
@@ -321,7 +322,7 @@ class Session:
             async with streams as (reader, writer):
                 self._reader, self._writer = reader, writer
                 self._dispatcher = JSONRPCDispatcher(reader, writer)
-                runner = asyncio.ensure_future(self._dispatcher.run(_refuse, _ignore, self._consume))
+                runner = asyncio.ensure_future(self._dispatcher.run(asked.refuse, asked.ignore, self._consume))
                 try:
                     while not self._dispatcher._running and not runner.done():
                         await asyncio.sleep(0)
@@ -483,20 +484,6 @@ async def _let_go(tasks: list[asyncio.Task[None] | None], sock: socket.socket | 
         loop = asyncio.get_running_loop()
         loop.remove_reader(sock)
         loop.remove_writer(sock)
-
-
-async def _refuse(context: Any, method: str, params: Any) -> dict[str, Any]:
-    """A server asks us for something: a ping is answered, everything else is not offered."""
-    from mcp.shared.exceptions import MCPError
-    from mcp_types import METHOD_NOT_FOUND
-
-    if method == "ping":
-        return {}
-    raise MCPError(code=METHOD_NOT_FOUND, message=f"{method} is not offered")
-
-
-async def _ignore(context: Any, method: str, params: Any) -> None:
-    return None
 
 
 def _nobody() -> None:

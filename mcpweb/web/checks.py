@@ -12,4 +12,4 @@ def checks() -> dict[str, Check]:
 
 def titles() -> dict[str, str]:
     """Return the titles of all checks, by id."""
-    return {check.id: check.title for kind in core().test_types.values() for check in kind.checks}
+    return {check_id: check.title for check_id, check in checks().items()}

@@ -6,14 +6,9 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from re import _constants as constants
+from re import _parser as parser
 from typing import Any
-
-try:
-    from re import _constants as constants
-    from re import _parser as parser
-except ImportError:  # pragma: no cover - Python 3.10 and before
-    import sre_constants as constants  # type: ignore[no-redef]
-    import sre_parse as parser  # type: ignore[no-redef]
 
 MOST_POSITIONS = 140
 _COPIES = 2  # of a part that is repeated a counted number of times
