@@ -27,7 +27,8 @@ ICONS = (
     "server flask-conical list activity settings plug play square rotate-cw trash-2 plus search check x circle-alert "
     "triangle-alert circle-question-mark clock wrench file-text gauge log-out sun moon languages chevron-right download "
     "shield-check package history circle-check circle-x circle-minus circle-dot ban terminal scroll-text "
-    "key-round lock eye pencil link"
+    "key-round lock eye pencil link copy users upload git-compare keyboard minus store circle-stop arrow-down bookmark-plus "
+    "image"
 ).split()
 
 
