@@ -77,6 +77,12 @@ class Comparison:
     def same_subject(self) -> bool:
         return _subject(self.first) == _subject(self.second)
 
+    @property
+    def only(self) -> tuple[list[str], list[str]]:
+        """Return the test types that only the first, and only the second run was asked for: they cannot be compared."""
+        first, second = self.first.types, self.second.types
+        return [name for name in first if name not in second], [name for name in second if name not in first]
+
 
 def _subject(run: TestRun) -> tuple[Any, ...]:
     return run.server_id, run.configuration_id, run.configuration_revision, run.image_id

@@ -85,8 +85,11 @@ def compare() -> Response:
         raise InvalidInput("Choose two runs to compare.", next_step="Mark two runs in the history, then press Compare.")
     both = comparison.compare(core(), actor(), first, second)
     runs = [both.first, both.second]
+    alone = {name for names in both.only for name in names}
+    rows = [row for row in both.checks if row.change != "same" and row.test_type not in alone]
+    numbers = [one for one in both.metrics if not alone or (one.first is not None and one.second is not None)]
     return respond(
-        "test_runs/compare.html", both=both, runs=runs, rows=[row for row in both.checks if row.change != "same"][:MOST_COMPARED],
+        "test_runs/compare.html", both=both, runs=runs, rows=rows[:MOST_COMPARED], numbers=numbers,
         same=sum(row.change == "same" for row in both.checks), titles=titles(),
         names=servers.names_of(core(), (run.server_id for run in runs)),
     )

@@ -21,12 +21,14 @@ def demo(make_server: MakeServer) -> Server:
     return make_server("demo", status="running", tools=[{"name": "echo", "inputSchema": {"type": "object"}}])
 
 
-def finished(core: Core, actor: Actor, server: Server, *told: tuple[str, str, str], severity: str = "high") -> TestRun:
+def finished(
+    core: Core, actor: Actor, server: Server, *told: tuple[str, str, str], severity: str = "high", types: tuple[str, ...] = ("connection",)
+) -> TestRun:
     """Write down a run that came to its end: (check, tool, verdict) each."""
-    run, _ = services.request(core, actor, server.id, types=["connection"])
+    run, _ = services.request(core, actor, server.id, types=list(types))
     words = {"pass": "success", "fail": "failure", "undecided": "error"}
     rows = [
-        a_result(run, words[verdict], check_id=check, tool_name=tool, severity=severity,
+        a_result(run, words[verdict], check_id=check, tool_name=tool, severity=severity, test_type=types[0],
                  output_data={"verdict": verdict, "summary": f"{check} of {tool}: {verdict}", "evidence": {"seen": "<b>x</b>"}})
         for check, tool, verdict in told
     ]
@@ -73,6 +75,16 @@ def test_two_runs_are_compared_and_what_got_worse_stands_first(core: Core, actor
     assert text.index("C04") < text.index("C05") and "1 check says the same" in text and "C01" not in text
     assert f"/test-runs/compare?first={first.id}&amp;second={second.id}" in visitor.get(f"/test-runs/{second.id}").text
     assert visitor.get("/test-runs/compare?first=a").status_code == 422
+
+
+def test_a_test_type_that_only_one_of_two_runs_had_is_named_and_not_compared(
+    core: Core, actor: Actor, visitor: Visitor, demo: Server
+) -> None:
+    first = finished(core, actor, demo, ("C04", "echo", "pass"))
+    second = finished(core, actor, demo, ("F01", "*", "fail"), types=("functionality",))
+    text = visitor.get(f"/test-runs/compare?first={first.id}&second={second.id}").text
+    assert "Only in the first run: connection" in text and "Only in the second run: functionality" in text
+    assert "C04" not in text and "F01" not in text
 
 
 def test_the_history_filters_by_all_that_a_run_is(core: Core, actor: Actor, visitor: Visitor, demo: Server, make_server: MakeServer) -> None:
