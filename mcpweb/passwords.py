@@ -42,7 +42,7 @@ def hashed(password: str) -> str:
 
 
 def fits(password: str, phc: str | None) -> bool:
-    """Tell whether the password fits; without a hash the same work is done and the answer is no."""
+    """Tell whether the password fits; without a hash (none, or empty) the same work is done and the answer is no."""
     from cryptography.exceptions import InvalidKey
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -51,4 +51,4 @@ def fits(password: str, phc: str | None) -> bool:
             Argon2id.verify_phc_encoded(password.encode(), phc or _DUMMY)
         except InvalidKey:
             return False
-    return phc is not None
+    return bool(phc)

@@ -1,17 +1,20 @@
-"""Tables ``users``, ``sessions``, ``tokens``, ``setup_tokens`` and ``throttle``."""
+"""Tables ``users``, ``identities``, ``sessions``, ``tokens``, ``setup_tokens`` and ``throttle``."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from mcpweb import clock
 from mcpweb.contracts import Role
-from mcpweb.dao import columns, parameters
+from mcpweb.dao import columns, dumps, paging, parameters
+from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.db import Connection
-from mcpweb.errors import NotFound
+from mcpweb.errors import NotFound, PreconditionFailed
 
-USER_FIELDS = "id, name, password_hash, role, created_at, updated_at, disabled_at, language, theme, created_by"
+USER_FIELDS = (
+    "id, name, password_hash, role, created_at, updated_at, disabled_at, language, theme, created_by, signed_in_at, revision"
+)
 SESSION_FIELDS = "id_hash, user_id, csrf_key, created_at, seen_at, expires_at, ip, user_agent, stepped_up_at"
 TOKEN_FIELDS = "id, user_id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, created_by"  # noqa: S105 - names of columns
 
@@ -28,6 +31,18 @@ class User:
     language: str
     theme: str
     created_by: str | None
+    signed_in_at: str | None = None
+    revision: int = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom a provider's subject stands for."""
+
+    issuer: str
+    subject: str
+    user_id: str
+    created_at: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class Token:
     created_by: str | None
 
 
-def _insert(conn: Connection, table: str, row: User | Session | Token) -> None:
+def _insert(conn: Connection, table: str, row: User | Identity | Session | Token) -> None:
     fields = asdict(row)
     conn.execute(f"INSERT INTO {table} ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
@@ -98,24 +113,43 @@ def count_admins(conn: Connection) -> int:
     return int(conn.execute(sql).fetchone()[0])
 
 
-def set_password(conn: Connection, user_id: str, password_hash: str) -> None:
+def page_of_users(conn: Connection, *, after: Cursor | None = None, limit: int = 50) -> Listing[User]:
+    """Return one page of users, newest first."""
+    return paging.select(conn, "users", USER_FIELDS, lambda row: User(**dict(row)), after=after, limit=limit)
+
+
+def expect_revision(user: User, expect: int | None) -> None:
+    """Raise PreconditionFailed when the user is not what the caller saw."""
+    if expect is not None and user.revision != expect:
+        raise PreconditionFailed(f"{user.name} was changed meanwhile.")
+
+
+def _change(conn: Connection, user_id: str, assignment: str, value: str | None) -> None:
     conn.execute(
-        "UPDATE users SET password_hash = :hash, updated_at = :now WHERE id = :id",
-        {"id": user_id, "hash": password_hash, "now": clock.now()},
+        f"UPDATE users SET {assignment}, revision = revision + 1, updated_at = :now WHERE id = :id",
+        {"id": user_id, "value": value, "now": clock.now()},
     )
+
+
+def set_password(conn: Connection, user_id: str, password_hash: str) -> None:
+    _change(conn, user_id, "password_hash = :value", password_hash)
 
 
 def set_role(conn: Connection, user_id: str, role: Role) -> None:
-    conn.execute(
-        "UPDATE users SET role = :role, updated_at = :now WHERE id = :id",
-        {"id": user_id, "role": role, "now": clock.now()},
-    )
+    _change(conn, user_id, "role = :value", role)
 
 
 def disable_user(conn: Connection, user_id: str) -> None:
-    conn.execute(
-        "UPDATE users SET disabled_at = :now, updated_at = :now WHERE id = :id", {"id": user_id, "now": clock.now()}
-    )
+    """Keep a user out; one who is out already keeps the earlier moment."""
+    _change(conn, user_id, "disabled_at = coalesce(disabled_at, :value)", clock.now())
+
+
+def enable_user(conn: Connection, user_id: str) -> None:
+    _change(conn, user_id, "disabled_at = :value", None)
+
+
+def mark_signed_in(conn: Connection, user_id: str, at: str) -> None:
+    conn.execute("UPDATE users SET signed_in_at = ? WHERE id = ?", (at, user_id))
 
 
 def set_preferences(conn: Connection, user_id: str, *, language: str, theme: str) -> None:
@@ -123,6 +157,21 @@ def set_preferences(conn: Connection, user_id: str, *, language: str, theme: str
         "UPDATE users SET language = :language, theme = :theme, updated_at = :now WHERE id = :id",
         {"id": user_id, "language": language, "theme": theme, "now": clock.now()},
     )
+
+
+def insert_identity(conn: Connection, identity: Identity) -> None:
+    _insert(conn, "identities", identity)
+
+
+def find_identity(conn: Connection, issuer: str, subject: str) -> Identity | None:
+    sql = "SELECT issuer, subject, user_id, created_at FROM identities WHERE issuer = ? AND subject = ?"
+    row = conn.execute(sql, (issuer, subject)).fetchone()
+    return None if row is None else Identity(**dict(row))
+
+
+def identities_of(conn: Connection, user_id: str) -> list[Identity]:
+    sql = "SELECT issuer, subject, user_id, created_at FROM identities WHERE user_id = ? ORDER BY issuer, subject"
+    return [Identity(**dict(row)) for row in conn.execute(sql, (user_id,))]
 
 
 def insert_session(conn: Connection, session: Session) -> None:
@@ -143,12 +192,37 @@ def sessions_of(conn: Connection, user_id: str) -> list[Session]:
     return [Session(**dict(row)) for row in conn.execute(sql, (user_id,))]
 
 
+def session_counts(conn: Connection, user_ids: Sequence[str], now: str, seen_since: str) -> dict[str, int]:
+    """Return how many sessions that still hold each of these users has."""
+    sql = (
+        "SELECT user_id, count(*) FROM sessions WHERE user_id IN (SELECT value FROM json_each(?)) AND seen_at > ? "
+        "AND expires_at > ? GROUP BY user_id"
+    )
+    return {row[0]: row[1] for row in conn.execute(sql, (dumps(list(user_ids)), seen_since, now))}
+
+
+def session_named(conn: Connection, start: str) -> Session | None:
+    """Return the session whose hash begins with these characters."""
+    sql = f"SELECT {SESSION_FIELDS} FROM sessions WHERE id_hash >= ? AND id_hash < ? LIMIT 1"
+    row = conn.execute(sql, (start, start + "g")).fetchone()
+    return None if row is None else Session(**dict(row))
+
+
 def delete_session(conn: Connection, id_hash: str) -> None:
     conn.execute("DELETE FROM sessions WHERE id_hash = ?", (id_hash,))
 
 
-def delete_sessions_of(conn: Connection, user_id: str, *, but: str = "") -> None:
-    conn.execute("DELETE FROM sessions WHERE user_id = ? AND id_hash <> ?", (user_id, but))
+def delete_sessions_of(conn: Connection, user_id: str, *, but: str = "") -> int:
+    """End the sessions of a user but one; return how many there were."""
+    return conn.execute("DELETE FROM sessions WHERE user_id = ? AND id_hash <> ?", (user_id, but)).rowcount
+
+
+def delete_oldest_sessions_of(conn: Connection, user_id: str, keep: int) -> None:
+    """Leave a user the sessions seen last."""
+    conn.execute(
+        "DELETE FROM sessions WHERE id_hash IN "
+        "(SELECT id_hash FROM sessions WHERE user_id = ? ORDER BY seen_at DESC LIMIT -1 OFFSET ?)", (user_id, keep)
+    )
 
 
 def delete_old_sessions(conn: Connection, now: str) -> None:
@@ -176,6 +250,23 @@ def tokens(conn: Connection, user_id: str | None = None) -> list[Token]:
     condition = "WHERE user_id = :user " if user_id else ""
     sql = f"SELECT {TOKEN_FIELDS} FROM tokens {condition}ORDER BY created_at DESC, id DESC"
     return [Token(**dict(row)) for row in conn.execute(sql, {"user": user_id})]
+
+
+def page_of_tokens(
+    conn: Connection, user_id: str | None = None, *, after: Cursor | None = None, limit: int = 50
+) -> Listing[Token]:
+    """Return one page of tokens, newest first."""
+    read = lambda row: Token(**dict(row))  # noqa: E731
+    return paging.select(conn, "tokens", TOKEN_FIELDS, read, after=after, limit=limit, equals={"user_id": user_id})
+
+
+def token_counts(conn: Connection, user_ids: Sequence[str], now: str) -> dict[str, int]:
+    """Return how many tokens that still open something each of these users has."""
+    sql = (
+        "SELECT user_id, count(*) FROM tokens WHERE user_id IN (SELECT value FROM json_each(?)) AND revoked_at IS NULL "
+        "AND expires_at > ? GROUP BY user_id"
+    )
+    return {row[0]: row[1] for row in conn.execute(sql, (dumps(list(user_ids)), now))}
 
 
 def touch_token(conn: Connection, token_id: str, at: str) -> None:

@@ -6,9 +6,10 @@ from flask_smorest import Blueprint
 from marshmallow import fields, validate
 
 from mcpweb.contracts import ROLES
-from mcpweb.rest.common import Body, body, many, one
+from mcpweb.dao.paging import Cursor
+from mcpweb.rest.common import Body, Query, body, expected_revision, many, one, page, query
 from mcpweb.schemas.objects import session_object, token_object, user_object
-from mcpweb.services import accounts
+from mcpweb.services import accounts, people
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
 
@@ -21,6 +22,16 @@ class NewUser(Body):
     password = fields.String(required=True)
 
 
+class UserChange(Body):
+    role = fields.String(validate=validate.OneOf(ROLES))
+    disabled = fields.Boolean()
+    password = fields.String()
+
+
+class OfUser(Query):
+    user = fields.String(load_default=None)
+
+
 class NewToken(Body):
     name = fields.String(required=True)
     user = fields.String(load_default=None, allow_none=True)
@@ -31,8 +42,9 @@ class NewToken(Body):
 @bp.get("/users")
 @permission("user.manage")
 def users() -> Response:
-    """List users."""
-    return many(user_object(row) for row in accounts.users(core(), actor()))
+    """List users, newest first."""
+    given = query(Query)
+    return page(accounts.page_of_users(core(), actor(), after=given["cursor"], limit=given["limit"]), user_object)
 
 
 @bp.post("/users")
@@ -40,43 +52,63 @@ def users() -> Response:
 def add_user() -> Response:
     """Add a user."""
     user = accounts.add_user(core(), actor(), **body(NewUser))
-    return one(user_object(user), 201, location=f"/api/v1/users/{user.id}")
+    return one(user_object(user), 201, location=f"/api/v1/users/{user.id}", revision=user.revision)
 
 
 @bp.get("/users/<user_id>")
 @permission("user.manage")
 def show_user(user_id: str) -> Response:
     """Return one user, by id or name."""
-    return one(user_object(accounts.get_user(core(), actor(), user_id)))
+    user = accounts.get_user(core(), actor(), user_id)
+    return one(user_object(user), revision=user.revision)
+
+
+@bp.patch("/users/<user_id>")
+@permission("user.manage")
+def change_user(user_id: str) -> Response:
+    """Change role, password, or whether a user is disabled; needs If-Match. The user's sessions end."""
+    expect = expected_revision()
+    user = people.change(core(), actor(), user_id, expect=expect, **body(UserChange))
+    return one(user_object(user), revision=user.revision)
 
 
 @bp.delete("/users/<user_id>")
 @permission("user.manage")
 def disable_user(user_id: str) -> Response:
     """Disable a user; sessions end at once, the record stays."""
-    return one(user_object(accounts.disable(core(), actor(), user_id)))
+    user = people.disable(core(), actor(), user_id)
+    return one(user_object(user), revision=user.revision)
 
 
 @bp.get("/sessions")
 @permission("session.own")
 def sessions() -> Response:
-    """List the caller's own sessions."""
-    return many(session_object(row) for row in accounts.sessions_of(core(), actor()))
+    """List one's own sessions, opened last first; an admin names anybody with ``user``."""
+    given = query(OfUser)
+    rows = sorted(people.sessions(core(), actor(), given["user"]), key=lambda row: (row.created_at, row.id_hash), reverse=True)
+    after: Cursor | None = given["cursor"]
+    if after is not None:
+        rows = [row for row in rows if (row.created_at, f"ses_{row.id_hash[:people.SHOWN]}") < (after.created_at, after.id)]
+    shown, limit = rows[: given["limit"]], given["limit"]
+    last = Cursor(shown[-1].created_at, f"ses_{shown[-1].id_hash[:people.SHOWN]}") if len(rows) > limit else None
+    return many((session_object(row, current=row.id_hash == actor().session_id) for row in shown), last)
 
 
 @bp.delete("/sessions/<session_id>")
 @permission("session.own")
 def end_session(session_id: str) -> Response:
-    """End one of the caller's own sessions."""
-    accounts.end_session(core(), actor(), session_id)
+    """End one of one's own sessions; an admin ends anybody's."""
+    people.end_session(core(), actor(), session_id)
     return Response(status=204)
 
 
 @bp.get("/tokens")
 @permission("token.own")
 def tokens() -> Response:
-    """List tokens, without their text."""
-    return many(token_object(row) for row in accounts.tokens(core(), actor()))
+    """List tokens without their text, newest first: one's own; for an admin everybody's, or those of ``user``."""
+    given = query(OfUser)
+    found = accounts.page_of_tokens(core(), actor(), user=given["user"], after=given["cursor"], limit=given["limit"])
+    return page(found, token_object)
 
 
 @bp.post("/tokens")
@@ -88,7 +120,7 @@ def create_token() -> Response:
         core(), actor(), user=given["user"] or actor().user_id, name=given["name"], role=given["role"],
         days=given["expires"],
     )
-    row = next(row for row in accounts.tokens(core(), actor()) if f"_{row.id.removeprefix('tok_')}_" in text)
+    row = accounts.token_of(core(), text)
     return one(token_object(row) | {"token": text}, 201, location=f"/api/v1/tokens/{row.id}")
 
 

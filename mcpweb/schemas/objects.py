@@ -260,15 +260,16 @@ def user_object(row: User) -> Object:
     return {
         "id": row.id, "name": row.name, "role": row.role, "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at), "disabled_at": rfc3339(row.disabled_at), "created_by": row.created_by,
+        "signed_in_at": rfc3339(row.signed_in_at),
     }
 
 
-def session_object(row: Session) -> Object:
+def session_object(row: Session, *, current: bool = False) -> Object:
     """Return a session; its id is the first part of the hash, which opens nothing."""
     return {
         "id": row.id_hash[:16], "user_id": row.user_id, "created_at": rfc3339(row.created_at),
         "seen_at": rfc3339(row.seen_at), "expires_at": rfc3339(row.expires_at), "ip": row.ip,
-        "user_agent": row.user_agent,
+        "user_agent": row.user_agent, "current": current,
     }
 
 

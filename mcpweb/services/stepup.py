@@ -10,8 +10,7 @@ from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import accounts
 from mcpweb.errors import StepUpNeeded, Unauthenticated
-from mcpweb.services import access
-from mcpweb.services.accounts import throttle
+from mcpweb.services import access, throttling
 
 FRESH_S = 300.0
 
@@ -47,8 +46,7 @@ def confirm(core: Core, actor: Actor, password: str) -> tuple[str, Actor]:
     with core.db.reading() as conn:
         user = accounts.get_user(conn, actor.user_id)
         old = accounts.find_session(conn, actor.session_id)
-    bucket = f"sign-in:user:{user.name.casefold()[:64]}"
-    throttle(core, bucket, per_minute=6, burst=8)
+    bucket = throttling.passwords_of(core, user.name)
     if old is None or not passwords.fits(password[: passwords.LONGEST + 1], user.password_hash):
         with core.db.writing() as conn:
             access.note(conn, actor, "session.refused", user.id, {"for": "step-up"})
@@ -56,7 +54,7 @@ def confirm(core: Core, actor: Actor, password: str) -> tuple[str, Actor]:
     secret, now = secrets.token_urlsafe(32), clock.now()
     new = replace(old, id_hash=hashlib.sha256(secret.encode()).hexdigest(), stepped_up_at=now, seen_at=now)
     with core.db.writing() as conn:
-        accounts.give_back(conn, bucket, 8)
+        accounts.give_back(conn, bucket, throttling.BY_NAME[1])
         accounts.delete_session(conn, old.id_hash)
         accounts.insert_session(conn, new)
         access.note(conn, actor, "session.confirm", user.id)

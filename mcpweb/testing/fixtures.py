@@ -149,7 +149,7 @@ class Visitor:
         )
         secret = secrets.token_urlsafe(32)
         session = Session(
-            id_hash=accounts._digest(secret), user_id=self.user.id, csrf_key=secrets.token_bytes(32), created_at=now,
+            id_hash=accounts.digest(secret), user_id=self.user.id, csrf_key=secrets.token_bytes(32), created_at=now,
             seen_at=now, expires_at=clock.later(3600), ip="127.0.0.1", user_agent="test", stepped_up_at=now,
         )
         with self.core.db.writing() as conn:

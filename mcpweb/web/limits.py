@@ -6,7 +6,7 @@ from flask import current_app, g, request
 from mcpweb import origin
 from mcpweb.errors import BadRequest, BodyTooLarge, LengthRequired
 from mcpweb.ids import new_id
-from mcpweb.services import accounts
+from mcpweb.services.throttling import throttle
 from mcpweb.settings import Settings, is_loopback
 
 BODY_BYTES = 2 << 20
@@ -38,7 +38,7 @@ def _is_ours(host: str, settings: Settings) -> bool:
 def throttle_jobs() -> None:
     """Raise TooManyRequests when this actor creates jobs too often."""
     core = current_app.extensions["mcpweb"]
-    accounts.throttle(core, f"jobs:{g.actor.name}", per_minute=JOBS_PER_MINUTE, burst=JOBS_PER_MINUTE)
+    throttle(core, f"jobs:{g.actor.name}", per_minute=JOBS_PER_MINUTE, burst=JOBS_PER_MINUTE)
 
 
 def check_depth(value: object, depth: int = 0) -> None:

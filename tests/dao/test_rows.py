@@ -45,6 +45,7 @@ ROWS = {
     observations.Observation: "observations",
     audit.AuditRow: "audit_log",
     accounts.User: "users",
+    accounts.Identity: "identities",
     accounts.Session: "sessions",
     accounts.Token: "tokens",
     plugin_events.PluginEvent: "plugin_events",
