@@ -36,6 +36,18 @@
     }
   });
 
+  // A field is chosen when it is entered by its button, and copied.
+  document.querySelectorAll("[data-copy]").forEach((button) => {
+    const field = document.getElementById(button.dataset.copy);
+    button.hidden = false;
+    field.select();
+    button.addEventListener("click", () => {
+      field.select();
+      if (navigator.clipboard) navigator.clipboard.writeText(field.value);
+      else document.execCommand("copy");
+    });
+  });
+
   // A value that was shown leaves the page by itself.
   document.querySelectorAll("[data-hide-after]").forEach((box) => {
     setTimeout(() => box.remove(), Number(box.dataset.hideAfter) * 1000);

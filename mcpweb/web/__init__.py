@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from mcpweb.web import (
+    account,
     audit,
     configurations,
     health,
     jobs,
     keys,
     overview,
+    people,
     plugins,
     reports,
     secrets,
@@ -39,4 +41,6 @@ BLUEPRINTS = (
     jobs.bp,  # /jobs, /jobs/<id>/cancel
     audit.bp,  # /audit[/verify|/export]
     plugins.bp,  # /plugins
+    people.bp,  # /users[/new|/<id>[/role|/password|/disable|/enable|/sessions/…/end|/tokens/<id>/revoke]]
+    account.bp,  # /account[/password|/sessions/…/end|/tokens[/new|/<id>/revoke]]
 )

@@ -12,7 +12,7 @@ from mcpweb import __version__
 from mcpweb.contracts import Actor
 from mcpweb.errors import Failure
 from mcpweb.services import access, health
-from mcpweb.web import assets, csrf, formats, headers, language, words
+from mcpweb.web import assets, csrf, devices, formats, headers, language, words
 from mcpweb.web.hxnonce import HxNonce
 
 THEMES = ("system", "light", "dark")
@@ -29,6 +29,7 @@ def install(app: Flask) -> None:
     language.install(app)
     formats.install(app)
     words.install(app)
+    devices.install(app)
     assets.install(app)
     app.jinja_env.globals.update(
         nonce=headers.nonce, version=__version__, actor=_actor, may=may, theme=theme, THEMES=THEMES,

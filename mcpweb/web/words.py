@@ -31,6 +31,9 @@ WORDS = {
     "info": N_("info"), "low": N_("low"), "medium": N_("medium"), "high": N_("high"), "critical": N_("critical"),
     # findings
     "accepted": N_("accepted"), "fixed": N_("fixed"),
+    # people and tokens
+    "viewer": N_("viewer"), "operator": N_("operator"), "admin": N_("admin"), "disabled": N_("disabled"),
+    "revoked": N_("revoked"),
     # how far the evidence of a finding goes
     "certain": N_("certain"), "firm": N_("firm"), "tentative": N_("tentative"),
 }
