@@ -61,7 +61,24 @@ def test_every_partial_is_used() -> None:
         assert used, name
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    text = (ROOT / "README.md").read_text()
-    for target in re.findall(r"\]\((?!http|#)([^)]+)\)", text):
-        assert (ROOT / target).exists(), target
+DOCUMENTS = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "mcpweb" / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_and_every_file_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", text):
+        assert (document.parent / target).exists(), target
+    for name in re.findall(r"`((?:mcpweb|plugins|templates|tests|tools|sql|deploy|examples|benchmarks)/[\w./-]+)", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_document_is_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        document = ahead.pop()
+        if document not in seen and document.suffix == ".md":
+            seen.add(document)
+            ahead += [(document.parent / one).resolve() for one in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())]
+    assert not {path.name for path in DOCUMENTS} - {path.name for path in seen}
