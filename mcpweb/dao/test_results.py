@@ -171,18 +171,6 @@ def statuses_of(conn: Connection, run_ids: Sequence[str]) -> list[tuple[str, str
     return [(row[0], row[1], row[2] or "", row[3], row[4]) for row in rows]
 
 
-def last_status(conn: Connection, server_ids: Sequence[str]) -> dict[str, str]:
-    """Return the verdict of each server's newest run that ended, by server id."""
-    if not server_ids:
-        return {}
-    rows = conn.execute(
-        "SELECT wanted.value, (SELECT verdict FROM test_runs WHERE server_id = wanted.value AND verdict IS NOT NULL "
-        "ORDER BY created_at DESC, id DESC LIMIT 1) FROM json_each(:ids) AS wanted",
-        {"ids": dumps(list(server_ids))},
-    )
-    return {row[0]: row[1] for row in rows if row[1] is not None}
-
-
 def success_rate(conn: Connection, since: str, until: str) -> float | None:
     """Return the share of successes among all results of a span of time, None when there are none."""
     row = conn.execute(

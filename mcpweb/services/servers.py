@@ -9,7 +9,7 @@ from typing import Any
 from mcpweb import clock, logstore
 from mcpweb.contracts import Actor, ConfigData
 from mcpweb.core import Core
-from mcpweb.dao import configurations, observations, servers, test_results, tools
+from mcpweb.dao import configurations, observations, servers, tools
 from mcpweb.dao import jobs as job_rows
 from mcpweb.dao.configurations import Configuration
 from mcpweb.dao.jobs import Job
@@ -125,10 +125,11 @@ def overview(core: Core, actor: Actor) -> Overview:
         return Overview(counts=servers.counts(conn), engine=engine, worker=worker)
 
 
-def last_verdicts(core: Core, server_ids: list[str]) -> dict[str, str]:
-    """Return the status of each server's newest test result."""
+def glance(core: Core, actor: Actor, server_ids: list[str]) -> dict[str, servers.Glance]:
+    """Return what a list shows of each server beside its row: verdict, tools, latency, today's success."""
+    access.require(core, actor, "server.view")
     with core.db.reading() as conn:
-        return test_results.last_status(conn, server_ids)
+        return servers.glance(conn, server_ids, clock.now()[:10])
 
 
 def update(

@@ -25,6 +25,25 @@
     if (open && !open.contains(event.target)) open.open = false;
   });
 
+  // Chosen rows are counted; the box in the head chooses all. Htmx keeps what is checked when the list is read again.
+  const count = () => document.querySelectorAll("[data-pick]").forEach((form) => {
+    const boxes = [...form.querySelectorAll("tbody [name=id]")];
+    const chosen = boxes.filter((box) => box.checked).length;
+    const all = form.querySelector("[data-all]");
+    all.hidden = false;
+    all.checked = chosen > 0 && chosen === boxes.length;
+    all.indeterminate = chosen > 0 && chosen < boxes.length;
+    form.querySelector("[data-count]").textContent = chosen;
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-all]")) {
+      event.target.form.querySelectorAll("tbody [name=id]").forEach((box) => { box.checked = event.target.checked; });
+    }
+    count();
+  });
+  document.addEventListener("htmx:after:swap", count);
+  count();
+
   // Ctrl+Enter sends the form one writes in; Escape closes the menu.
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.form && !event.isComposing) {

@@ -1,15 +1,19 @@
 """Pictures made here, as the paths of a small SVG: no script, a handful of nodes however many values there are."""
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
+from itertools import pairwise
 
 from mcpweb import clock
 
 WIDTH, HEIGHT = 120, 40
 DAYS = 28
 _STEP, _BOX = 10, 8
+SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 87, 18, 30
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,22 @@ def line(values: Sequence[float], *, floor: float = 0.0, least_top: float = 1e-9
         points.append(f"{WIDTH} {points[0].split()[1]}")
     drawn = "M" + " L".join(points)
     return Line(drawn, f"{drawn} L{points[-1].split()[0]} {HEIGHT} L0 {HEIGHT}Z")
+
+
+@lru_cache(maxsize=4096)
+def spark(newest_first: str) -> tuple[str, float]:
+    """Return the small line of a JSON list of numbers and its newest one; no line for fewer than two of them.
+
+    The line ends at the right edge of a box of 87 × 18, three units a number, so that rows can be compared. What a list
+    shows again and again is drawn once.
+    """
+    values = json.loads(newest_first)[:SPARK_POINTS]
+    if len(values) < 2:
+        return "", values[0] if values else 0.0
+    top = max(*values, 1e-9)
+    heights = [round(1 + (1 - value / top) * (SPARK_HEIGHT - 2)) for value in reversed(values)]
+    steps = " ".join(f"3 {now - before}" for before, now in pairwise(heights)).replace(" -", "-")
+    return f"M{SPARK_WIDTH - 3 * (len(values) - 1)} {heights[0]}l{steps}", values[0]
 
 
 def last_days(count: int = DAYS) -> list[str]:

@@ -9,7 +9,7 @@ import re
 from jinja2.ext import Extension
 
 _TAG = re.compile(r"<([a-zA-Z][\w-]*)((?:\{\{.*?\}\}|\{%.*?%\}|\"[^\"]*\"|'[^']*'|[^'\"<>{]|\{(?![{%]))*)>", re.DOTALL)
-_HTMX = re.compile(r"(?:^|[\s}])hx-[a-z]")
+_HTMX = re.compile(r"(?:^|[\s}])(?:hx-[a-z]|formaction=)")  # a button that sends a boosted form elsewhere needs it, too
 
 
 class HxNonce(Extension):

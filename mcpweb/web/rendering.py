@@ -64,7 +64,8 @@ def may(permission: str) -> bool:
 
 def is_partial() -> bool:
     """Tell whether htmx asked for a fragment (not for a whole page or a history entry)."""
-    whole = _htmx.boosted or _htmx.history_restore_request or request.headers.get("HX-Request-Type") == "full"
+    kind = request.headers.get("HX-Request-Type")
+    whole = _htmx.history_restore_request or kind == "full" or (_htmx.boosted and kind != "partial")
     return bool(_htmx) and not whole
 
 
@@ -111,6 +112,13 @@ def notice(text: str, status: int, *, next_step: str = "") -> Response:
     response = make_response(body, status)
     response.headers["HX-Retarget"] = "#notices"
     response.headers["HX-Reswap"] = "beforeend"
+    return response
+
+
+def told(text: str, *, kind: str = "done", next_step: str = "", event: str = "") -> Response:
+    """Answer htmx with a notice of what was done, and tell the fragments of the page."""
+    response = make_response(render_template("shared/_notice.html", kind=kind, text=text, next_step=next_step))
+    response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "beforeend", "HX-Trigger": event})
     return response
 
 

@@ -1,7 +1,9 @@
 """Servers: list, add, show, and what can be asked of one."""
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, redirect, request, url_for
 
@@ -10,11 +12,13 @@ from mcpweb.dao import paging
 from mcpweb.dao.configurations import Configuration
 from mcpweb.errors import Failure, FieldError, InvalidInput
 from mcpweb.schemas.configurations import from_cli_options
-from mcpweb.services import configurations, jobs, pins, secrets, servers
+from mcpweb.services import bulk, configurations, jobs, pins, secrets, servers
+from mcpweb.web import charts
 from mcpweb.web.identity import actor, core
+from mcpweb.web.language import plural
 from mcpweb.web.limits import throttle_jobs
 from mcpweb.web.permissions import permission
-from mcpweb.web.rendering import done, is_partial, may, respond
+from mcpweb.web.rendering import done, is_partial, may, respond, told
 
 bp = Blueprint("servers", __name__, url_prefix="/servers")
 
@@ -25,17 +29,39 @@ _WAIT_S = 0.4  # a start that is quicker shows its end in the first answer
 @bp.get("")
 @permission("server.view")
 def index() -> Response:
-    status, q, cursor = (request.args.get(name, "") for name in ("status", "q", "cursor"))
+    return _index()
+
+
+def _index(*, http_status: int = 200, asked: list[bulk.Asked] | None = None) -> Response:
+    given = {name: request.args.get(name, "") for name in ("status", "q", "cursor")}
+    status, cursor = given["status"], given["cursor"]
+    q = unicodedata.normalize("NFKC", given["q"]).strip()[:100]  # full-width letters are the same ones
     if status and status not in STATUSES:
         raise InvalidInput(f"status is one of {', '.join(STATUSES)}.")
     after = paging.decode(cursor) if cursor else None
-    listing = servers.listing(core(), actor(), after=after, status=status or None, q=q[:100] or None)
+    listing = servers.listing(core(), actor(), after=after, status=status or None, q=q or None)
+    ids = [row.id for row in listing.rows]
     return respond(
-        "servers/index.html", listing=listing, overview=servers.overview(core(), actor()), status=status, q=q[:100],
-        next=paging.encode(listing.next) if listing.next else "", cursor=cursor, statuses=STATUSES,
-        verdicts=servers.last_verdicts(core(), [row.id for row in listing.rows]), may_operate=may("server.operate"),
-        working=jobs.open_for(core(), actor(), [f"server:{row.id}" for row in listing.rows]),
+        "servers/index.html", http_status=http_status, listing=listing, overview=servers.overview(core(), actor()), status=status,
+        q=q, next=paging.encode(listing.next) if listing.next else "", cursor=cursor, statuses=STATUSES, asked=asked or [],
+        address="/servers" + (f"?{urlencode(used)}" if (used := {name: value for name, value in given.items() if value}) else ""),
+        glances=servers.glance(core(), actor(), ids), spark=charts.spark, may_operate=may("server.operate"),
+        working=jobs.open_for(core(), actor(), [f"server:{one}" for one in ids]),
     )
+
+
+@bp.post("/bulk")
+@permission("server.operate")
+def act() -> Response:
+    """Ask for one action of all servers that were chosen; what could not be asked is named."""
+    asked = bulk.each(core(), actor(), request.form.getlist("id"), request.form.get("do", ""), before_each=throttle_jobs)
+    failed = [one for one in asked if one.failure]
+    if not is_partial():
+        return _index(http_status=200 if len(failed) < len(asked) else 409, asked=asked)
+    taken = len(asked) - len(failed)
+    done_for = plural("Asked for %(num)s server.", "Asked for %(num)s servers.", taken) % {"num": taken}
+    refused = " ".join(f"{one.name}: {one.failure}" for one in failed[:10])
+    return told(done_for, kind="error" if failed else "done", next_step=refused, event="server-changed")
 
 
 @bp.get("/new")

@@ -152,7 +152,6 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "servers.delete_hidden_batch": lambda c: servers.delete_hidden_batch(c, 10),
     "configurations.revisions": lambda c: configurations.revisions(c, "x"),
     "test_results.for_run": lambda c: results.for_run(c, "x"),
-    "test_results.last_status": lambda c: results.last_status(c, ["x", "y"]),
     "test_results.daily": lambda c: results.daily(c, ["x", "y"], "2026-01-01"),
     "test_results.statuses_of": lambda c: results.statuses_of(c, ["x", "y"]),
     "test_results.delete_some": lambda c: results.delete_some(c, "x", 10),

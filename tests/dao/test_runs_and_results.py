@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from mcpweb import clock
+from mcpweb.dao import servers
 from mcpweb.dao import test_results as results
 from mcpweb.dao import test_runs as runs
 from mcpweb.dao import test_types as types
@@ -47,8 +48,10 @@ def test_a_run_goes_its_way(conn: Connection, run: runs.TestRun, at: Callable[[f
     assert (done.image_digest, done.protocol) == ("sha256:2", "2025-11-25")
     assert runs.listing(conn, verdict="fail", state="succeeded", server_id=run.server_id).rows == (done,)
     assert runs.listing(conn, verdict="pass").rows == ()
-    assert results.last_status(conn, [run.server_id, "srv_other"]) == {run.server_id: "fail"}
-    assert results.last_status(conn, []) == {}
+    assert {one: seen.verdict for one, seen in servers.glance(conn, [run.server_id, "srv_other"], "2026-01-01").items()} == {
+        run.server_id: "fail", "srv_other": None,
+    }
+    assert servers.glance(conn, [], "2026-01-01") == {}
 
 
 def test_a_result_comes_back_as_it_was_stored(conn: Connection, run: runs.TestRun) -> None:

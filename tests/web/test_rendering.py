@@ -21,11 +21,21 @@ HTMX_4 = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Source": "butt
 HTMX_2 = {"HX-Request": "true", "HX-Trigger": "b", "HX-Trigger-Name": "n", "HX-Target": "out"}
 
 
+def _whole(headers: dict[str, str]) -> dict[str, str]:
+    """Return what version 4 says when it changes the whole body."""
+    return {"HX-Request-Type": "full"} if "HX-Request-Type" in headers else {}
+
+
+def test_a_boosted_form_that_changes_a_part_asks_for_a_fragment(app: Flask) -> None:
+    with app.test_request_context("/servers", base_url=f"http://{HOST}", headers={**HTMX_4, "HX-Boosted": "true"}):
+        assert rendering.is_partial()
+
+
 @pytest.mark.parametrize("headers", [HTMX_4, HTMX_2])
 def test_both_dialects_ask_for_fragments(app: Flask, headers: dict[str, str]) -> None:
     with app.test_request_context("/servers", base_url=f"http://{HOST}", headers=headers):
         assert rendering.is_partial()
-    with app.test_request_context("/servers", headers={**headers, "HX-Boosted": "true"}):
+    with app.test_request_context("/servers", headers={**headers, **_whole(headers), "HX-Boosted": "true"}):
         assert not rendering.is_partial()
     with app.test_request_context("/servers", headers={**headers, "HX-Request-Type": "full"}):
         assert not rendering.is_partial()
