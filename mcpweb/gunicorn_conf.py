@@ -46,3 +46,8 @@ def when_ready(server: Any) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let log streams end as soon as the process is asked to leave."""
+    worker.wsgi.extensions["mcpweb.streams"].leaving = lambda: not worker.alive

@@ -39,12 +39,39 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogPage:
-    """Lines in order; reading goes on at ``next_offset``, the oldest line kept begins at ``start_offset``."""
+    """Lines in order; reading goes on at ``next_offset``, the oldest line kept begins at ``start_offset``.
+
+    ``first_offset`` is where the first line that was looked at begins: what is older ends there.
+    """
 
     lines: tuple[LogLine, ...]
     next_offset: int
     start_offset: int
     end_offset: int
+    first_offset: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which lines are asked for: of a level or worse, of a stream, with a text in them, from a time on, before a time."""
+
+    level: str | None = None
+    stream: str | None = None
+    q: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    def fits(self, line: LogLine) -> bool:
+        if self.level and LEVELS.index(line.level) > LEVELS.index(self.level):
+            return False
+        if self.stream and line.stream != self.stream:
+            return False
+        if (self.since and line.at < self.since) or (self.until and line.at >= self.until):
+            return False
+        return not self.q or self.q.casefold() in line.text.casefold()
+
+
+EVERY = Wanted()
 
 
 def level_of(stream: str, text: str) -> str:
@@ -96,15 +123,7 @@ class LogWriter:
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f]")
 
 
-def read(
-    folder: Path,
-    *,
-    offset: int | None = None,
-    limit_bytes: int = 256 * 1024,
-    level: str | None = None,
-    stream: str | None = None,
-    q: str | None = None,
-) -> LogPage:
+def read(folder: Path, *, offset: int | None = None, limit_bytes: int = 256 * 1024, wanted: Wanted = EVERY) -> LogPage:
     """Return lines from ``offset`` on, or the last ``limit_bytes`` when it is None. Filters skip lines; an offset in
     the middle of a line goes on at the next one."""
     segments = _segments(folder)
@@ -119,9 +138,70 @@ def read(
     for at, raw in _raw_lines(segments, begin, limit_bytes, aligned=begin == start or not tail):
         position = at + len(raw)
         line = _parse(at, raw)
-        if line and _wanted(line, level, stream, q):
+        if line and wanted.fits(line):
             lines.append(line)
-    return LogPage(tuple(lines), position, start, end)
+    return LogPage(tuple(lines), position, start, end, begin)
+
+
+def last(folder: Path, *, before: int | None = None, limit: int = 200, wanted: Wanted = EVERY) -> LogPage:
+    """Return the last ``limit`` wanted lines that end at ``before`` or sooner (None: the end); as much is read as that takes.
+
+    A line that is being written is left out. Reading newer lines goes on at ``next_offset``.
+    """
+    segments = _segments(folder)
+    if not segments:
+        return LogPage((), 0, 0, 0)
+    end = segments[-1][0] + _size(segments[-1][1])
+    found: list[LogLine] = []
+    first = after = end if before is None else max(min(before, end), segments[0][0])
+    if before is None:
+        after = -1
+    for at, raw in _backward(segments, first):
+        after = at + len(raw) if after < 0 else after
+        line = _parse(at, raw)
+        if line and wanted.since and line.at < wanted.since:
+            first = segments[0][0]  # nothing older can be wanted
+            break
+        first = at
+        if line and wanted.fits(line):
+            found.append(line)
+            if len(found) == limit:
+                break
+    return LogPage(tuple(reversed(found)), max(after, segments[0][0]), segments[0][0], end, first)
+
+
+def following(folder: Path, offset: int, *, limit: int = 200, wanted: Wanted = EVERY) -> LogPage:
+    """Return the first ``limit`` wanted lines from ``offset`` on."""
+    segments = _segments(folder)
+    if not segments:
+        return LogPage((), 0, 0, 0)
+    start, end = segments[0][0], segments[-1][0] + _size(segments[-1][1])
+    begin = position = min(max(offset, start), end)
+    found: list[LogLine] = []
+    for at, raw in _raw_lines(segments, begin, end - begin, aligned=True):
+        position = at + len(raw)
+        line = _parse(at, raw)
+        if line and wanted.fits(line):
+            found.append(line)
+            if len(found) == limit:
+                break
+    return LogPage(tuple(found), position, start, end, begin)
+
+
+def end_of(folder: Path) -> int:
+    """Return the offset behind the newest byte."""
+    segments = _segments(folder)
+    return segments[-1][0] + _size(segments[-1][1]) if segments else 0
+
+
+def chosen(folder: Path, wanted: Wanted) -> Iterator[bytes]:
+    """Yield the wanted lines of everything that is kept, for a download."""
+    segments = _segments(folder)
+    left = segments[-1][0] + _size(segments[-1][1]) - segments[0][0] if segments else 0
+    for at, raw in _raw_lines(segments, segments[0][0] if segments else 0, left, aligned=True):
+        line = _parse(at, raw)
+        if line and wanted.fits(line):
+            yield raw
 
 
 def whole(folder: Path) -> Iterator[bytes]:
@@ -135,12 +215,20 @@ def whole(folder: Path) -> Iterator[bytes]:
             continue
 
 
-def _wanted(line: LogLine, level: str | None, stream: str | None, q: str | None) -> bool:
-    if level and LEVELS.index(line.level) > LEVELS.index(level):
-        return False
-    if stream and line.stream != stream:
-        return False
-    return not q or q.casefold() in line.text.casefold()
+def _backward(segments: list[tuple[int, Path]], before: int) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines that end at ``before`` or sooner, the newest first, a segment in memory at a time."""
+    for start, path in reversed(segments):
+        if start >= before:
+            continue
+        try:
+            data = path.read_bytes()[: before - start]
+        except FileNotFoundError:
+            return
+        end = data.rfind(b"\n") + 1
+        while end > 0:
+            begin = data.rfind(b"\n", 0, end - 1) + 1
+            yield start + begin, data[begin:end]
+            end = begin
 
 
 def _raw_lines(

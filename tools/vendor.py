@@ -22,6 +22,7 @@ LUCIDE = "1.62.0"
 FILES = {  # target: (package, file in it, licence)
     f"vendor/htmx-{HTMX}/htmx.min.js": (f"htmx.org@{HTMX}", "dist/htmx.min.js", "0BSD"),
     f"vendor/htmx-{HTMX}/hx-csp.min.js": (f"htmx.org@{HTMX}", "dist/ext/hx-csp.min.js", "0BSD"),
+    f"vendor/htmx-{HTMX}/hx-sse.min.js": (f"htmx.org@{HTMX}", "dist/ext/hx-sse.min.js", "0BSD"),
 }
 ICONS = (
     "server flask-conical list activity settings plug play square rotate-cw trash-2 plus search check x circle-alert "

@@ -91,6 +91,11 @@ class Database:
             held.writing = False
             _end(conn)
 
+    def data_version(self) -> int:
+        """Return a number that differs from the one before when anybody else than this thread wrote in between."""
+        with self.reading() as conn:
+            return int(conn.execute("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         """Close this thread's connections; the next use opens new ones."""
         held = getattr(self._local, "held", None)

@@ -255,25 +255,30 @@ def run_now(core: Core, job: Job, wait_s: float) -> Job:
 
 
 def logs(
-    core: Core,
-    actor: Actor,
-    id_or_name: str,
-    *,
-    offset: int | None = None,
-    limit_bytes: int = 256 * 1024,
-    level: str | None = None,
-    stream: str | None = None,
-    q: str | None = None,
+    core: Core, actor: Actor, id_or_name: str, *, offset: int | None = None, limit_bytes: int = 256 * 1024, **wanted: str | None
 ) -> logstore.LogPage:
-    """Return log lines from an offset on, or the newest ones."""
+    """Return log lines from an offset on, or the newest ones; filters as ``log_filter`` takes them."""
     server = get(core, actor, id_or_name)
+    return logstore.read(log_folder(core, server.id), offset=offset, limit_bytes=limit_bytes, wanted=log_filter(**wanted))
+
+
+def log_filter(
+    *, level: str | None = None, stream: str | None = None, q: str | None = None, since: str | None = None,
+    until: str | None = None,
+) -> logstore.Wanted:
+    """Return what a reader of a log wants. Raises InvalidInput."""
     if level and level not in logstore.LEVELS:
         raise InvalidInput(f"level is one of {', '.join(logstore.LEVELS)}.")
     if stream and stream not in logstore.STREAMS:
         raise InvalidInput(f"stream is one of {', '.join(logstore.STREAMS)}.")
-    return logstore.read(
-        log_folder(core, server.id), offset=offset, limit_bytes=limit_bytes, level=level, stream=stream, q=q
-    )
+    return logstore.Wanted(level or None, stream or None, q or None, since or None, until or None)
+
+
+def is_running(core: Core, server_id: str) -> bool:
+    """Tell whether a server was last seen running; a removed one is not."""
+    with core.db.reading() as conn:
+        server = servers.find(conn, server_id)
+    return server is not None and server.status == "running"
 
 
 def log_folder(core: Core, server_id: str) -> Path:

@@ -1,4 +1,4 @@
-// What HTML and htmx do not do by themselves: rest in a hidden tab, notices and values that leave, logs that follow.
+// What HTML and htmx do not do by themselves: rest in a hidden tab, notices and values that leave.
 (() => {
   "use strict";
 
@@ -71,17 +71,4 @@
   document.querySelectorAll("[data-hide-after]").forEach((box) => {
     setTimeout(() => box.remove(), Number(box.dataset.hideAfter) * 1000);
   });
-
-  // A log follows its end until somebody scrolls up, and keeps at most 2,000 lines.
-  const follow = (log) => {
-    let atEnd = true;
-    log.scrollTop = log.scrollHeight;
-    log.addEventListener("scroll", () => { atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40; });
-    new MutationObserver(() => {
-      const lines = log.querySelectorAll("[data-line]");
-      for (let at = 0; at < lines.length - 2000; at += 1) lines[at].remove();
-      if (atEnd) log.scrollTop = log.scrollHeight;
-    }).observe(log, { childList: true });
-  };
-  document.querySelectorAll(".log").forEach(follow);
 })();

@@ -1,24 +1,40 @@
-"""Watching a server: its log, followed by offset, and what it uses."""
+"""Watching a server: its log, read page by page or followed, and what it uses."""
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Request, Response, current_app, make_response, render_template, request
 
 from mcpweb import logstore
-from mcpweb.errors import InvalidInput
-from mcpweb.services import servers
+from mcpweb.core import Core
+from mcpweb.errors import Failure, InvalidInput, Unauthenticated, Unavailable
+from mcpweb.logstore import LogPage, Wanted
+from mcpweb.services import access, servers
 from mcpweb.web import charts as pictures
-from mcpweb.web import formats
+from mcpweb.web import formats, loglines
 from mcpweb.web.identity import actor, core
+from mcpweb.web.language import chosen
 from mcpweb.web.permissions import permission
+from mcpweb.web.rendering import is_partial
 from mcpweb.web.servers import tab
+from mcpweb.web.streams import Follow, Stream, Streams
 
 bp = Blueprint("watching", __name__, url_prefix="/servers/<server_id>")
-_SHOWN_BYTES = 64 * 1024
+_LINES = 500
+_ASKED = ("q", "only", "level", "stream", "since", "until")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?")
+
+
+@bp.record
+def _have_streams(state: Any) -> None:
+    state.app.extensions["mcpweb.streams"] = Streams(state.app.extensions["mcpweb"])
 
 
 @dataclass(frozen=True)
@@ -35,23 +51,59 @@ class Chart:
 @bp.get("/logs")
 @permission("server.view")
 def logs(server_id: str) -> Response:
-    level, q, offset = (request.args.get(name, "") for name in ("level", "q", "offset"))
-    if offset and not (offset.isascii() and offset.isdigit() and len(offset) < 19):
-        raise InvalidInput("offset is a whole number.")
-    page = servers.logs(
-        core(), actor(), server_id, offset=int(offset) if offset else None, limit_bytes=_SHOWN_BYTES,
-        level=level or None, q=q[:200] or None,
+    """Show the newest lines and follow, or those before or after a place; ``offset`` asks for what came since."""
+    server = servers.get(core(), actor(), server_id)
+    asked, wanted = _asked()
+    folder = servers.log_folder(core(), server.id)
+    offset, before, after = (_place(name) for name in ("offset", "before", "after"))
+    if offset is not None:
+        page = logstore.read(folder, offset=offset, wanted=wanted)
+    elif after is not None:
+        page = logstore.following(folder, after, limit=_LINES, wanted=wanted)
+    else:
+        page = logstore.last(folder, before=before, limit=_LINES, wanted=wanted)
+    resting = before is not None or after is not None or bool(wanted.until)
+    query = urlencode(asked)
+    return tab(
+        server_id, "logs", partial="servers/_lines.html" if offset is not None else "", page=page, asked=asked, query=query,
+        lines=loglines.markup(page.lines, q=asked.get("q", "")), levels=logstore.LEVELS, streams=logstore.STREAMS,
+        resting=resting, live=not resting and server.status == "running" and _streams().free(), pages=_pages(page, asked),
     )
-    partial = "servers/_lines.html" if offset else "servers/_logs.html"
-    return tab(server_id, "logs", partial=partial, page=page, level=level, q=q[:200], levels=logstore.LEVELS)
+
+
+@bp.get("/logs/stream")
+@permission("server.view")
+def stream(server_id: str) -> Response:
+    """Send lines as they are written; when there are as many streams as may be, 503 with an element that polls instead."""
+    server = servers.get(core(), actor(), server_id)
+    asked, wanted = _asked()
+    last = request.headers.get("Last-Event-ID", "")
+    offset = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else _place("offset")
+    q = asked.get("q", "")
+    opened = _streams().open(Follow(
+        who=_digest(request), folder=servers.log_folder(core(), server.id), wanted=wanted, offset=offset,
+        ends=_ends(core(), request._get_current_object(), server.id),  # type: ignore[attr-defined]
+        render=loglines.renderer(q), look=f"{chosen()} {q}", sock=request.environ.get("gunicorn.socket"),
+    ))
+    if opened is None:
+        return _full(server.id, offset, urlencode(asked))
+    response = Response(_events(core(), opened), mimetype="text/event-stream")
+    response.call_on_close(partial(_streams().close, opened))
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
 
 
 @bp.get("/logs/download")
 @permission("server.view")
 def download(server_id: str) -> Response:
+    """Send the lines that fit the filter, all that are kept without one."""
     server = servers.get(core(), actor(), server_id)
-    response = Response(logstore.whole(servers.log_folder(core(), server.id)), content_type="text/plain; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{server.name}.log"'
+    wanted = _asked(only=True)[1]
+    folder = servers.log_folder(core(), server.id)
+    lines = logstore.whole(folder) if wanted == logstore.EVERY else logstore.chosen(folder, wanted)
+    response = Response(lines, content_type="text/plain; charset=utf-8")
+    name = server.name + ("-filtered" if wanted != logstore.EVERY else "")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.log"'
     return response
 
 
@@ -59,6 +111,82 @@ def download(server_id: str) -> Response:
 @permission("server.view")
 def stats(server_id: str) -> Response:
     return tab(server_id, "stats", charts=charts(servers.stats(core(), actor(), server_id)))
+
+
+def _asked(*, only: bool = False) -> tuple[dict[str, str], Wanted]:
+    """Return the filters that are set, and what they ask of lines. Raises InvalidInput."""
+    asked = {name: text for name in _ASKED if (text := request.args.get(name, "").strip()[:200])}
+    times = {}
+    for name, day_end in (("since", ""), ("until", " 24")):
+        if text := asked.get(name, "").replace("T", " "):
+            if not _MOMENT.fullmatch(text):
+                raise InvalidInput(f"{name} is a moment such as 2026-11-24 08:30 (UTC).")
+            times[name] = text + (day_end if len(text) == 10 else "")
+    q = asked.get("q") if only or "only" in asked else None
+    return asked, servers.log_filter(level=asked.get("level"), stream=asked.get("stream"), q=q, **times)
+
+
+def _place(name: str) -> int | None:
+    text = request.args.get(name, "")
+    if text and not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidInput(f"{name} is a whole number.")
+    return int(text) if text else None
+
+
+def _pages(page: LogPage, asked: dict[str, str]) -> dict[str, str]:
+    """Return the addresses of older and newer lines, where there are any."""
+    found = {}
+    if page.first_offset > page.start_offset:
+        found["older"] = urlencode({**asked, "before": page.first_offset})
+    if page.next_offset < page.end_offset:
+        found["newer"] = urlencode({**asked, "after": page.next_offset})
+    return found
+
+
+def _streams() -> Streams:
+    found: Streams = current_app.extensions["mcpweb.streams"]
+    return found
+
+
+def _events(served: Core, opened: Stream) -> Iterator[bytes]:
+    served.db.close()  # this thread only waits and writes from here on
+    yield from opened.events()
+
+
+def _ends(served: Core, asking: Request, server_id: str) -> Callable[[], str]:
+    """Return what tells why a stream is over: who asked may not look any more, or the server runs no more."""
+
+    def ends() -> str:
+        try:
+            who = served.plugins.first("mcpweb_authenticate", request=asking, core=served)
+            if who is None or not access.may(served, who, "server.view", server_id=server_id):
+                return "denied"
+        except Unauthenticated:
+            return "denied"
+        except Failure:
+            return ""  # nobody can tell now; the next look will
+        return "" if servers.is_running(served, server_id) else "stopped"
+
+    return ends
+
+
+def _digest(asking: Request) -> str:
+    given = [asking.headers.get("Authorization", ""), *(f"{name}={text}" for name, text in sorted(asking.cookies.items()))]
+    return hashlib.sha256("\n".join(given).encode()).hexdigest()
+
+
+def _full(server_id: str, offset: int | None, query: str) -> Response:
+    """Answer 503; a page of ours gets what polls in the place of what would have been a stream."""
+    if not is_partial():
+        raise Unavailable(
+            "As many people follow logs as this process has room for.", code="streams_full", retry_after=5,
+            next_step="Poll the log instead, or try again later.",
+        )
+    body = render_template("servers/_tail.html", server_id=server_id, offset=offset or 0, query=query, live=False)
+    response = make_response(body, 503)
+    response.headers["Retry-After"] = "5"
+    response.headers["HX-Retarget"], response.headers["HX-Reswap"] = "#tail", "outerHTML"
+    return response
 
 
 def charts(samples: Sequence[dict[str, Any]]) -> list[Chart]:

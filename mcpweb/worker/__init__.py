@@ -138,19 +138,15 @@ class Worker:
         seen = -1
         while not self.stopping.is_set():
             try:
-                if self._wake.is_set() or seen != self._version():
+                if self._wake.is_set() or seen != self.core.db.data_version():
                     self._wake.clear()
-                    seen = self._version()
+                    seen = self.core.db.data_version()
                     while len(self._running) < JOB_THREADS and self._claim_one():
                         pass
             except (Failure, driver.DatabaseError):
                 log.exception("jobs cannot be claimed now")
                 self.stopping.wait(1.0)
             self._wake.wait(LOOK_S)
-
-    def _version(self) -> int:
-        with self.core.db.reading() as conn:
-            return int(conn.execute("PRAGMA data_version").fetchone()[0])
 
     def _claim_one(self) -> bool:
         with self.core.db.reading() as conn:

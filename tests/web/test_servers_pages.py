@@ -224,28 +224,6 @@ def _inert(visitor: Visitor, text: str) -> None:
     assert "62615533" not in text
 
 
-def test_log_lines_are_followed_from_where_one_was(core: Core, hx: Htmx, visitor: Visitor, make_server: MakeServer) -> None:
-    server = make_server("demo")
-    folder = servers.log_folder(core, server.id)
-    folder.mkdir(parents=True)
-    file = folder / f"{0:020d}.log"
-    file.write_text("2026-01-01 00:00:00.000\tstderr\tERROR first words\n")
-    text = visitor.get(f"/servers/{server.id}/logs").text
-    assert "first words" in text
-    address = re.search(r'hx-get="(/servers/[^"]+/logs\?offset=\d+)"', text)
-    assert address
-    assert "first words" not in hx.get(address[1]).text
-    with file.open("a") as log:
-        log.write("2026-01-01 00:00:01.000\tstderr\tsecond words\n")
-    following = hx.get(address[1]).text
-    assert "second words" in following and "first words" not in following and 'id="tail"' in following
-    assert "second words" not in visitor.get(f"/servers/{server.id}/logs?level=error").text
-    assert "second words" in visitor.get(f"/servers/{server.id}/logs?q=SECOND").text
-    download = visitor.get(f"/servers/{server.id}/logs/download")
-    assert b"second words" in download.data and "attachment" in download.headers["Content-Disposition"]
-    assert visitor.get(f"/servers/{server.id}/logs?offset=x").status_code == 422
-
-
 def test_a_configuration_is_added_and_activated(core: Core, actor: Actor, visitor: Visitor, make_server: MakeServer) -> None:
     server = make_server("demo")
     page = f"/servers/{server.id}/configurations"
