@@ -31,6 +31,15 @@
     count();
   }).observe(log, { childList: true });
 
+  // What takes over from a stream goes on where the stream ended.
+  let place = 0;
+  log.addEventListener("htmx:sse:before:message", (event) => { place = Number(event.detail.message.id) || place; });
+  document.addEventListener("htmx:config:request", (event) => {
+    const ctx = event.detail.ctx;
+    if (ctx.sourceElement.id !== "tail") return;
+    ctx.request.action = ctx.request.action.replace(/offset=(\d+)/, (_, from) => `offset=${Math.max(place, Number(from))}`);
+  });
+
   const hits = find("hits");
   const count = () => {
     const marks = log.querySelectorAll("mark");

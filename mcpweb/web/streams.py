@@ -198,7 +198,8 @@ class Streams:
 
 
 def _event(offset: int, html: str) -> bytes:
-    return (f"id: {offset}\n" + (f"data: {html}\n" if html else "") + "\n").encode()
+    data = html.replace("\n", "\ndata: ").removesuffix("data: ") if html else ""
+    return (f"id: {offset}\n" + (f"data: {data}" if data else "") + "\n").encode()
 
 
 def _end(streams: Sequence[Stream], reason: str) -> None:

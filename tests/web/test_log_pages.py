@@ -53,8 +53,11 @@ def texts(answer: str) -> list[str]:
 
 
 def events(answer: TestResponse) -> Iterator[str]:
+    """Yield the events, each held to be one: every line a field."""
     for part in answer.response:
-        yield part.decode() if isinstance(part, bytes) else part
+        text = part.decode() if isinstance(part, bytes) else part
+        assert re.fullmatch(r"(?:(?:id|data|event)?: [^\r\n]*\n)+\n", text), text[:300]
+        yield text
 
 
 def until(parts: Iterator[str], wanted: str, within_s: float = 10.0) -> str:
@@ -137,11 +140,12 @@ def test_a_stream_sends_what_was_missed_and_what_comes(
     address = re.search(r'hx-sse:connect="([^"]+)" hx-sse:close="ended"', page)
     assert address and "every 2s" not in page.partition('class="log"')[2]
     log.append("stderr", "missed <b>")
+    log.append("stderr", "and this")
     answer = visitor.get(address[1])
     assert answer.mimetype == "text/event-stream" and answer.headers["Cache-Control"] == "no-store"
     parts = events(answer)
     missed = until(parts, "missed")
-    assert texts(missed) == ["missed &lt;b&gt;"]
+    assert texts(missed) == ["missed &lt;b&gt;", "and this"]
     log.append("event", "comes")
     place = re.match(r"id: (\d+)\n", until(parts, "comes"))
     answer.close()
