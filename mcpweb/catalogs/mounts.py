@@ -17,7 +17,8 @@ def volume(text: str, where: str) -> MountWanted | Lost:
         pipes = found[2].replace(" ", "").split("|")
         place = "{{" + found[1] + "".join(f"|{pipe}" for pipe in pipes if pipe in ("into",)) + "}}"
         return MountWanted("bind", place, place) if "volume" in pipes else Lost(where, "template")
-    head, tail = (text[:2], text[2:]) if text[:1].isalpha() and text[1:2] == ":" and text[2:3] in ("\\", "/") else ("", text)  # C:\…
+    drive = text[:1].isalpha() and text[1:2] == ":" and text[2:3] in ("\\", "/")  # C:\…
+    head, tail = (text[:2], text[2:]) if drive else ("", text)
     source, *rest = _split(tail)
     if len(rest) not in (1, 2) or not set(rest[1].split(",") if len(rest) == 2 else ()) <= _FINE:
         return Lost(where, "mount")

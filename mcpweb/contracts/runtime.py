@@ -10,7 +10,7 @@ from typing import Literal
 
 from mcpweb.contracts.configuration import ConfigData, Json
 from mcpweb.contracts.material import FileChange
-from mcpweb.contracts.vault import SecretDelivery
+from mcpweb.contracts.vault import SecretDelivery, Sensitive
 from mcpweb.errors import InvalidInput
 
 
@@ -155,8 +155,12 @@ class Runtime(ABC):
         """Return how an image was made, newest step first, each with at least "CreatedBy". Raises ImageMissing."""
 
     @abstractmethod
-    def pull(self, reference: str, progress: Progress) -> ImageFacts:
-        """Fetch an image. Raises PullFailed with the reason, Cancelled."""
+    def pull(self, reference: str, progress: Progress, *, login: Sensitive | None = None) -> ImageFacts:
+        """Fetch an image, with a sign-in ``user:password`` for its registry where there is one.
+
+        Raises PullFailed with the reason (its code is ``pull_denied`` where the registry wants another sign-in), Cancelled;
+        the sign-in shows in neither.
+        """
 
     @abstractmethod
     def check(self, intent: ContainerIntent) -> None:

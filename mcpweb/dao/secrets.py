@@ -41,6 +41,11 @@ class Secret:
     value_version: int
 
     @property
+    def blank(self) -> bool:
+        """Whether nobody gave it a value yet: it came with a set-up or a catalogue, and is filled in later."""
+        return self.value_version == 0
+
+    @property
     def expired(self) -> bool:
         """Whether its time is over now."""
         return self.expires_at is not None and self.expires_at <= clock.now()
@@ -77,6 +82,16 @@ def get(conn: Connection, secret_id: str) -> Secret:
 def find_active(conn: Connection, name: str, scope: str, owner_id: str = "") -> Secret | None:
     """Return the active secret of this name, scope and owner."""
     sql = f"SELECT {FIELDS} FROM secrets WHERE name = :name AND scope = :scope AND owner_id = :owner_id AND is_active = TRUE"
+    row = conn.execute(sql, {"name": name, "scope": scope, "owner_id": owner_id}).fetchone()
+    return _read(row) if row is not None else None
+
+
+def find_blank(conn: Connection, name: str, scope: str, owner_id: str = "") -> Secret | None:
+    """Return the secret of this name, scope and owner that waits for its first value."""
+    sql = (
+        f"SELECT {FIELDS} FROM secrets WHERE name = :name AND scope = :scope AND owner_id = :owner_id AND is_active = FALSE "
+        "AND value_version = 0 ORDER BY created_at, id LIMIT 1"
+    )
     row = conn.execute(sql, {"name": name, "scope": scope, "owner_id": owner_id}).fetchone()
     return _read(row) if row is not None else None
 

@@ -41,7 +41,7 @@ def deliveries(core: Core, conn: Connection, configuration: Configuration) -> tu
     """
     wanted = _wanted(conn, configuration)
     missing = [
-        f"{secret.name} ({'expired' if secret.is_active else 'inactive'})"
+        f"{secret.name} ({'no value yet' if secret.blank else 'expired' if secret.is_active else 'inactive'})"
         for binding, secret in wanted
         if binding.scope != "optional" and not _usable(secret)
     ]
@@ -113,28 +113,49 @@ def bind(
     _check_binding(variable, scope, delivery, condition)
     with core.db.writing() as conn:
         secret, configuration = secrets.get(conn, secret_id), configurations.get(conn, configuration_id)
-        if secret.owner_id not in ("", configuration.server_id, configuration.id):
-            raise InvalidInput(
-                f"{secret.name} belongs to another {secret.scope}.", errors=[FieldError("/configuration", "not its owner")]
-            )
-        if variable in configuration.config_data.get("environment", {}):
-            raise Conflict(f"{configuration.name} sets {variable} itself.", next_step="Take it out of the environment first.")
-        binding = Binding(
-            id=new_id("bnd"), configuration_id=configuration.id, secret_id=secret.id, scope=scope,  # type: ignore[arg-type]
-            usage_context=usage_context[:500], created_at=clock.now(), created_by=actor.name, variable=variable,
-            delivery=delivery, condition=dict(condition) if condition else None,  # type: ignore[arg-type]
+        binding = bound(
+            conn, actor, secret, configuration, variable=variable, scope=scope, delivery=delivery, condition=condition,
+            usage_context=usage_context,
         )
-        try:
-            bindings.insert(conn, binding)
-        except driver.IntegrityError:
-            raise Conflict(
-                f"{configuration.name} uses this secret or the variable {variable} already.", next_step="Unbind that first."
-            ) from None
-        access.note(conn, actor, "secret.bind", secret.id, {
-            "name": secret.name, "by": f"{servers.get(conn, configuration.server_id).name}/{configuration.name}",
-            "configuration": configuration.id, "variable": variable, "as": scope, "delivery": delivery,
-        })
     core.announce(SecretChanged(actor.name, secret.id, "bound"))
+    return binding
+
+
+def bound(
+    conn: Connection,
+    actor: Actor,
+    secret: Secret,
+    configuration: Configuration,
+    *,
+    variable: str,
+    scope: str,
+    delivery: str = "stdin",
+    condition: Mapping[str, str] | None = None,
+    usage_context: str = "",
+) -> Binding:
+    """Bind in the caller's transaction. Raises as ``bind``."""
+    _check_binding(variable, scope, delivery, condition)
+    if secret.owner_id not in ("", configuration.server_id, configuration.id):
+        raise InvalidInput(
+            f"{secret.name} belongs to another {secret.scope}.", errors=[FieldError("/configuration", "not its owner")]
+        )
+    if variable in configuration.config_data.get("environment", {}):
+        raise Conflict(f"{configuration.name} sets {variable} itself.", next_step="Take it out of the environment first.")
+    binding = Binding(
+        id=new_id("bnd"), configuration_id=configuration.id, secret_id=secret.id, scope=scope,  # type: ignore[arg-type]
+        usage_context=usage_context[:500], created_at=clock.now(), created_by=actor.name, variable=variable,
+        delivery=delivery, condition=dict(condition) if condition else None,  # type: ignore[arg-type]
+    )
+    try:
+        bindings.insert(conn, binding)
+    except driver.IntegrityError:
+        raise Conflict(
+            f"{configuration.name} uses this secret or the variable {variable} already.", next_step="Unbind that first."
+        ) from None
+    access.note(conn, actor, "secret.bind", secret.id, {
+        "name": secret.name, "by": f"{servers.get(conn, configuration.server_id).name}/{configuration.name}",
+        "configuration": configuration.id, "variable": variable, "as": scope, "delivery": delivery,
+    })
     return binding
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import replace as with_
+from secrets import token_urlsafe
 
 from mcpweb import clock
 from mcpweb.contracts import Actor, Sensitive
@@ -160,26 +161,57 @@ def add(
 ) -> Secret:
     """Encrypt and store a new secret. Raises InvalidInput, Conflict for a taken name, NotFound, VaultLocked."""
     access.require(core, actor, "secret.edit")
+    with core.db.writing() as conn:
+        waiting = secrets.find_blank(conn, name, scope, owner_id)
+        if waiting is not None:
+            secret = _replaced(core, conn, actor, waiting, value)
+            if description or expires_at:
+                secrets.set_facts(conn, secret.id, description=description or secret.description, expires_at=expires_at)
+                secret = secrets.get(conn, secret.id)
+        else:
+            secret = added(
+                core, conn, actor, name=name, value=value, scope=scope, owner_id=owner_id, description=description,
+                expires_at=expires_at, key_name=key_name,
+            )
+    core.announce(SecretChanged(actor.name, secret.id, "added"))
+    return secret
+
+
+def added(
+    core: Core,
+    conn: Connection,
+    actor: Actor,
+    *,
+    name: str,
+    value: Sensitive | None,
+    scope: Scope = "global",
+    owner_id: str = "",
+    description: str = "",
+    expires_at: str | None = None,
+    key_name: str = FIRST_KEY,
+) -> Secret:
+    """Store a new secret in the caller's transaction; without a value it is *blank*: inactive until somebody gives one.
+
+    Raises as ``add``.
+    """
     check_name(name)
     now = clock.now()
-    with core.db.writing() as conn:
-        _check_owner(conn, scope, owner_id)
-        key = keys.by_name(conn, key_name)
-        draft = Secret(
-            id=new_id("sec"), name=name, description=description, encrypted_value="", encryption_key_id=key.id, scope=scope,
-            created_at=now, updated_at=now, created_by=actor.name, expires_at=expires_at, is_active=True, owner_id=owner_id,
-            key_version=key.key_version, value_version=1,
-        )
-        sealed = core.vault.seal(conn, place_of(draft), value, key_name=key_name)
-        secret = with_(draft, encrypted_value=sealed.token, encryption_key_id=sealed.key_id, key_version=sealed.key_version)
-        try:
-            secrets.insert(conn, secret)
-        except driver.IntegrityError:
-            raise Conflict(
-                f"There is an active secret {name} in this scope already.", next_step="Replace its value, or choose another name."
-            ) from None
-        _note(conn, actor, "secret.add", secret, scope=scope, owner=owner_id)
-    core.announce(SecretChanged(actor.name, secret.id, "added"))
+    _check_owner(conn, scope, owner_id)
+    key = keys.by_name(conn, key_name)
+    draft = Secret(
+        id=new_id("sec"), name=name, description=description, encrypted_value="", encryption_key_id=key.id, scope=scope,
+        created_at=now, updated_at=now, created_by=actor.name, expires_at=expires_at, is_active=value is not None,
+        owner_id=owner_id, key_version=key.key_version, value_version=0 if value is None else 1,
+    )
+    sealed = core.vault.seal(conn, place_of(draft), value or Sensitive(token_urlsafe(24)), key_name=key_name)
+    secret = with_(draft, encrypted_value=sealed.token, encryption_key_id=sealed.key_id, key_version=sealed.key_version)
+    try:
+        secrets.insert(conn, secret)
+    except driver.IntegrityError:
+        raise Conflict(
+            f"There is an active secret {name} in this scope already.", next_step="Replace its value, or choose another name."
+        ) from None
+    _note(conn, actor, "secret.add", secret, scope=scope, owner=owner_id)
     return secret
 
 
@@ -187,17 +219,31 @@ def replace(core: Core, actor: Actor, secret_id: str, value: Sensitive) -> Secre
     """Encrypt a new value under the active version of the secret's key. Raises NotFound, InvalidInput, VaultLocked."""
     access.require(core, actor, "secret.edit", secret_id=secret_id)
     with core.db.writing() as conn:
-        old = secrets.get(conn, secret_id)
-        new = with_(old, value_version=old.value_version + 1)
-        sealed = core.vault.seal(conn, place_of(new), value, key_name=keys.get(conn, old.encryption_key_id).key_name)
-        secrets.replace_value(
-            conn, old.id, encrypted_value=sealed.token, encryption_key_id=sealed.key_id, key_version=sealed.key_version,
-            value_version=new.value_version,
-        )
-        secret = secrets.get(conn, old.id)
-        _note(conn, actor, "secret.replace", secret)
+        secret = _replaced(core, conn, actor, secrets.get(conn, secret_id), value)
     core.announce(SecretChanged(actor.name, secret.id, "replaced"))
     return secret
+
+
+def _replaced(core: Core, conn: Connection, actor: Actor, old: Secret, value: Sensitive) -> Secret:
+    """Write a new value; the first one of a blank secret makes it active. Raises Conflict when its name is taken meanwhile."""
+    new = with_(old, value_version=old.value_version + 1)
+    sealed = core.vault.seal(conn, place_of(new), value, key_name=keys.get(conn, old.encryption_key_id).key_name)
+    secrets.replace_value(
+        conn, old.id, encrypted_value=sealed.token, encryption_key_id=sealed.key_id, key_version=sealed.key_version,
+        value_version=new.value_version,
+    )
+    if old.blank:
+        _activated(conn, old.id, True)
+    secret = secrets.get(conn, old.id)
+    _note(conn, actor, "secret.replace", secret)
+    return secret
+
+
+def _activated(conn: Connection, secret_id: str, active: bool) -> None:
+    try:
+        secrets.set_active(conn, secret_id, active)
+    except driver.IntegrityError:
+        raise Conflict("Another active secret has this name and scope.", next_step="Deactivate that one first.") from None
 
 
 def describe(core: Core, actor: Actor, secret_id: str, *, description: str, expires_at: str | None) -> Secret:
@@ -215,10 +261,10 @@ def set_active(core: Core, actor: Actor, secret_id: str, active: bool) -> Secret
     """Let servers start with it, or not. Raises NotFound, Conflict when another secret has its name meanwhile."""
     access.require(core, actor, "secret.edit", secret_id=secret_id)
     with core.db.writing() as conn:
-        try:
-            secrets.set_active(conn, secrets.get(conn, secret_id).id, active)
-        except driver.IntegrityError:
-            raise Conflict("Another active secret has this name and scope.", next_step="Deactivate that one first.") from None
+        known = secrets.get(conn, secret_id)
+        if active and known.blank:
+            raise Conflict(f"{known.name} has no value yet.", next_step="Give it one; that makes it active.")
+        _activated(conn, known.id, active)
         secret = secrets.get(conn, secret_id)
         _note(conn, actor, "secret.activate" if active else "secret.deactivate", secret)
     core.announce(SecretChanged(actor.name, secret.id, "activated" if active else "deactivated"))

@@ -17,7 +17,7 @@ from mcpweb.dao.observations import Observation
 from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.dao.servers import Server
 from mcpweb.dao.tools import Tool
-from mcpweb.db import driver
+from mcpweb.db import Connection, driver
 from mcpweb.errors import Conflict, Failure, InvalidInput, NotFound, NoWorker
 from mcpweb.events import ServerChanged
 from mcpweb.ids import new_id
@@ -67,6 +67,25 @@ def add(
 ) -> Server:
     """Add a server with an active configuration ``default``. Raises InvalidInput, Conflict for a taken name."""
     access.require(core, actor, "server.edit")
+    with core.db.writing() as conn:
+        server, _configuration = added(
+            conn, actor, name=name, image=image, description=description, config=config, metadata=metadata
+        )
+    core.announce(ServerChanged(actor.name, server.id, "added"))
+    return server
+
+
+def added(
+    conn: Connection,
+    actor: Actor,
+    *,
+    name: str,
+    image: str,
+    description: str = "",
+    config: ConfigData | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> tuple[Server, Configuration]:
+    """Add a server with its configuration in the caller's transaction. Raises InvalidInput, Conflict for a taken name."""
     check_name(name)
     check_image(image)
     now = clock.now()
@@ -79,18 +98,16 @@ def add(
         config_data=(config or ConfigData()).to_json(), is_active=True, created_at=now, updated_at=now,
         created_by=actor.name, revision=1,
     )
-    with core.db.writing() as conn:
-        try:
-            servers.insert(conn, server)
-        except driver.IntegrityError:
-            raise Conflict(f"A server named {name} exists already.", next_step="Choose another name.") from None
-        configurations.insert(conn, configuration)
-        access.note(
-            conn, actor, "server.add", server.id,
-            {"name": name, "image": image, **configuration_service.loosened(configuration.config_data)},
-        )
-    core.announce(ServerChanged(actor.name, server.id, "added"))
-    return server
+    try:
+        servers.insert(conn, server)
+    except driver.IntegrityError:
+        raise Conflict(f"A server named {name} exists already.", next_step="Choose another name.") from None
+    configurations.insert(conn, configuration)
+    access.note(
+        conn, actor, "server.add", server.id,
+        {"name": name, "image": image, **configuration_service.loosened(configuration.config_data)},
+    )
+    return server, configuration
 
 
 def get(core: Core, actor: Actor, id_or_name: str) -> Server:

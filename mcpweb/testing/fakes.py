@@ -31,6 +31,7 @@ from mcpweb.contracts import (
     Runtime,
     RuntimeEvent,
     RuntimeHealth,
+    Sensitive,
     Stats,
     variable_fault,
 )
@@ -59,6 +60,7 @@ class FakeRuntime(Runtime):
         self.away = False
         self.calls: list[str] = []
         self.registry: dict[str, FakeImage] = {}  # what ``pull`` can fetch
+        self.logins: dict[str, str] = {}  # registries that want a sign-in, and which
         self._images: dict[str, FakeImage] = {}
         self._containers: dict[str, FakeContainer] = {}
         self._events: list[RuntimeEvent] = []
@@ -104,8 +106,11 @@ class FakeRuntime(Runtime):
         self._ask("history")
         return [{"CreatedBy": "ENTRYPOINT serve", "Size": self._image(reference).facts.size}]
 
-    def pull(self, reference: str, progress: Progress) -> ImageFacts:
+    def pull(self, reference: str, progress: Progress, *, login: Sensitive | None = None) -> ImageFacts:
         self._ask("pull")
+        wanted = self.logins.get(reference.partition("/")[0])
+        if wanted is not None and (login is None or login.reveal() != wanted):
+            raise PullFailed(f"The registry does not let us have {reference}.", next_step="Sign in.", code="pull_denied")
         image = self.registry.get(reference) or self._images.get(reference)
         if image is None:
             raise PullFailed(f"There is no image {reference} in the registry.", next_step="Check name and tag.")

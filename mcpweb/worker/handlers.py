@@ -8,7 +8,7 @@ from typing import Any
 from mcpweb.dao import configurations, servers
 from mcpweb.errors import Conflict, ServerTimeout
 from mcpweb.events import ServerChanged
-from mcpweb.services import access, keeping, schedules
+from mcpweb.services import access, keeping, registries, schedules
 from mcpweb.worker.apart import prune_audit, rotate, verify_audit, verify_keys
 from mcpweb.worker.testing import settle_run, test_run
 from mcpweb.worker.work import Handler, Work
@@ -42,11 +42,14 @@ def restart(work: Work) -> dict[str, Any]:
 def pull(work: Work) -> dict[str, Any]:
     with work.core.db.reading() as conn:
         server = servers.get(conn, work.job.payload["server_id"])
-    facts = work.core.runtime.pull(server.image, work.progress)
+    signed_in = registries.login(work.core, server.image)
+    more = {"login": signed_in[1]} if signed_in else {}
+    facts = work.core.runtime.pull(server.image, work.progress, **more)
+    detail: dict[str, object] = {"image": server.image, "id": facts.id, "digest": facts.digest}
+    if signed_in:
+        detail["login"] = signed_in[0].id
     with work.core.db.writing() as conn:
-        access.note(
-            conn, work.actor, "image.pulled", server.id, {"image": server.image, "id": facts.id, "digest": facts.digest}
-        )
+        access.note(conn, work.actor, "image.pulled", server.id, detail)
     asked = schedules.new_image(work.core, server.id, facts.id)
     return {"image": server.image, "id": facts.id, "digest": facts.digest, "test_runs": [run.id for run in asked]}
 

@@ -17,6 +17,7 @@ from mcpweb.plugin import (
     PullFailed,
     RuntimeConflict,
     RuntimeTimeout,
+    Sensitive,
 )
 
 from . import faults, references
@@ -49,7 +50,7 @@ def history(engine: Engine, reference: str) -> list[dict[str, Any]]:
         raise references.missing(reference) from None
 
 
-def pull(engine: Engine, reference: str, progress: Progress) -> ImageFacts:
+def pull(engine: Engine, reference: str, progress: Progress, login: Sensitive | None = None) -> ImageFacts:
     """Fetch an image. Raises PullFailed with the reason, Cancelled, and the kinds of RuntimeUnavailable."""
     match = references.PULLABLE.fullmatch(reference)
     if match is None or references.LOCAL_ID.fullmatch(reference):
@@ -62,11 +63,14 @@ def pull(engine: Engine, reference: str, progress: Progress) -> ImageFacts:
     def begin(client: Client) -> Iterator[Any]:
         from docker import errors
 
+        more = {} if login is None else {"auth_config": _signed_in(login)}
         try:
-            return iter(client.pull(match["repository"], tag=part, stream=True, decode=True))
+            return iter(client.pull(match["repository"], tag=part, stream=True, decode=True, **more))
         except errors.DockerException as error:
             if isinstance(error, errors.APIError):
                 raise
+            if login is not None:  # what the SDK says of it may hold it
+                raise PullFailed(f"The sign-in for {reference} cannot be used.", next_step=_SIGN_IN, code="pull_denied") from None
             raise PullFailed(
                 f"The stored sign-in for {reference} cannot be used: {faults.brief(error)}",
                 next_step="Sign in again with docker login as the user mcpweb runs as.",
@@ -97,12 +101,21 @@ def pull(engine: Engine, reference: str, progress: Progress) -> ImageFacts:
         raise PullFailed(f"The engine ended pulling {reference} without an image.", next_step=_TRY_AGAIN) from failure
 
 
+def _signed_in(login: Sensitive) -> dict[str, str]:
+    user, _colon, password = login.reveal().partition(":")
+    return {"username": user, "password": password}
+
+
+_SIGN_IN = (
+    "Check the name; for a private image keep its registry's user:password as the secret registry.HOST, or sign in with docker "
+    "login as the user mcpweb runs as."
+)
 _TRY_AGAIN = "Try again; if it happens again, look at the network and at the registry."
 _REASONS = (
     (
         r"unauthorized|authentication required|no basic auth|denied",
         "The registry does not let us have {reference}, or there is no such image.",
-        "Check the name; for a private image sign in with docker login as the user mcpweb runs as.",
+        _SIGN_IN,
     ),
     (
         r"manifest unknown|not found|does not exist|name unknown",
@@ -171,7 +184,8 @@ def export(engine: Engine, reference: str, stop: Callable[[], bool]) -> Iterator
 def _failed(reference: str, reason: str) -> Failure:
     for pattern, detail, next_step in _REASONS:
         if re.search(pattern, reason, re.IGNORECASE):
-            return PullFailed(detail.format(reference=reference, reason=reason), next_step=next_step)
+            code = "pull_denied" if next_step is _SIGN_IN else ""
+            return PullFailed(detail.format(reference=reference, reason=reason), next_step=next_step, code=code)
     return PullFailed(f"{reference} cannot be pulled: {reason}", next_step=_TRY_AGAIN)
 
 

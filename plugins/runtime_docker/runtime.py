@@ -17,6 +17,7 @@ from mcpweb.plugin import (
     Runtime,
     RuntimeEvent,
     RuntimeHealth,
+    Sensitive,
     Stats,
 )
 
@@ -55,8 +56,8 @@ class DockerRuntime(Runtime):
     def history(self, reference: str) -> list[dict[str, Json]]:
         return images.history(self._engine, reference)
 
-    def pull(self, reference: str, progress: Progress) -> ImageFacts:
-        return images.pull(self._engine, reference, progress)
+    def pull(self, reference: str, progress: Progress, *, login: Sensitive | None = None) -> ImageFacts:
+        return images.pull(self._engine, reference, progress, login)
 
     def check(self, intent: ContainerIntent) -> None:
         self._containers.check(intent)

@@ -1,6 +1,7 @@
 """An image registry on 127.0.0.1 with one image, as slow, closed or broken as a test wants it."""
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -21,11 +22,12 @@ def digest(data: bytes) -> str:
 
 class SmallRegistry:
     """Serves ``127.0.0.1:<port>/small:1``. ``drip_s`` pauses between pieces of the layer, ``closed`` asks for a
-    sign-in, ``spoiled`` sends another layer than promised."""
+    sign-in that there is not, ``login`` for this ``user:password``, ``spoiled`` sends another layer than promised."""
 
     def __init__(self) -> None:
         self.drip_s = 0.0
         self.closed = False
+        self.login = ""
         self.spoiled = False
         self.aborted = threading.Event()
         layer = _layer()
@@ -90,7 +92,8 @@ def _handler(registry: SmallRegistry) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             parts = self.path.split("/")
-            if registry.closed:
+            given = self.headers.get("Authorization", "").removeprefix("Basic ")
+            if registry.closed or (registry.login and given != base64.b64encode(registry.login.encode()).decode()):
                 self._send(401, b'{"errors":[{"code":"UNAUTHORIZED"}]}', {"WWW-Authenticate": 'Basic realm="small"'})
             elif self.path == "/v2/":
                 self._send(200, b"{}")

@@ -10,6 +10,7 @@ import pytest
 from mcpweb_plugins.runtime_docker.images import _Layers
 from mcpweb_plugins.runtime_docker.runtime import DockerRuntime
 
+from mcpweb.contracts import Sensitive
 from mcpweb.errors import Cancelled, ImageMissing, PullFailed
 from tests.docker.engine import api
 from tests.docker.small_registry import SmallRegistry, digest
@@ -130,3 +131,34 @@ def test_progress_never_runs_backwards_when_layers_join_late() -> None:
         layers.take(message)
         seen.append(layers.fraction)
     assert seen == sorted(seen, key=lambda fraction: fraction or 0)
+
+
+def test_a_private_registry_gives_its_image_to_the_right_sign_in_only_and_no_fault_tells_the_password(
+    registry: SmallRegistry, runtime: DockerRuntime
+) -> None:
+    registry.login = "reader:correct horse 7"
+    for wrong in (None, Sensitive("reader:battery-staple-9")):
+        with pytest.raises(PullFailed, match="does not let us") as caught:
+            runtime.pull(registry.reference, quiet, login=wrong)
+        assert caught.value.code == "pull_denied" and "battery" not in caught.value.sentence
+        with pytest.raises(ImageMissing):
+            runtime.image(registry.reference)
+    facts = runtime.pull(registry.reference, quiet, login=Sensitive(registry.login))
+    assert facts.digest == digest(registry.manifest)
+
+
+def test_a_pull_from_a_private_registry_that_drips_ends_when_it_is_cancelled_and_leaves_no_image(
+    registry: SmallRegistry, runtime: DockerRuntime
+) -> None:
+    registry.login, registry.drip_s = "reader:correct horse 7", 0.2
+
+    def progress(fraction: float | None, sentence: str) -> None:
+        if fraction is not None and fraction > 0.02:
+            raise Cancelled("It was cancelled.")
+
+    before = time.monotonic()
+    with pytest.raises(Cancelled):
+        runtime.pull(registry.reference, progress, login=Sensitive(registry.login))
+    assert time.monotonic() - before < 5 and registry.aborted.wait(5)
+    with pytest.raises(ImageMissing):
+        runtime.image(registry.reference)
