@@ -24,3 +24,8 @@ def columns(fields: Mapping[str, Any]) -> str:
 def parameters(fields: Mapping[str, Any]) -> str:
     """Return the named parameters of an INSERT for these values."""
     return ", ".join(f":{name}" for name in fields)
+
+
+def contains(part: str) -> str:
+    """Return the pattern of ``LIKE … ESCAPE '!'`` for texts that hold this one."""
+    return "%" + part.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mcpweb import clock
-from mcpweb.dao import columns, dumps, loads, paging, parameters
+from mcpweb.dao import columns, contains, dumps, loads, paging, parameters
 from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.db import Connection
 from mcpweb.errors import NotFound, PreconditionFailed
@@ -100,7 +100,7 @@ def listing(
     values = {}
     if q:
         where.append("(name LIKE :q ESCAPE '!' OR image LIKE :q ESCAPE '!')")
-        values["q"] = "%" + q.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+        values["q"] = contains(q)
     return paging.select(
         conn, "servers", FIELDS, _read, after=after, limit=limit, where=where, values=values,
         equals={"status": status, "name": name, "image": image},

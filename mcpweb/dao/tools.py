@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcpweb import clock
-from mcpweb.dao import dumps, loads
+from mcpweb.dao import contains, dumps, loads
 from mcpweb.db import Connection
 from mcpweb.errors import NotFound
 
@@ -46,6 +46,17 @@ def replace(conn: Connection, server_id: str, definitions: Sequence[Mapping[str,
 def listing(conn: Connection, server_id: str) -> list[Tool]:
     sql = f"SELECT {FIELDS} FROM tools WHERE server_id = :id ORDER BY position"
     return [_read(row) for row in conn.execute(sql, {"id": server_id})]
+
+
+def search(conn: Connection, part: str, limit: int) -> list[tuple[str, str, str]]:
+    """Return tools whose name holds the text as (tool, server id, server name), those of the newest servers first."""
+    rows = conn.execute(
+        "SELECT tools.name, servers.id, servers.name FROM servers CROSS JOIN tools ON tools.server_id = servers.id "
+        "WHERE servers.removed_at IS NULL AND tools.name LIKE :part ESCAPE '!' "
+        "ORDER BY servers.created_at DESC, servers.id DESC LIMIT :limit",
+        {"part": contains(part), "limit": limit},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def of_others(conn: Connection, server_id: str, *, most_bytes: int) -> dict[str, list[dict[str, Any]]]:

@@ -212,6 +212,13 @@ def tools_of(core: Core, actor: Actor, id_or_name: str) -> list[Tool]:
         return tools.listing(conn, servers.get(conn, id_or_name).id)
 
 
+def search_tools(core: Core, actor: Actor, part: str, limit: int = 10) -> list[tuple[str, str, str]]:
+    """Return tools of all servers whose name holds the text, as (tool, server id, server name)."""
+    access.require(core, actor, "server.view")
+    with core.db.reading() as conn:
+        return tools.search(conn, part, limit)
+
+
 def call(
     core: Core,
     actor: Actor,

@@ -44,28 +44,53 @@
   document.addEventListener("htmx:after:swap", count);
   count();
 
-  // Ctrl+Enter sends the form one writes in; Escape closes the menu.
+  // Ctrl+Enter sends the form one writes in; Escape closes the menu. While text is being composed, no key is ours.
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.form && !event.isComposing) {
-      event.target.form.requestSubmit();
-    }
+    if (event.isComposing || event.defaultPrevented) return;
+    const command = event.ctrlKey || event.metaKey;
+    if (event.key === "Enter" && command && event.target.form) event.target.form.requestSubmit();
     if (event.key === "Escape") {
       const open = document.querySelector("details.me[open]");
       if (open) { open.open = false; open.querySelector("summary").focus(); }
     }
+    if (document.documentElement.dataset.shortcuts === "off" || event.altKey) return;
+    if (command && event.key.toLowerCase() === "k") return act(event, () => show("palette"));
+    if (command || event.target.closest("input, textarea, select, dialog")) return;
+    const goal = going && { s: "/servers", t: "/test-runs", k: "/secrets", a: "/jobs", c: "[aria-keyshortcuts='g c']", o: "/" }[event.key];
+    going = event.key === "g" && !going;
+    if (going) setTimeout(() => { going = false; }, 1500);
+    if (goal) act(event, () => document.querySelector(goal[0] === "/" ? `.rail a[href="${goal}"]` : goal)?.click());
+    else if (event.key === "?") act(event, () => show("help"));
+    else if (event.key === "/") act(event, () => document.querySelector("main input[type=search]")?.focus());
   });
+  let going = false;
+  const act = (event, what) => { event.preventDefault(); what(); };
 
-  // A field is chosen when it is entered by its button, and copied.
-  document.querySelectorAll("[data-copy]").forEach((button) => {
-    const field = document.getElementById(button.dataset.copy);
-    button.hidden = false;
-    field.select();
-    button.addEventListener("click", () => {
-      field.select();
-      if (navigator.clipboard) navigator.clipboard.writeText(field.value);
-      else document.execCommand("copy");
-    });
+  // The palette and the help are dialogs of the browser; what is in them comes when they are asked for.
+  const show = (name) => {
+    const dialog = document.getElementById(name);
+    if (!dialog || dialog.open) return;
+    dialog.showModal();
+    dialog.querySelector("input")?.select();
+    dialog.querySelector("[hx-trigger=ask]").dispatchEvent(new Event("ask"));
+  };
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-open]");
+    if (opener && !event.ctrlKey && !event.metaKey) act(event, () => show(opener.dataset.open));
+    if (event.target.matches("dialog.palette")) event.target.close();
   });
+  document.getElementById("palette")?.addEventListener("keydown", (event) => {
+    const dialog = event.currentTarget;
+    const stops = [dialog.querySelector("input"), ...dialog.querySelectorAll(".hits a, .hits button")];
+    const at = stops.indexOf(document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.isComposing) return;
+    if (step) act(event, () => stops[(at + step + stops.length) % stops.length].focus());
+    else if (event.key === "Enter" && at === 0 && stops[1]) act(event, () => stops[1].click());
+    else if (at > 0 && event.key.length === 1 && !event.ctrlKey) stops[0].focus();
+  });
+  // What was composed counts as typed once it is whole.
+  document.addEventListener("compositionend", (event) => event.target.dispatchEvent(new Event("search", { bubbles: true })));
 
   // A value that was shown leaves the page by itself.
   document.querySelectorAll("[data-hide-after]").forEach((box) => {

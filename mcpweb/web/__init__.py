@@ -9,6 +9,7 @@ from mcpweb.web import (
     jobs,
     keys,
     overview,
+    palette,
     people,
     plugins,
     reports,
@@ -27,7 +28,8 @@ BLUEPRINTS = (
     health.bp,  # /healthz /readyz
     session.bp,  # /setup/<token> /sign-in /sign-out /step-up /preferences
     overview.bp,  # / /settings
-    servers.bp,  # /servers[/new|/<id>] and start, stop, restart, pull, remove
+    palette.bp,  # /palette /keys-help
+    servers.bp,  # /servers[/new|/bulk|/<id>] and start, stop, restart, pull, remove
     tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
     watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats

@@ -17,6 +17,7 @@ from mcpweb.web.hxnonce import HxNonce
 
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "mcpweb-theme"
+SHORTCUTS_COOKIE = "mcpweb-shortcuts"
 _PACKED_FROM = 1400  # a shorter answer needs as many packets compressed
 _htmx = HTMX()
 
@@ -33,7 +34,7 @@ def install(app: Flask) -> None:
     assets.install(app)
     app.jinja_env.globals.update(
         nonce=headers.nonce, version=__version__, actor=_actor, may=may, theme=theme, THEMES=THEMES,
-        csrf_token=lambda: csrf.field_value(_actor()), here=current_path, vault_lock=_vault_lock,
+        csrf_token=lambda: csrf.field_value(_actor()), here=current_path, shortcuts=shortcuts, vault_lock=_vault_lock,
     )
     app.after_request(_packed)
 
@@ -143,6 +144,11 @@ def theme() -> str:
     """Return the theme of this browser."""
     chosen = request.cookies.get(THEME_COOKIE, "")
     return chosen if chosen in THEMES else "system"
+
+
+def shortcuts() -> bool:
+    """Tell whether this browser wants keyboard shortcuts; who dictates or presses keys by chance switches them off."""
+    return request.cookies.get(SHORTCUTS_COOKIE) != "off"
 
 
 def _packed(response: Response) -> Response:

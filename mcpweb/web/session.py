@@ -10,7 +10,7 @@ from mcpweb.services import accounts, stepup
 from mcpweb.web import language
 from mcpweb.web.identity import actor, core, optional_actor
 from mcpweb.web.permissions import PUBLIC, permission
-from mcpweb.web.rendering import THEME_COOKIE, THEMES
+from mcpweb.web.rendering import SHORTCUTS_COOKIE, THEME_COOKIE, THEMES
 
 bp = Blueprint("session", __name__)
 
@@ -97,7 +97,8 @@ def _step_up(failure: Failure | None) -> Response:
 def preferences() -> Response:
     response = redirect(own_path(request.form.get("next")), 303)
     for cookie, field, known in (
-        (language.COOKIE, "language", tuple(language.LANGUAGES)), (THEME_COOKIE, "theme", THEMES)
+        (language.COOKIE, "language", tuple(language.LANGUAGES)), (THEME_COOKIE, "theme", THEMES),
+        (SHORTCUTS_COOKIE, "shortcuts", ("on", "off")),
     ):
         value = request.form.get(field)
         if value in known:
