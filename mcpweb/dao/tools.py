@@ -52,7 +52,8 @@ def search(conn: Connection, part: str, limit: int) -> list[tuple[str, str, str]
     """Return tools whose name holds the text as (tool, server id, server name), those of the newest servers first."""
     rows = conn.execute(
         "SELECT tools.name, servers.id, servers.name FROM servers CROSS JOIN tools ON tools.server_id = servers.id "
-        "WHERE servers.removed_at IS NULL AND (servers.created_at, servers.id) < ('9999-12-31', '') AND tools.name LIKE :part ESCAPE '!' "
+        "WHERE servers.removed_at IS NULL AND (servers.created_at, servers.id) < ('9999-12-31', '') "
+        "AND tools.name LIKE :part ESCAPE '!' "
         "ORDER BY servers.created_at DESC, servers.id DESC LIMIT :limit",
         {"part": contains(part), "limit": limit},
     )
