@@ -17,7 +17,7 @@ _COMMON = frozenset(
     correcthorsebatterystaple""".split()
 )
 # what an unknown user's password is checked against, so that both take the same time
-_DUMMY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$8hXo9h3TtSfFzq5sOzhvIZ5q3s5i0bYfQq3zvcb0uVQ"
+NOBODYS = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$8hXo9h3TtSfFzq5sOzhvIZ5q3s5i0bYfQq3zvcb0uVQ"
 
 
 def check_strength(password: str) -> None:
@@ -48,7 +48,7 @@ def fits(password: str, phc: str | None) -> bool:
 
     with _at_once:
         try:
-            Argon2id.verify_phc_encoded(password.encode(), phc or _DUMMY)
+            Argon2id.verify_phc_encoded(password.encode(), phc or NOBODYS)
         except InvalidKey:
             return False
     return bool(phc)

@@ -17,7 +17,7 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
-from mcpweb import clock, settings
+from mcpweb import clock, passwords, settings
 from mcpweb.app import create_app
 from mcpweb.contracts import Actor, ConfigData, Role
 from mcpweb.core import Core, open_core
@@ -144,7 +144,7 @@ class Visitor:
         now = clock.now()
         self.role = role
         self.user = User(
-            id=new_id("usr"), name=name or f"{role}-{secrets.token_hex(3)}", password_hash="-", role=role, created_at=now,
+            id=new_id("usr"), name=name or f"{role}-{secrets.token_hex(3)}", password_hash=passwords.NOBODYS, role=role, created_at=now,
             updated_at=now, disabled_at=None, language="", theme="", created_by="system:test",
         )
         secret = secrets.token_urlsafe(32)

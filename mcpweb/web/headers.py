@@ -25,7 +25,7 @@ def policy() -> str:
 
 
 def add(response: Response) -> Response:
-    """Set the headers; anything but static files is not stored anywhere."""
+    """Set the headers; anything but static files that are there is not stored anywhere."""
     headers = response.headers
     headers["Content-Security-Policy"] = policy()
     headers["X-Content-Type-Options"] = "nosniff"
@@ -35,7 +35,7 @@ def add(response: Response) -> Response:
     headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
     if current_app.extensions["mcpweb"].settings.secure_cookie:
         headers["Strict-Transport-Security"] = "max-age=31536000"
-    if request.endpoint == "static":
+    if request.endpoint == "static" and response.status_code == 200:
         headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response
     headers["Cache-Control"] = "no-store"
