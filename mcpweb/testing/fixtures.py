@@ -144,8 +144,8 @@ class Visitor:
         now = clock.now()
         self.role = role
         self.user = User(
-            id=new_id("usr"), name=name or f"{role}-{secrets.token_hex(3)}", password_hash=passwords.NOBODYS, role=role, created_at=now,
-            updated_at=now, disabled_at=None, language="", theme="", created_by="system:test",
+            id=new_id("usr"), name=name or f"{role}-{secrets.token_hex(3)}", password_hash=passwords.NOBODYS, role=role,
+            created_at=now, updated_at=now, disabled_at=None, language="", theme="", created_by="system:test",
         )
         secret = secrets.token_urlsafe(32)
         session = Session(
