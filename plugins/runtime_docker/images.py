@@ -45,7 +45,7 @@ def history(engine: Engine, reference: str) -> list[dict[str, Any]]:
     """Return the steps an image was made by, newest first. Raises ImageMissing."""
     references.check(reference)
     try:
-        return [dict(step) for step in engine.call("tell an image's history", lambda client: client.history(reference))]
+        return [dict(step) for step in engine.call("tell an image's history", lambda client: client.history(reference))]  # type: ignore[no-untyped-call]
     except (ImageMissing, NotFound):
         raise references.missing(reference) from None
 

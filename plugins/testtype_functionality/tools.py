@@ -252,7 +252,7 @@ def _hangs(
 def refused_as_invalid(bench: Bench, attempt: Attempt) -> bool:
     """Tell whether a call was refused by validation: by its code, or in the words with which invalid input is refused."""
     if attempt.outcome == "rpc_error":
-        return attempt.code == -32602
+        return bool(attempt.code == -32602)
     if attempt.outcome != "is_error":
         return False
     start = _start(attempt.words)

@@ -1,12 +1,20 @@
 """Performance: how fast the server starts and answers, how much it takes on, what it uses, and whether it got slower."""
 from __future__ import annotations
 
-from mcpweb.plugin import TestType, hookimpl
+from collections.abc import Iterator
+
+from mcpweb.plugin import CheckResult, TestContext, TestType, hookimpl
 
 from .checks import CHECKS
-from .run import run
 
 mcpweb_api = 1
+
+
+def verdicts(context: TestContext) -> Iterator[CheckResult]:
+    """Test the server; what that takes is imported where a test runs, not by every command and page."""
+    from . import run
+
+    yield from run.run(context)
 
 
 @hookimpl
@@ -17,7 +25,7 @@ def mcpweb_add_test_types() -> list[TestType]:
             title="Performance",
             description="Cold start, latency, throughput, memory; slower than a baseline or not, by statistics.",
             checks=CHECKS,
-            run=run,
+            run=verdicts,
             order=30,
             budget_s={"quick": 300.0, "full": 1800.0},
             exclusive=True,

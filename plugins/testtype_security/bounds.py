@@ -148,7 +148,7 @@ def _node(thing: Thing, here: Mapping[str, Any], pointer: str) -> Iterator[Check
 
 def _expanded(schema: Any, depth: int = 0) -> int:
     """Return how many plain schemas a schema with its alternatives and references stands for, a million at most."""
-    definitions = {}
+    definitions: dict[str, Any] = {}
     if isinstance(schema, Mapping):
         for word in ("$defs", "definitions"):
             if isinstance(schema.get(word), Mapping):

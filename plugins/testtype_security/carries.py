@@ -265,14 +265,14 @@ def _sources(clause: str, plain: str, about: str, topic: str) -> Iterator[tuple[
         ("secret", SECRET),
         ("personal", PERSONAL),
     ):
-        match = pattern.search(clause)
+        hit = pattern.search(clause)
         away = kind in ("talk", "host", "tools", "folder") or bool(
-            match and ELSEWHERE.search(plain.replace(match[0], " ") if kind == "secret" else plain)
+            hit and ELSEWHERE.search(plain.replace(hit[0], " ") if kind == "secret" else plain)
         )
-        if match and away and not _about(kind, match[0], about, topic):
-            yield kind, match[0].strip()
-    if (match := COMMAND.search(clause)) and not _about("command", match["command"], about, topic):
-        yield "command", match["command"]
+        if hit and away and not _about(kind, hit[0], about, topic):
+            yield kind, hit[0].strip()
+    if (hit := COMMAND.search(clause)) and not _about("command", hit["command"], about, topic):
+        yield "command", hit["command"]
 
 
 def _about(kind: str, said: str, about: str, topic: str) -> bool:

@@ -220,7 +220,8 @@ def labels(definition: Mapping[str, Any]) -> set[str]:
     """Return what a tool is in a flow of data: untrusted (others write what it returns), private, outbound."""
     parts = tokens(str(definition.get("name", "")))
     said = described(definition).lower()[:600]
-    hints = definition.get("annotations") if isinstance(definition.get("annotations"), Mapping) else {}
+    given = definition.get("annotations")
+    hints: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     names = {str(name).lower() for name in properties(definition)}
     found: set[str] = set()
     takes = bool(set(parts) & _TAKES) and not set(parts) & {"send", "post", "write", "create", "delete", "update"}

@@ -96,17 +96,17 @@ def concealing(plain: str) -> Iterator[tuple[str, float, str]]:
             ):
                 continue
             yield "concealment", weight, match[0]
-    if (match := phrases.HUSH.search(plain)) and not moods.quoted(plain, match.start()):
-        yield "concealment", 0.6, match[0]
-    if (match := phrases.AT_THE_USERS_EXPENSE.search(plain)) and not moods.quoted(plain, match.start()):
-        yield "concealment", 0.8, match[0]
-    if (match := phrases.PASSED_OVER.search(plain)) and not moods.quoted(plain, match.start()):
-        kept = not phrases.VALUES.search(plain[: match.start()]) and bool(re.search(r"\b(?:this|that|it|these)\b", plain))
-        yield "concealment", 0.5 if kept else 0.1, match[0]
-    if (match := phrases.STEALTH.search(plain)) and (
+    if (hit := phrases.HUSH.search(plain)) and not moods.quoted(plain, hit.start()):
+        yield "concealment", 0.6, hit[0]
+    if (hit := phrases.AT_THE_USERS_EXPENSE.search(plain)) and not moods.quoted(plain, hit.start()):
+        yield "concealment", 0.8, hit[0]
+    if (hit := phrases.PASSED_OVER.search(plain)) and not moods.quoted(plain, hit.start()):
+        kept = not phrases.VALUES.search(plain[: hit.start()]) and bool(re.search(r"\b(?:this|that|it|these)\b", plain))
+        yield "concealment", 0.5 if kept else 0.1, hit[0]
+    if (hit := phrases.STEALTH.search(plain)) and (
         {"order"} & {*moods.verbs(plain, words.READS), *moods.verbs(plain, words.SENDS), *moods.verbs(plain, words.RUNS)}
     ):
-        yield "concealment", 0.5, match[0]
+        yield "concealment", 0.5, hit[0]
 
 
 def foreign(plain: str) -> Iterator[tuple[str, float, str]]:

@@ -6,8 +6,8 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from re import _constants as constants
-from re import _parser as parser
+from re import _constants as constants  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 MOST_POSITIONS = 140
@@ -94,7 +94,8 @@ def _one(op: Any, argument: Any, made: _Automaton) -> _Part:
         at = made.place(_chars(op, argument, made.alphabet))
         return _Part({at}, {at}, False)
     if op in (constants.MAX_REPEAT, constants.MIN_REPEAT):
-        return _repeated(*argument, made)
+        low, high, body = argument
+        return _repeated(low, high, body, made)
     if op is constants.SUBPATTERN:
         return _build(argument[3], made)
     if op is constants.BRANCH:

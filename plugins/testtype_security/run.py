@@ -18,7 +18,7 @@ from mcpweb.plugin import (
 )
 
 from . import bounds, changes, image, metadata, neighbours, posture, schemas
-from .probes import CHECKS as PROBED
+from .checks import PROBES
 from .probes import run as probes
 from .surface import Surface, look
 
@@ -38,9 +38,9 @@ def run(context: TestContext) -> Iterator[CheckResult]:
         return
     with contextlib.closing(session):
         yield from resting(context, session)
-    if asked(context, [check.id for check in PROBED]):
+    if asked(context, [check.id for check in PROBES]):
         context.progress(0.4, "attacking it")
-        yield from guarded([check.id for check in PROBED], lambda: probes(context))
+        yield from guarded([check.id for check in PROBES], lambda: probes(context))
 
 
 def asked(context: TestContext, checks: Sequence[str]) -> bool:
@@ -57,7 +57,7 @@ def _not_started(context: TestContext, failure: Failure) -> Iterator[CheckResult
         yield from guarded(posture.CHECKS, lambda: posture.check(context, None))
     if asked(context, image.CHECKS):
         yield from guarded(image.CHECKS, lambda: image.check(context))
-    for check_id in (*TOLD, *(check.id for check in PROBED)):
+    for check_id in (*TOLD, *(check.id for check in PROBES)):
         if asked(context, [check_id]):
             yield _undecided(check_id, failure)
 

@@ -7,40 +7,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from mcpweb.plugin import Cancelled, Check, CheckResult, Failure, TestContext
+from mcpweb.plugin import Cancelled, CheckResult, Failure, TestContext
 
+from ..checks import PROBES
 from . import active, burden, habits, leaks, owners, plain, results
 from .lab import Lab, Spent, Stand
 from .surfaces import points
 
-CHECKS = (
-    Check("D01", "No value becomes part of a command", "critical",
-          "Values are sent in every context of a shell; a command that was run has written a number in another base."),
-    Check("D02", "No path leads out of where it belongs", "critical",
-          "Paths upwards, absolute and encoded; what is read is the container's random name, what is written is looked for."),
-    Check("D03", "No value makes the server ask inside its own network", "high",
-          "Loopback, metadata and private addresses in every spelling, redirects and names that change their address."),
-    Check("D04", "No local file is read through a URL or a document", "critical",
-          "file:// in several spellings, after a redirect, and entities of XML."),
-    Check("D05", "No value is evaluated as a template or as code", "critical",
-          "Templates and expressions of several languages, and objects that run when they are read."),
-    Check("D06", "No value becomes part of an SQL statement", "high",
-          "Conditions made of the same signs, computed columns, and errors that follow the grammar of SQL."),
-    Check("D07", "No secret stands in results, errors and logs", "high",
-          "Canaries in the place of every secret and in a variable nobody asked for; known formats of credentials."),
-    Check("D08", "No secret is sent anywhere", "critical",
-          "Canaries in names, requests and bodies that the sinkhole sees, whole, encoded or in pieces."),
-    Check("D09", "Nothing is contacted that nobody asked for", "medium",
-          "At start, at the lists and on calls with valid arguments: names, ports and server names of TLS."),
-    Check("D10", "Nothing that is returned gives orders to the model or hides anything", "high",
-          "Results, errors and resources, and the same call many times: an answer may turn after some calls."),
-    Check("D11", "No single call uses up the server", "medium",
-          "Packed and nested data, patterns and counts that grow, in a container of their own with bounded memory."),
-    Check("D12", "Nothing is written outside of /tmp, and no process is left behind", "medium",
-          "A throw-away container with a writable root file system is compared before and after plain use."),
-    Check("D13", "Nobody gets what belongs to another", "high",
-          "Objects of one identity are asked for by the other; who tests gives both."),
-)
 ACTIVE = ("D01", "D02", "D03", "D04", "D05", "D06", "D11", "D13")
 QUICK_S, FULL_S, BURDEN_S = 8.0, 240.0, 5.0
 SWITCHED_OFF = "Attacks are sent only where the configuration allows them."
@@ -49,7 +22,7 @@ ALLOW = "Set active_probes to true in the configuration of a server that you may
 
 def run(context: TestContext) -> Iterator[CheckResult]:
     """Yield the verdicts of the D checks."""
-    left = [check.id for check in CHECKS]
+    left = [check.id for check in PROBES]
     try:
         for result in _run(context):
             if result.check_id in left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from mcpweb.plugin import CheckResult, Severity
 
@@ -128,11 +129,12 @@ def first(attack: Attack) -> Iterator[CheckResult | None]:
 def more(attack: Attack) -> Iterator[CheckResult | None]:
     """Try what stands between quotes, other languages, and objects that run when they are read."""
     names = ["0", "", *list(attack.point.surface.schema.get("properties") or {})[:5]]
-    formats = tuple(
-        Trick("a format that reads attributes", lambda name=name: (f"{{{name}.__class__}}", "<class '"), severity="high")
-        for name in names
-    )
+    formats = tuple(Trick("a format that reads attributes", partial(_attribute, name), severity="high") for name in names)
     yield from _each(attack, (*FURTHER, *formats))
+
+
+def _attribute(name: str) -> tuple[str, str]:
+    return f"{{{name}.__class__}}", "<class '"
 
 
 def _each(attack: Attack, tricks: tuple[Trick, ...]) -> Iterator[CheckResult | None]:

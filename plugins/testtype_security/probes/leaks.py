@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
-from mcpweb.plugin import CheckResult, SinkEvent
+from mcpweb.plugin import CheckResult, Severity, SinkEvent
 
 from . import marks
 from .lab import CANARY_VARIABLE, Asked, Stand, short
@@ -96,7 +96,9 @@ def _in_answer(stand: Stand, asked: Asked) -> Iterator[CheckResult]:
             return
 
 
-def _leak(asked: Asked, summary: str, key: str, span: str, value: str, severity: str, confidence: str = "certain") -> CheckResult:
+def _leak(
+    asked: Asked, summary: str, key: str, span: str, value: str, severity: Severity, confidence: str = "certain"
+) -> CheckResult:
     method, params = asked.surface.request(asked.arguments)
     return CheckResult(
         "D07",

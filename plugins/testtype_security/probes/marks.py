@@ -17,7 +17,7 @@ SPAN = 60
 
 def number(digits: int = 5) -> int:
     """Return a random number of so many digits, none of its ends a zero."""
-    low = 10 ** (digits - 1)
+    low: int = 10 ** (digits - 1)
     return (low + secrets.randbelow(9 * low)) | 1
 
 

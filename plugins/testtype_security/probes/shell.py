@@ -105,7 +105,7 @@ def _command(space: str) -> tuple[str, str]:
 
 def _computed(attack: Attack, way: str, frame: str, space: str) -> CheckResult | None:
     """Send a command that writes a number in hexadecimal, twice with other numbers; both must have been written."""
-    seen = []
+    seen: list[tuple[str, str, str, str]] = []
     for _ in range(2):
         command, result = _command(space)
         payload = frame.replace("{v}", attack.brief).replace("{x}", command)

@@ -209,7 +209,7 @@ class _Document:
             schema = {**(at if isinstance(at, Mapping) else {}), **{n: v for n, v in schema.items() if n != "$ref"}}
         return schema if isinstance(schema, Mapping) else {}
 
-    def alternatives(self, schema: Any) -> list[Mapping[str, Any]]:
+    def alternatives(self, schema: Any) -> Sequence[Mapping[str, Any]]:
         """Return the schema with each of its branches merged in; itself when it has none."""
         schema = self.resolved(schema)
         merged = dict(schema)
