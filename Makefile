@@ -3,8 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# files of tests run side by side: most of their time is waiting for containers, browsers and deadlines
-ALONGSIDE = -n $(or $(JOBS),3) --dist loadfile
+# files of tests run side by side, those that take long first: most of their time is waiting for containers, browsers and deadlines
+ALONGSIDE = -n $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder
 export MCPWEB_DATA_DIR ?= $(CURDIR)/.data
 
 .PHONY: help setup engine browser images run test lint bench lock clean

@@ -1,4 +1,43 @@
-"""Fixtures come from ``mcpweb.testing.fixtures``, the same that plugin authors use."""
+"""Fixtures come from ``mcpweb.testing.fixtures``, the same that plugin authors use; here is what makes thousands of tests quick."""
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from werkzeug.routing import Rule
+
 pytest_plugins = ["mcpweb.testing.fixtures"]
+
+# Files that take long are begun first, so that none of them is alone at the end; what is not named comes by its folder.
+LONG = (
+    "test_probe_pairs", "test_performance_pairs", "test_functionality_pairs", "test_kills", "test_first_run", "test_connection_pairs",
+    "test_secret_delivery", "test_run_ends", "test_command_line", "test_test_command", "test_security_tab", "test_secrets",
+)
+FOLDERS = ("docker", "e2e", "plugins", "web", "dao", "unit")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[int, int]:
+    stem, folder = item.path.stem, item.path.parent.name
+    return LONG.index(stem) if stem in LONG else len(LONG), FOLDERS.index(folder) if folder in FOLDERS else 0
+
+
+def _once(compile_builder: Callable[[Rule, bool], Any]) -> Callable[..., Any]:
+    """Keep what builds the address of a rule: the same rules are made application after application."""
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def compiled(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, rule.subdomain, rule.host, repr(rule.defaults), rule.build_only, append_unknown)
+        if key not in made:
+            made[key] = compile_builder(rule, append_unknown)
+        return made[key]
+
+    return compiled
+
+
+Rule._compile_builder = _once(Rule._compile_builder)  # type: ignore[method-assign]

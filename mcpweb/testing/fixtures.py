@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
@@ -96,10 +97,18 @@ def actor() -> Actor:
     return Actor(name="cli:tester", role="admin", label="tester", via="cli")
 
 
+@pytest.fixture(scope="session")
+def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """Templates that one test compiled, for the others."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def app(core: Core) -> Flask:
+def app(core: Core, compiled_templates: FileSystemBytecodeCache) -> Flask:
     """The web application over ``core``."""
-    return create_app(core)
+    made = create_app(core)
+    made.jinja_env.bytecode_cache = compiled_templates
+    return made
 
 
 @pytest.fixture

@@ -1,20 +1,40 @@
 """Run servers of the corpus through the real bench: an installation, the engine, a run child, the verdicts as users get them."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mcpweb.contracts import SEVERITIES
+from mcpweb.dao.jobs import Job
 from mcpweb.dao.test_results import TestResult
+from mcpweb.dao.test_runs import TestRun
 from mcpweb.services import test_runs
 from tests.docker.images import build_image
 from tests.docker.installation import ACTOR, Installation, Report, installation
 
 HTTP = {"transport": "http", "port": 8000, "network": "published"}
 _ORDER = ("fail", "undecided", "pass")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A server of the corpus (the words of ``name`` are its command) and how it is run; always with the same seed."""
+
+    name: str
+    config: dict[str, Any] | None = None
+    parameters: dict[str, Any] | None = None
+    profile: str = "quick"
+    image: str | None = None
+
+    @property
+    def key(self) -> str:
+        return repr(self)
 
 
 @dataclass(frozen=True)
@@ -25,13 +45,17 @@ class Pair:
     bad: str
     good: str
     said: str = ""  # stands in a sentence of the catch
-    config: dict[str, Any] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] | None = None
+    parameters: dict[str, Any] | None = None
     profile: str = "quick"
 
     @property
     def name(self) -> str:
         return f"{self.check}-{self.bad}"
+
+    @property
+    def both(self) -> tuple[Asked, Asked]:
+        return Asked(self.bad, self.config, self.parameters, self.profile), Asked(self.good, self.config, self.parameters, self.profile)
 
 
 class Seen:
@@ -70,35 +94,56 @@ class Seen:
 
 
 class Bench:
-    """Servers of the corpus under one test type; each server is run once for all checks that look at it."""
+    """Servers of the corpus under one test type; each server is run once for all checks that look at it.
+
+    Runs mostly wait. What tests of the file are about to ask for can be told: then a few runs are under way ahead of them.
+    """
+
+    AHEAD = 4
 
     def __init__(self, here: Installation, test_type: str, image: str | None = None) -> None:
         self.here, self.test_type = here, test_type
         self.image = image or build_image("corpus")
+        self._under_way: dict[str, tuple[TestRun, Job]] = {}
         self._seen: dict[str, Seen] = {}
+        self._soon: deque[Asked] = deque()
         self._names = 0
 
-    def run(
-        self, name: str, *, config: dict[str, Any] | None = None, parameters: dict[str, Any] | None = None, profile: str = "quick",
-        image: str | None = None, timeout_s: float = 120.0,
-    ) -> Seen:
-        """Return what is said of a server; the words of ``name`` are its command. Each time with the same seed."""
-        key = repr((name, config, parameters, profile, image))
-        if key not in self._seen:
-            self._names += 1
-            server = self.here.add(f"c{self._names}-{name.split()[0]}"[:60], image or self.image, *name.split(), **(config or {}))
-            run, job = test_runs.request(
-                self.here.core, ACTOR, server.id, types=(self.test_type,), parameters={"seed": 7, **(parameters or {})}, profile=profile
-            )
+    def soon(self, *asked: Asked) -> None:
+        """Say what will be run, in this order."""
+        self._soon.extend(asked)
+
+    def run(self, name: str, *, timeout_s: float = 120.0, **how: Any) -> Seen:
+        """Return what is said of a server; ``how`` is that of ``Asked``."""
+        asked = Asked(name, **how)
+        if asked.key not in self._seen:
+            self._begin(asked)
+            while self._soon and len(self._under_way) < self.AHEAD:
+                self._begin(self._soon.popleft())
+            run, job = self._under_way[asked.key]
             seen = Seen(self.here.report(run, self.here.wait(job, timeout_s)))
             assert seen.report.job.state == "succeeded", seen.report.job.error
-            self._seen[key] = seen
-        return self._seen[key]
+            del self._under_way[asked.key]
+            self._seen[asked.key] = seen
+        return self._seen[asked.key]
+
+    def of(self, asked: Asked) -> Seen:
+        return self.run(**vars(asked))
+
+    def _begin(self, asked: Asked) -> None:
+        if asked.key in self._under_way or asked.key in self._seen:
+            return
+        self._names += 1
+        name = f"c{self._names}-{asked.name.split()[0]}"[:60]
+        server = self.here.add(name, asked.image or self.image, *asked.name.split(), **(asked.config or {}))
+        parameters = {"seed": 7, **(asked.parameters or {})}
+        self._under_way[asked.key] = test_runs.request(
+            self.here.core, ACTOR, server.id, types=(self.test_type,), parameters=parameters, profile=asked.profile
+        )
 
     def prove(self, pair: Pair) -> None:
         """The bad one is caught with the sentence that is expected, and its twin is not."""
-        bad = self.run(pair.bad, config=pair.config, parameters=pair.parameters, profile=pair.profile)
-        good = self.run(pair.good, config=pair.config, parameters=pair.parameters, profile=pair.profile)
+        bad, good = map(self.of, pair.both)
         assert bad.verdict(pair.check) == "fail", f"{pair.bad} is not caught: {bad.said(pair.check)}"
         assert pair.said in bad.said(pair.check), bad.said(pair.check)
         assert good.verdict(pair.check) in ("pass", "not_applicable"), f"{pair.good} is blamed: {good.said(pair.check)}"
@@ -111,4 +156,7 @@ def bench(folder: Path, test_type: str) -> Iterator[Bench]:
         yield Bench(here, test_type)
 
 
-Prove = Callable[[Pair], None]
+def parameters_of(request: pytest.FixtureRequest, name: str) -> list[Any]:
+    """Return what the tests of this file that were chosen get for a parameter, in their order."""
+    mine = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    return [item.callspec.params[name] for item in mine if name in item.callspec.params]

@@ -10,7 +10,7 @@ from mcpweb.dao import tools
 from mcpweb.services import servers
 from tests.docker.engine import DockerSession
 from tests.docker.installation import ACTOR
-from tests.docker.pairs import Bench, Pair, bench
+from tests.docker.pairs import Bench, Pair, bench, parameters_of
 
 pytestmark = pytest.mark.docker
 TOLD = {
@@ -28,7 +28,7 @@ PAIRS = [Pair(check, "told-wrong", "told-plain") for check in TOLD] + [
 
 
 @pytest.fixture(scope="module")
-def security(docker_session: DockerSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def security(docker_session: DockerSession, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Bench]:
     with bench(tmp_path_factory.mktemp("metadata"), "security") as made:
         neighbour = made.here.add("letters", made.image, "letters")
         with made.here.core.db.writing() as conn:
@@ -36,6 +36,7 @@ def security(docker_session: DockerSession, tmp_path_factory: pytest.TempPathFac
                 {"name": "corpus_fold_letter", "description": "Fold a letter.", "inputSchema": {"type": "object"}}
             ])
         assert servers.get(made.here.core, ACTOR, neighbour.id).name == "letters"
+        made.soon(*(replace(asked, parameters=ONLY) for pair in parameters_of(request, "pair") for asked in pair.both))
         yield made
 
 
