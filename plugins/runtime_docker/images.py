@@ -63,7 +63,7 @@ def pull(engine: Engine, reference: str, progress: Progress, login: Sensitive | 
     def begin(client: Client) -> Iterator[Any]:
         from docker import errors
 
-        more = {} if login is None else {"auth_config": _signed_in(login)}
+        more: dict[str, Any] = {} if login is None else {"auth_config": _signed_in(login)}
         try:
             return iter(client.pull(match["repository"], tag=part, stream=True, decode=True, **more))
         except errors.DockerException as error:
