@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mcpweb.contracts import Delivery
-from mcpweb.dao import columns, dumps, loads, parameters
+from mcpweb.dao import columns, dumps, loads, paging, parameters
+from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.db import Connection
 from mcpweb.errors import NotFound
 
@@ -44,6 +45,11 @@ def get(conn: Connection, binding_id: str) -> Binding:
     if row is None:
         raise NotFound(f"There is no binding {binding_id}.")
     return _read(row)
+
+
+def listing(conn: Connection, *, after: Cursor | None = None, limit: int = 50, **equals: str | None) -> Listing[Binding]:
+    """Return bindings, newest first; ``equals`` are filters by column."""
+    return paging.select(conn, "configuration_secrets", FIELDS, _read, after=after, limit=limit, equals=equals)
 
 
 def of_configuration(conn: Connection, configuration_id: str) -> list[Binding]:

@@ -85,11 +85,12 @@ def listing(
     check_id: str | None = None,
     test_type: str | None = None,
     tool_name: str | None = None,
+    confidence: str | None = None,
 ) -> Listing[Finding]:
     """Return findings, the newest first; the state is the one of now."""
     equals = {
         "server_id": server_id, "severity": severity, "check_id": check_id, "test_type": test_type, "tool_name": tool_name,
-        "state": state if state == "fixed" else None,
+        "state": state if state == "fixed" else None, "confidence": confidence,
     }
     where = []
     # the plus keeps these out of the choice of an index: an OR would end the order the index gives

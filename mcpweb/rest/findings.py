@@ -1,50 +1,50 @@
 """``findings`` and ``pins``"""
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from datetime import UTC
-
-from flask import Response, jsonify
-from flask_smorest import Blueprint
+from flask import Blueprint, Response, jsonify
 from marshmallow import fields, validate
 
 from mcpweb.contracts import SEVERITIES
 from mcpweb.dao.pins import Place
 from mcpweb.errors import BadCursor
-from mcpweb.rest.common import Body, Query, body, checked, many, one, page, query
+from mcpweb.rest.common import Asked, Body, Empty, Page, Query, body, checked, cursor_of, many, one, page, place_of, query, told
+from mcpweb.schemas.answers import COMPONENTS, CONFIDENCES, TEXT, WHOLE, choice, extended, listing
 from mcpweb.schemas.objects import field_diff_object, finding_object, pin_object, pin_overview_object
+from mcpweb.schemas.strict import Moment
 from mcpweb.services import findings, pins
 from mcpweb.web.identity import actor, core
-from mcpweb.web.permissions import permission
 
-bp = Blueprint("api_findings", __name__, description="What test runs found, and what was approved of servers")
-_LONGEST_CURSOR = 8000
+bp = Blueprint("api_findings", __name__)
 
 
-class FindingQuery(Query):
-    server_id = fields.String()
+class OneServersFindings(Query):
+    prefix = "fnd"
     state = fields.String(validate=validate.OneOf(findings.STATES))
     severity = fields.String(validate=validate.OneOf(SEVERITIES))
     check_id = fields.String()
     test_type = fields.String()
     tool_name = fields.String()
+    confidence = fields.String(validate=validate.OneOf(CONFIDENCES))
+
+
+class FindingQuery(OneServersFindings):
+    server_id = fields.String()
 
 
 class Acceptance(Body):
     reason = fields.String(required=True)
-    until = fields.AwareDateTime(load_default=None, allow_none=True)
+    until = Moment(load_default=None, allow_none=True)
 
 
-class PinQuery(Body):
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
-    cursor = fields.String(load_default="")
-    server_id = fields.String(load_default=None)
+class OneServersPins(Page):
     kind = fields.String(load_default=None, validate=validate.OneOf(pins.KINDS))
 
 
-class DiffQuery(Body):
+class PinQuery(OneServersPins):
+    server_id = fields.String(load_default=None)
+
+
+class DiffQuery(Asked):
     name = fields.String(load_default=None)
 
 
@@ -58,53 +58,51 @@ class PolicyChange(Body):
 
 
 @bp.get("/findings")
-@permission("test.view")
+@told("test.view", listing("Finding"), query=FindingQuery)
 def index() -> Response:
     """List findings of all servers or of one, the newest first."""
-    given = query(FindingQuery)
+    given = query()
     after = given.pop("cursor")
     return page(findings.listing(core(), actor(), after=after, **given), finding_object)
 
 
 @bp.get("/servers/<server_id>/findings")
-@permission("test.view")
+@told("test.view", listing("Finding"), query=OneServersFindings)
 def of_server(server_id: str) -> Response:
     """List the findings of a server, the newest first."""
-    given = query(FindingQuery) | {"server_id": server_id}
+    given = query() | {"server_id": server_id}
     after = given.pop("cursor")
     return page(findings.listing(core(), actor(), after=after, **given), finding_object)
 
 
 @bp.get("/findings/<finding_id>")
-@permission("test.view")
+@told("test.view", "Finding")
 def show(finding_id: str) -> Response:
     """Return one finding."""
     return one(finding_object(findings.get(core(), actor(), finding_id)))
 
 
 @bp.post("/findings/<finding_id>/accept")
-@permission("finding.accept")
+@told("finding.accept", "Finding", body=Acceptance)
 def accept(finding_id: str) -> Response:
     """Accept a finding with a reason, until a time (default: 90 days ahead); it no longer counts, and stays visible."""
-    given = body(Acceptance)
-    until = given["until"]
-    text = until.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.000") if until is not None else None
-    return one(finding_object(findings.accept(core(), actor(), finding_id, reason=given["reason"], until=text)))
+    given = body()
+    return one(finding_object(findings.accept(core(), actor(), finding_id, **given)))
 
 
 @bp.post("/findings/<finding_id>/withdraw")
-@permission("finding.accept")
+@told("finding.accept", "Finding", body=Empty)
 def withdraw(finding_id: str) -> Response:
     """End the acceptance of a finding: it counts again."""
-    body(Body)
+    body()
     return one(finding_object(findings.withdraw(core(), actor(), finding_id)))
 
 
 @bp.get("/pins")
-@permission("server.view")
+@told("server.view", listing("Pin"), query=PinQuery)
 def pin_list() -> Response:
     """List what was approved, each beside what the server says now, by server, kind and name."""
-    given = checked(PinQuery)
+    given = checked()
     rows, after = pins.states(
         core(), actor(), after=_place(given["cursor"]), limit=given["limit"], server_id=given["server_id"], kind=given["kind"]
     )
@@ -112,10 +110,10 @@ def pin_list() -> Response:
 
 
 @bp.get("/servers/<server_id>/pins")
-@permission("server.view")
+@told("server.view", listing("Pin", **COMPONENTS["PinCounts"]["properties"]), query=OneServersPins)
 def pins_of(server_id: str) -> Response:
     """List what was approved of a server, each beside what it says now; with the policy and the counts."""
-    given = checked(PinQuery)
+    given = checked()
     rows, after = pins.states(
         core(), actor(), after=_place(given["cursor"]), limit=given["limit"], server_id=server_id, kind=given["kind"]
     )
@@ -124,10 +122,10 @@ def pins_of(server_id: str) -> Response:
 
 
 @bp.get("/servers/<server_id>/pins/diff")
-@permission("server.view")
+@told("server.view", listing("PinDifference", digest=TEXT, policy=choice(*pins.POLICIES)), query=DiffQuery)
 def diff(server_id: str) -> Response:
     """Show field by field how a server differs from what was approved; ``digest`` tells this set of differences from others."""
-    name = checked(DiffQuery)["name"]
+    name = checked()["name"]
     found = pins.diff(core(), actor(), server_id, name)
     told = pins.overview(core(), actor(), server_id)
     return jsonify({
@@ -136,37 +134,31 @@ def diff(server_id: str) -> Response:
 
 
 @bp.post("/servers/<server_id>/pins/approve")
-@permission("pin.approve")
+@told("pin.approve", extended("PinCounts", approved_now=WHOLE), body=Approval, also=(412,))
 def approve(server_id: str) -> Response:
     """Approve what a server says now: everything, or what ``names`` holds; 412 when it is not what ``expect`` stands for."""
-    given = body(Approval)
+    given = body()
     count = pins.approve(core(), actor(), server_id, given["names"], expect=given["expect"])
     return one({"approved_now": count, **pin_overview_object(pins.overview(core(), actor(), server_id))})
 
 
 @bp.put("/servers/<server_id>/pins/policy")
-@permission("pin.approve")
+@told("pin.approve", "PinCounts", body=PolicyChange)
 def policy(server_id: str) -> Response:
     """Choose what happens to a call of a tool that is not what was approved: block or warn."""
-    pins.set_policy(core(), actor(), server_id, body(PolicyChange)["policy"])
+    pins.set_policy(core(), actor(), server_id, body()["policy"])
     return one(pin_overview_object(pins.overview(core(), actor(), server_id)))
 
 
 def _cursor(after: Place | None) -> str | None:
-    return base64.urlsafe_b64encode(json.dumps(after).encode()).decode().rstrip("=") if after is not None else None
+    return cursor_of(after) if after is not None else None
 
 
-def _place(text: str) -> Place | None:
+def _place(text: str | None) -> Place | None:
     """Return where a page begins. Raises BadCursor for anything that we did not encode."""
-    if not text:
+    if text is None:
         return None
-    try:
-        if len(text) > _LONGEST_CURSOR:
-            raise ValueError
-        place = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        server_id, kind, name = place
-    except (binascii.Error, ValueError, TypeError):
-        raise BadCursor("The cursor is damaged.") from None
-    if not all(isinstance(part, str) for part in (server_id, kind, name)) or kind not in pins.KINDS:
+    server_id, kind, name = (str(part) for part in place_of(text, 3))
+    if kind not in pins.KINDS:
         raise BadCursor("The cursor is damaged.")
     return server_id, kind, name

@@ -1,8 +1,7 @@
 """``users``, ``sessions`` and ``tokens``"""
 from __future__ import annotations
 
-from flask import Response
-from flask_smorest import Blueprint
+from flask import Blueprint, Response
 from marshmallow import fields, validate
 
 from mcpweb.contracts import ROLES
@@ -13,7 +12,7 @@ from mcpweb.services import accounts, people
 from mcpweb.web.identity import actor, core
 from mcpweb.web.permissions import permission
 
-bp = Blueprint("api_people", __name__, description="People, their sessions and tokens")
+bp = Blueprint("api_people", __name__)
 
 
 class NewUser(Body):

@@ -1,32 +1,30 @@
 """``secrets`` and ``bindings``"""
 from __future__ import annotations
 
-from datetime import UTC
-from typing import Any
-
-from flask import Response, request
-from flask_smorest import Blueprint
+from flask import Blueprint, Response
 from marshmallow import fields, validate
 
 from mcpweb.contracts import Sensitive
-from mcpweb.errors import InvalidInput, PreconditionFailed
-from mcpweb.rest.common import Body, Query, body, expected_revision, many, one, page, query
+from mcpweb.errors import PreconditionFailed
+from mcpweb.rest.common import Asked, Body, Empty, Query, body, checked, expected_revision, one, page, query, told
+from mcpweb.schemas.answers import FLAG, TEXT, arrays, extended, listing, thing
 from mcpweb.schemas.objects import binding_object, secret_object
+from mcpweb.schemas.strict import AskedFlag, Flag, Moment
 from mcpweb.services import bindings, secrets
 from mcpweb.web.identity import actor, core
-from mcpweb.web.permissions import permission
 
-bp = Blueprint("api_secrets", __name__, description="Encrypted values, and which configurations use them")
+bp = Blueprint("api_secrets", __name__)
 _NEEDS = validate.OneOf(["required", "optional", "conditional"])
 _WAYS = validate.OneOf(["stdin", "file", "environment"])
 _SCOPES = validate.OneOf(["global", "server", "configuration"])
 
 
 class SecretQuery(Query):
+    prefix = "sec"
     scope = fields.String(validate=_SCOPES)
     owner_id = fields.String()
     name = fields.String()
-    is_active = fields.Boolean()
+    is_active = AskedFlag()
 
 
 class NewSecret(Body):
@@ -35,20 +33,28 @@ class NewSecret(Body):
     scope = fields.String(load_default="global", validate=_SCOPES)
     owner_id = fields.String(load_default="")
     description = fields.String(load_default="", validate=validate.Length(max=500))
-    expires_at = fields.AwareDateTime(load_default=None, allow_none=True)
+    expires_at = Moment(load_default=None, allow_none=True)
     key = fields.String(load_default="main", data_key="key_name")
 
 
 class SecretChange(Body):
     value = fields.String(validate=validate.Length(1, 65536))
     description = fields.String(validate=validate.Length(max=500))
-    expires_at = fields.AwareDateTime(allow_none=True)
-    is_active = fields.Boolean()
+    expires_at = Moment(allow_none=True)
+    is_active = Flag()
+
+
+class Removal(Asked):
+    purge = AskedFlag(load_default=False, metadata={"description": "Delete the value for good."})
 
 
 class BindingQuery(Query):
+    prefix = "bnd"
     configuration_id = fields.String()
     secret_id = fields.String()
+    variable = fields.String()
+    scope = fields.String(validate=_NEEDS)
+    delivery = fields.String(validate=_WAYS)
 
 
 class NewBinding(Body):
@@ -62,29 +68,29 @@ class NewBinding(Body):
 
 
 @bp.get("/secrets")
-@permission("secret.view")
+@told("secret.view", listing("Secret"), query=SecretQuery)
 def index() -> Response:
     """List secrets, newest first; values are never part of it."""
-    given = query(SecretQuery)
+    given = query()
     after = given.pop("cursor")
     return page(secrets.listing(core(), actor(), after=after, **given), secret_object)
 
 
 @bp.post("/secrets")
-@permission("secret.edit")
+@told("secret.edit", "Secret", status=201, body=NewSecret)
 def create() -> Response:
     """Add a secret; its value is never returned."""
-    given = body(NewSecret)
+    given = body()
     row = secrets.add(
         core(), actor(), name=given["name"], value=Sensitive(given["value"]), scope=given["scope"],
-        owner_id=given["owner_id"], description=given["description"], expires_at=_time(given["expires_at"]),
+        owner_id=given["owner_id"], description=given["description"], expires_at=given["expires_at"],
         key_name=given["key"],
     )
     return one(secret_object(row), 201, location=f"/api/v1/secrets/{row.id}", revision=row.value_version)
 
 
 @bp.get("/secrets/<secret_id>")
-@permission("secret.view")
+@told("secret.view", extended("Secret", used_by=arrays(extended("Binding", server_id=TEXT, reads=FLAG, stale=FLAG))))
 def show(secret_id: str) -> Response:
     """Return one secret without its value, and where it is used."""
     row = secrets.find(core(), actor(), secret_id, inactive_too=True)
@@ -96,16 +102,16 @@ def show(secret_id: str) -> Response:
 
 
 @bp.patch("/secrets/<secret_id>")
-@permission("secret.edit")
+@told("secret.edit", "Secret", body=SecretChange, if_match=True)
 def change(secret_id: str) -> Response:
     """Replace the value, change what people read, activate or deactivate; needs If-Match with the value's version."""
     expect = expected_revision()
-    given = body(SecretChange)
+    given = body()
     row = secrets.find(core(), actor(), secret_id, inactive_too=True)
     if row.value_version != expect:
         raise PreconditionFailed()
     if "description" in given or "expires_at" in given:
-        expires = _time(given["expires_at"]) if "expires_at" in given else row.expires_at
+        expires = given.get("expires_at", row.expires_at)
         row = secrets.describe(
             core(), actor(), row.id, description=given.get("description", row.description), expires_at=expires
         )
@@ -117,14 +123,12 @@ def change(secret_id: str) -> Response:
 
 
 @bp.delete("/secrets/<secret_id>")
-@permission("secret.edit")
+@told("secret.edit", query=Removal)
 def remove(secret_id: str) -> Response:
     """Deactivate a secret; with ?purge=true delete its value for good."""
-    purge = request.args.get("purge", "false")
-    if purge not in ("true", "false"):
-        raise InvalidInput("purge is true or false.")
+    purge = checked()["purge"]
     row = secrets.find(core(), actor(), secret_id, inactive_too=True)
-    if purge == "true":
+    if purge:
         secrets.purge(core(), actor(), row.id)
     else:
         secrets.set_active(core(), actor(), row.id, False)
@@ -132,46 +136,35 @@ def remove(secret_id: str) -> Response:
 
 
 @bp.post("/secrets/<secret_id>/reveal")
-@permission("secret.reveal")
+@told("secret.reveal", thing(id=TEXT, value=TEXT), body=Empty)
 def reveal(secret_id: str) -> Response:
     """Return the value to an admin who signed in within five minutes; audited before. Tokens are refused."""
-    body(Body)
+    body()
     row = secrets.find(core(), actor(), secret_id, inactive_too=True)
     return one({"id": row.id, "value": secrets.reveal(core(), actor(), row.id).reveal()})
 
 
 @bp.get("/bindings")
-@permission("secret.view")
+@told("secret.view", listing("Binding"), query=BindingQuery)
 def binding_list() -> Response:
-    """List the bindings of a configuration or of a secret."""
-    given = query(BindingQuery)
-    if ("configuration_id" in given) == ("secret_id" in given):
-        raise InvalidInput("Give configuration_id or secret_id.")
-    rows: list[Any]
-    if "configuration_id" in given:
-        rows = [binding for binding, _ in bindings.of_configuration(core(), actor(), given["configuration_id"])]
-    else:
-        rows = [use.binding for use in secrets.where_used(core(), actor(), given["secret_id"])]
-    return many(binding_object(row) for row in rows)
+    """List which configurations use which secrets, newest first."""
+    given = query()
+    after = given.pop("cursor")
+    return page(bindings.listing(core(), actor(), after=after, **given), binding_object)
 
 
 @bp.post("/bindings")
-@permission("secret.edit")
+@told("secret.edit", "Binding", status=201, body=NewBinding)
 def bind() -> Response:
     """Let a configuration use a secret; its container gets it at the next start."""
-    given = body(NewBinding)
+    given = body()
     row = bindings.bind(core(), actor(), given.pop("secret_id"), given.pop("configuration_id"), **given)
     return one(binding_object(row), 201, location=f"/api/v1/bindings/{row.id}")
 
 
 @bp.delete("/bindings/<binding_id>")
-@permission("secret.edit")
+@told("secret.edit")
 def unbind(binding_id: str) -> Response:
     """End the use of a secret by a configuration."""
     bindings.unbind(core(), actor(), binding_id)
     return Response(status=204)
-
-
-def _time(at: Any) -> str | None:
-    """Return a time as rows write it."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.000") if at is not None else None

@@ -3,35 +3,41 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flask import Response
-from flask_smorest import Blueprint
+from flask import Blueprint, Response
 from marshmallow import fields, validate
 
-from mcpweb.errors import InvalidInput
+from mcpweb import logstore
 from mcpweb.rest.common import (
+    Asked,
     Body,
+    Empty,
+    Page,
     Query,
     answered,
     asked,
     body,
+    checked,
     expected_revision,
+    few,
     idempotency,
-    many,
     one,
     page,
     query,
+    told,
 )
+from mcpweb.schemas.answers import WHOLE, arrays, listing, ref, thing
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.schemas.objects import server_object, tool_object
+from mcpweb.schemas.strict import NAMED, AskedWhole
 from mcpweb.services import servers
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
-from mcpweb.web.permissions import permission
 
-bp = Blueprint("api_servers", __name__, description="MCP servers")
+bp = Blueprint("api_servers", __name__)
 
 
 class ServerQuery(Query):
+    prefix = "srv"
     status = fields.String(validate=validate.OneOf(["running", "stopped", "error", "unknown"]))
     name = fields.String()
     image = fields.String()
@@ -39,7 +45,7 @@ class ServerQuery(Query):
 
 
 class NewServer(Body):
-    name = fields.String(required=True)
+    name = fields.String(required=True, validate=NAMED)
     image = fields.String(required=True)
     description = fields.String(load_default="", validate=validate.Length(max=500))
     config_data = fields.Dict(load_default=None, allow_none=True)
@@ -54,27 +60,27 @@ class CallBody(Body):
     arguments = fields.Dict(load_default=dict)
 
 
-class LogQuery(Query):
-    offset = fields.Integer(validate=validate.Range(min=0))
-    level = fields.String()
-    stream = fields.String()
-    q = fields.String()
+class LogQuery(Asked):
+    offset = AskedWhole(validate=validate.Range(min=0), metadata={"description": "Where to go on: the ``next`` before."})
+    level = fields.String(validate=validate.OneOf(logstore.LEVELS), metadata={"description": "This level and worse."})
+    stream = fields.String(validate=validate.OneOf(logstore.STREAMS))
+    q = fields.String(metadata={"description": "Only lines that hold this text."})
 
 
 @bp.get("/servers")
-@permission("server.view")
+@told("server.view", listing("Server"), query=ServerQuery)
 def index() -> Response:
     """List servers, newest first."""
-    given = query(ServerQuery)
+    given = query()
     after = given.pop("cursor")
     return page(servers.listing(core(), actor(), after=after, **given), server_object)
 
 
 @bp.post("/servers")
-@permission("server.edit")
+@told("server.edit", "Server", status=201, body=NewServer)
 def create() -> Response:
     """Add a server with an active configuration."""
-    given = body(NewServer)
+    given = body()
     document = given.pop("config_data")
     config = load_config_data(document) if document is not None else None
     server = servers.add(core(), actor(), config=config, **given)
@@ -82,7 +88,7 @@ def create() -> Response:
 
 
 @bp.get("/servers/<server_id>")
-@permission("server.view")
+@told("server.view", "Server")
 def show(server_id: str) -> Response:
     """Return one server, by id or name."""
     server = servers.get(core(), actor(), server_id)
@@ -90,62 +96,62 @@ def show(server_id: str) -> Response:
 
 
 @bp.patch("/servers/<server_id>")
-@permission("server.edit")
+@told("server.edit", "Server", body=ServerChange, if_match=True)
 def change(server_id: str) -> Response:
     """Change description or image; needs If-Match."""
     expect = expected_revision()
-    server = servers.update(core(), actor(), server_id, expect=expect, **body(ServerChange))
+    server = servers.update(core(), actor(), server_id, expect=expect, **body())
     return one(server_object(server), revision=server.revision)
 
 
 @bp.delete("/servers/<server_id>")
-@permission("server.edit")
+@told("server.edit", job=True)
 def remove(server_id: str) -> Response:
     """Stop and remove a server with its results."""
     return asked(lambda: servers.request(core(), actor(), server_id, "remove", idempotency=idempotency()))
 
 
-def _request(kind: str, permission_name: str) -> None:
-    @permission(permission_name)
+def _request(kind: str, name: str, path: str, said: str) -> None:
     def ask(server_id: str) -> Response:
-        body(Body)
+        body()
         return asked(lambda: servers.request(core(), actor(), server_id, kind, idempotency=idempotency()))
 
-    ask.__doc__ = f"{kind.capitalize()} a server; the answer is the job."
-    ask.__name__ = kind
-    bp.route(f"/servers/<server_id>/{kind}", methods=["POST"], endpoint=kind)(ask)
+    ask.__doc__ = said
+    ask.__name__ = name
+    view = told(servers.REQUESTS[kind][0], job=True, body=Empty)(ask)
+    bp.route(f"/servers/<server_id>/{path}", methods=["POST"], endpoint=name)(view)
 
 
-for _kind in ("start", "stop", "restart", "pull"):
-    _request(_kind, "server.operate")
+for _kind, _said in {
+    "start": "Start a server: its container, and a session that answers.", "stop": "Stop a server.",
+    "restart": "Stop a server and start it again.", "pull": "Pull the image of a server.",
+}.items():
+    _request(_kind, _kind, _kind, _said)
+_request("tools", "refresh_tools", "tools/refresh", "Ask a server for its tools; a stopped one in a throw-away container.")
 
 
 @bp.get("/servers/<server_id>/tools")
-@permission("server.view")
+@told("server.view", listing("Tool"), query=Page)
 def tools(server_id: str) -> Response:
     """List the tools last seen."""
-    return many(tool_object(row) for row in servers.tools_of(core(), actor(), server_id))
+    return few((tool_object(row) for row in servers.tools_of(core(), actor(), server_id)), "name")
 
 
 @bp.post("/servers/<server_id>/tools/<tool>/call")
-@permission("server.operate")
+@told("server.operate", job=True, body=CallBody)
 def call(server_id: str, tool: str) -> Response:
     """Call a tool; the job's result holds the raw MCP result."""
-    given = body(CallBody)
+    given = body()
     throttle_jobs()
     job = servers.call(core(), actor(), server_id, tool, given["arguments"], idempotency=idempotency())
     return answered(job, 0.0)
 
 
 @bp.get("/servers/<server_id>/logs")
-@permission("server.view")
+@told("server.view", thing(items=arrays(ref("LogLine")), next=WHOLE, start_offset=WHOLE, end_offset=WHOLE), query=LogQuery)
 def logs(server_id: str) -> Response:
-    """Return log lines; go on with ?offset=<next>."""
-    given = query(LogQuery)
-    if given.pop("cursor") is not None:
-        raise InvalidInput("Logs go on with offset, not with a cursor.")
-    given.pop("limit")
-    found = servers.logs(core(), actor(), server_id, **given)
+    """Return the newest log lines, or those from an offset on; to follow, ask again with the offset ``next``."""
+    found = servers.logs(core(), actor(), server_id, **checked())
     return one({
         "items": [asdict(line) for line in found.lines], "next": found.next_offset,
         "start_offset": found.start_offset, "end_offset": found.end_offset,
@@ -153,7 +159,7 @@ def logs(server_id: str) -> Response:
 
 
 @bp.get("/servers/<server_id>/stats")
-@permission("server.view")
+@told("server.view", listing("Sample"), query=Page)
 def stats(server_id: str) -> Response:
     """Return the newest samples of a running server."""
-    return many(servers.stats(core(), actor(), server_id))
+    return few(servers.stats(core(), actor(), server_id), "at")

@@ -11,18 +11,15 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate, valida
 from mcpweb.contracts import ConfigData
 from mcpweb.errors import FieldError, InvalidInput
 from mcpweb.schemas.names import VARIABLE
+from mcpweb.schemas.strict import Flag, Matches
 
 _PATH = re.compile(r"/[^\x00-\x1f]{0,254}")
 _ABSOLUTE = re.compile(r"/(?!\.\.?(?:/|$))[^\x00:,]{1,1023}")
 _SIZE = re.compile(r"[1-9][0-9]{0,9}[kmg]?")
 _CAPABILITY = re.compile(r"[A-Z][A-Z_]{2,30}")
 _USER = re.compile(r"[A-Za-z0-9_.-]{1,64}(?::[A-Za-z0-9_.-]{1,64})?")
-_TEXT = validate.Regexp(r"^[^\x00]*\Z", error="no zero bytes")
+_TEXT = Matches(re.compile(r"[^\x00]*"), "no zero bytes")
 MOST = 100
-
-
-def _match(pattern: re.Pattern[str], error: str) -> validate.Validator:
-    return validate.Regexp(re.compile(f"(?:{pattern.pattern})\\Z"), error=error)
 
 
 class MountSchema(Schema):
@@ -31,8 +28,8 @@ class MountSchema(Schema):
 
     type = fields.String(required=True, validate=validate.OneOf(["bind", "volume"]))
     source = fields.String(required=True, validate=[validate.Length(1, 1024), _TEXT])
-    target = fields.String(required=True, validate=_match(_ABSOLUTE, "an absolute path inside the container"))
-    read_only = fields.Boolean(load_default=True)
+    target = fields.String(required=True, validate=Matches(_ABSOLUTE, "an absolute path inside the container"))
+    read_only = Flag(load_default=True)
 
 
 class LimitsSchema(Schema):
@@ -50,32 +47,32 @@ class ConfigDataSchema(Schema):
 
     transport = fields.String(load_default="stdio", validate=validate.OneOf(["stdio", "http"]))
     port = fields.Integer(strict=True, load_default=None, allow_none=True, validate=validate.Range(1, 65535))
-    path = fields.String(load_default="/mcp", validate=_match(_PATH, "a path that begins with /"))
+    path = fields.String(load_default="/mcp", validate=Matches(_PATH, "a path that begins with /"))
     entrypoint = fields.List(fields.String(validate=_TEXT), load_default=None, allow_none=True, validate=validate.Length(1, MOST))
     command = fields.List(fields.String(validate=_TEXT), load_default=None, allow_none=True, validate=validate.Length(0, MOST))
     environment = fields.Dict(
-        keys=fields.String(validate=_match(VARIABLE, "not a variable name")),
+        keys=fields.String(validate=Matches(VARIABLE, "not a variable name")),
         values=fields.String(validate=[validate.Length(max=32768), _TEXT]),
         load_default=dict, validate=validate.Length(max=MOST),
     )
     network = fields.String(validate=validate.OneOf(["none", "published", "outbound"]))
     mounts = fields.List(fields.Nested(MountSchema), load_default=list, validate=validate.Length(max=MOST))
     tmpfs = fields.Dict(
-        keys=fields.String(validate=_match(_ABSOLUTE, "an absolute path inside the container")),
-        values=fields.String(validate=_match(_SIZE, "a size such as 64m")),
+        keys=fields.String(validate=Matches(_ABSOLUTE, "an absolute path inside the container")),
+        values=fields.String(validate=Matches(_SIZE, "a size such as 64m")),
         load_default=lambda: {"/tmp": "64m"}, validate=validate.Length(max=MOST),  # noqa: S108 - inside the container
     )
     limits = fields.Nested(LimitsSchema, load_default=lambda: LimitsSchema().load({}))
-    read_only_root = fields.Boolean(load_default=True)
+    read_only_root = Flag(load_default=True)
     capabilities = fields.List(
-        fields.String(validate=_match(_CAPABILITY, "a name such as NET_BIND_SERVICE")), load_default=list,
+        fields.String(validate=Matches(_CAPABILITY, "a name such as NET_BIND_SERVICE")), load_default=list,
         validate=validate.Length(max=40),
     )
-    user = fields.String(load_default=None, allow_none=True, validate=_match(_USER, "user or user:group"))
+    user = fields.String(load_default=None, allow_none=True, validate=Matches(_USER, "user or user:group"))
     tools = fields.List(
         fields.String(validate=validate.Length(1, 256)), load_default=None, allow_none=True, validate=validate.Length(max=1000)
     )
-    active_probes = fields.Boolean(load_default=False)
+    active_probes = Flag(load_default=False)
 
     @validates_schema
     def fits_together(self, data: dict[str, Any], **_: Any) -> None:

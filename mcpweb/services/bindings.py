@@ -11,6 +11,7 @@ from mcpweb.core import Core
 from mcpweb.dao import bindings, configurations, secrets, servers
 from mcpweb.dao.bindings import Binding
 from mcpweb.dao.configurations import Configuration
+from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.dao.secrets import Secret
 from mcpweb.db import Connection, driver
 from mcpweb.errors import Conflict, FieldError, InvalidInput, NotFound, SecretMissing, Tampered, VaultLocked
@@ -197,6 +198,27 @@ def unbind(core: Core, actor: Actor, binding_id: str) -> Binding:
         })
     core.announce(SecretChanged(actor.name, binding.secret_id, "unbound"))
     return binding
+
+
+def listing(
+    core: Core,
+    actor: Actor,
+    *,
+    after: Cursor | None = None,
+    limit: int = 50,
+    configuration_id: str | None = None,
+    secret_id: str | None = None,
+    variable: str | None = None,
+    scope: str | None = None,
+    delivery: str | None = None,
+) -> Listing[Binding]:
+    """Return bindings, newest first."""
+    access.require(core, actor, "secret.view")
+    with core.db.reading() as conn:
+        return bindings.listing(
+            conn, after=after, limit=limit, configuration_id=configuration_id, secret_id=secret_id, variable=variable,
+            scope=scope, delivery=delivery,
+        )
 
 
 def of_configuration(core: Core, actor: Actor, configuration_id: str) -> list[tuple[Binding, Secret]]:

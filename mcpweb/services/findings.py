@@ -62,6 +62,7 @@ def listing(
     check_id: str | None = None,
     test_type: str | None = None,
     tool_name: str | None = None,
+    confidence: str | None = None,
 ) -> Listing[Finding]:
     """Return findings, the newest first; the state is the one of now."""
     access.require(core, actor, "test.view")
@@ -71,7 +72,7 @@ def listing(
         wanted = servers.get(conn, server_id).id if server_id else None
         return findings.listing(
             conn, after=after, limit=limit, server_id=wanted, state=state, severity=severity, check_id=check_id,
-            test_type=test_type, tool_name=tool_name,
+            test_type=test_type, tool_name=tool_name, confidence=confidence,
         )
 
 

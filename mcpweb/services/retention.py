@@ -74,6 +74,12 @@ def request(core: Core, actor: Actor) -> Job | None:
     return jobs.ask(core, actor, "prune_audit", subject="audit", payload={"before": before})
 
 
+def ask(core: Core, actor: Actor, before: str) -> Job:
+    """Ask for ``prune`` as a job; the worker has it done by a process of its own."""
+    access.require(core, actor, "audit.manage")
+    return jobs.ask(core, actor, "prune_audit", subject="audit", payload={"before": before})
+
+
 def prune(core: Core, actor: Actor, *, before: str, folder: Path | None = None) -> dict[str, Any]:
     """Move rows written before a time into a segment, delete them here, and return what was done.
 

@@ -32,6 +32,7 @@ from mcpweb.ids import new_id
 from mcpweb.services import accounts, servers
 from mcpweb.settings import Settings
 from mcpweb.testing.fakes import FakeRuntime
+from mcpweb.testing.spoken import Spoken
 from mcpweb.worker import Worker
 
 pytest.register_assert_rewrite("mcpweb.testing.contracts", "mcpweb.testing.testtypecontract", "mcpweb.testing.deliverycontract")
@@ -104,11 +105,13 @@ def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBy
 
 
 @pytest.fixture
-def app(core: Core, compiled_templates: FileSystemBytecodeCache) -> Flask:
-    """The web application over ``core``."""
+def app(core: Core, compiled_templates: FileSystemBytecodeCache) -> Iterator[Flask]:
+    """The web application over ``core``; what its API answers is held against its document."""
     made = create_app(core)
     made.jinja_env.bytecode_cache = compiled_templates
-    return made
+    spoken = Spoken(made)
+    yield made
+    assert not spoken.faults, "\n".join(spoken.faults[:10])
 
 
 @pytest.fixture

@@ -65,11 +65,13 @@ def test_how_long_things_are_kept_is_chosen_on_the_page_and_over_the_api(core: C
     assert reader.post("/settings", {"keep_results_days": "1", "keep_audit_days": "0"}).status_code == 403
     token = accounts.create_token(core, me, user=visitor.user.name, name="t", role=None, days=1)  # type: ignore[union-attr]
     api = {"base_url": "http://127.0.0.1:8080", "headers": {"Authorization": f"Bearer {token}"}}
-    listed = visitor.client.get("/api/v1/settings", **api).json
+    answer = visitor.client.get("/api/v1/settings", **api)
+    api["headers"]["If-Match"], listed = answer.headers["ETag"], answer.json
     assert {
         one["name"]: one["value"] for one in listed["items"] if one["name"].startswith("keep_")
     } == {"keep_audit_days": 400, "keep_results_days": 60}
     assert visitor.client.patch("/api/v1/settings", json={"keep_audit_days": 0}, **api).json == {"keep_audit_days": 0}
+    api["headers"]["If-Match"] = visitor.client.get("/api/v1/settings", **api).headers["ETag"]
     assert visitor.client.patch("/api/v1/settings", json={"keep_audit_days": 5}, **api).status_code == 422
     assert visitor.client.patch("/api/v1/settings", json={}, **api).status_code == 422
     assert (keeping.days(core, me), retention.days(core, me)) == (60, 0)

@@ -205,10 +205,14 @@ def test_how_long_results_are_kept_is_read_and_chosen(ask: Callable[[Role], Ask]
     admin = ask("admin")
     (row,) = [one for one in admin("GET", "settings").get_json()["items"] if one["name"] == "keep_results_days"]
     assert (row["default"], row["value"]) == ("90", 90)
-    assert admin("PATCH", "settings", {"keep_results_days": 30}).get_json() == {"keep_results_days": 30}
-    chosen = {one["name"]: one["value"] for one in admin("GET", "settings").get_json()["items"] if "value" in one}
+    read = admin("GET", "settings").headers["ETag"]
+    assert admin("PATCH", "settings", {"keep_results_days": 30}).status_code == 428
+    assert admin("PATCH", "settings", {"keep_results_days": 30}, If_Match=read).get_json() == {"keep_results_days": 30}
+    chosen = {one["name"]: one["value"] for one in admin("GET", "settings").get_json()["items"] if one["value"] is not None}
     assert chosen == {"keep_results_days": 30, "keep_audit_days": 0}
-    assert pointers(admin("PATCH", "settings", {"keep_results_days": 0})) == ["/keep_results_days"]
+    assert admin("PATCH", "settings", {"keep_results_days": 40}, If_Match=read).status_code == 412
+    read = admin("GET", "settings").headers["ETag"]
+    assert pointers(admin("PATCH", "settings", {"keep_results_days": 0}, If_Match=read)) == ["/keep_results_days"]
 
 
 # History
