@@ -34,6 +34,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "test_cases.record": {"job_id": "job_…", "name": "As on Monday"},
     "schedules.create": {"server_id": "weather", "name": "every night", "every_minutes": 1440},
     "schedules.change": {"is_active": False},
+    "people.change_user": {"role": "viewer"},
     "people.add_user": {"name": "ada", "role": "operator", "password": "seven tall lighthouses"},
     "people.create_token": {"name": "ci", "role": "operator", "expires": 90},
     "audit.prune": {"older_than_days": 365},

@@ -6,11 +6,12 @@ from marshmallow import fields, validate
 
 from mcpweb.contracts import ROLES
 from mcpweb.dao.paging import Cursor
-from mcpweb.rest.common import Body, Query, body, expected_revision, many, one, page, query
+from mcpweb.rest.common import Body, Query, body, expected_revision, many, one, page, query, told
+from mcpweb.schemas.answers import TEXT, extended, listing
 from mcpweb.schemas.objects import session_object, token_object, user_object
+from mcpweb.schemas.strict import Flag
 from mcpweb.services import accounts, people
 from mcpweb.web.identity import actor, core
-from mcpweb.web.permissions import permission
 
 bp = Blueprint("api_people", __name__)
 
@@ -23,39 +24,49 @@ class NewUser(Body):
 
 class UserChange(Body):
     role = fields.String(validate=validate.OneOf(ROLES))
-    disabled = fields.Boolean()
+    disabled = Flag()
     password = fields.String()
 
 
-class OfUser(Query):
-    user = fields.String(load_default=None)
+class Users(Query):
+    prefix = "usr"
+
+
+class Sessions(Query):
+    prefix = "ses"
+    user = fields.String(load_default=None, metadata={"description": "Whose; for admins."})
+
+
+class Tokens(Query):
+    prefix = "tok"
+    user = fields.String(load_default=None, metadata={"description": "Whose; for admins."})
 
 
 class NewToken(Body):
     name = fields.String(required=True)
     user = fields.String(load_default=None, allow_none=True)
     role = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(ROLES))
-    expires = fields.Integer(load_default=90, validate=validate.Range(1, 3650))
+    expires = fields.Integer(strict=True, load_default=90, validate=validate.Range(1, 3650))
 
 
 @bp.get("/users")
-@permission("user.manage")
+@told("user.manage", listing("User"), query=Users)
 def users() -> Response:
     """List users, newest first."""
-    given = query(Query)
+    given = query()
     return page(accounts.page_of_users(core(), actor(), after=given["cursor"], limit=given["limit"]), user_object)
 
 
 @bp.post("/users")
-@permission("user.manage")
+@told("user.manage", "User", status=201, body=NewUser)
 def add_user() -> Response:
     """Add a user."""
-    user = accounts.add_user(core(), actor(), **body(NewUser))
+    user = accounts.add_user(core(), actor(), **body())
     return one(user_object(user), 201, location=f"/api/v1/users/{user.id}", revision=user.revision)
 
 
 @bp.get("/users/<user_id>")
-@permission("user.manage")
+@told("user.manage", "User")
 def show_user(user_id: str) -> Response:
     """Return one user, by id or name."""
     user = accounts.get_user(core(), actor(), user_id)
@@ -63,16 +74,16 @@ def show_user(user_id: str) -> Response:
 
 
 @bp.patch("/users/<user_id>")
-@permission("user.manage")
+@told("user.manage", "User", body=UserChange, if_match=True)
 def change_user(user_id: str) -> Response:
     """Change role, password, or whether a user is disabled; needs If-Match. The user's sessions end."""
     expect = expected_revision()
-    user = people.change(core(), actor(), user_id, expect=expect, **body(UserChange))
+    user = people.change(core(), actor(), user_id, expect=expect, **body())
     return one(user_object(user), revision=user.revision)
 
 
 @bp.delete("/users/<user_id>")
-@permission("user.manage")
+@told("user.manage", "User", changes=True)
 def disable_user(user_id: str) -> Response:
     """Disable a user; sessions end at once, the record stays."""
     user = people.disable(core(), actor(), user_id)
@@ -80,10 +91,10 @@ def disable_user(user_id: str) -> Response:
 
 
 @bp.get("/sessions")
-@permission("session.own")
+@told("session.own", listing("Session"), query=Sessions)
 def sessions() -> Response:
     """List one's own sessions, opened last first; an admin names anybody with ``user``."""
-    given = query(OfUser)
+    given = query()
     rows = sorted(people.sessions(core(), actor(), given["user"]), key=lambda row: (row.created_at, row.id_hash), reverse=True)
     after: Cursor | None = given["cursor"]
     if after is not None:
@@ -94,7 +105,7 @@ def sessions() -> Response:
 
 
 @bp.delete("/sessions/<session_id>")
-@permission("session.own")
+@told("session.own")
 def end_session(session_id: str) -> Response:
     """End one of one's own sessions; an admin ends anybody's."""
     people.end_session(core(), actor(), session_id)
@@ -102,19 +113,19 @@ def end_session(session_id: str) -> Response:
 
 
 @bp.get("/tokens")
-@permission("token.own")
+@told("token.own", listing("Token"), query=Tokens)
 def tokens() -> Response:
     """List tokens without their text, newest first: one's own; for an admin everybody's, or those of ``user``."""
-    given = query(OfUser)
+    given = query()
     found = accounts.page_of_tokens(core(), actor(), user=given["user"], after=given["cursor"], limit=given["limit"])
     return page(found, token_object)
 
 
 @bp.post("/tokens")
-@permission("token.own")
+@told("token.own", extended("Token", token=TEXT), status=201, body=NewToken)
 def create_token() -> Response:
     """Create a token; its text is in this answer only."""
-    given = body(NewToken)
+    given = body()
     text = accounts.create_token(
         core(), actor(), user=given["user"] or actor().user_id, name=given["name"], role=given["role"],
         days=given["expires"],
@@ -124,7 +135,7 @@ def create_token() -> Response:
 
 
 @bp.delete("/tokens/<token_id>")
-@permission("token.own")
+@told("token.own", "Token", changes=True)
 def revoke_token(token_id: str) -> Response:
     """Make a token useless, at once."""
     return one(token_object(accounts.revoke(core(), actor(), token_id)))

@@ -165,10 +165,11 @@ COMPONENTS: dict[str, Shape] = {
         points=arrays(thing(at=TIME, value=NUMBER, run_id=TEXT, image_id=maybe(TEXT))),
     ),
     "User": thing(
-        id=TEXT, name=TEXT, role=choice(*ROLES), updated_at=TIME, disabled_at=maybe(TIME), **_BORN,
+        id=TEXT, name=TEXT, role=choice(*ROLES), updated_at=TIME, disabled_at=maybe(TIME), signed_in_at=maybe(TIME), **_BORN,
     ),
     "Session": thing(
         id=TEXT, user_id=TEXT, created_at=TIME, seen_at=TIME, expires_at=TIME, ip=TEXT, user_agent=TEXT,
+        current=FLAG,
     ),
     "Token": thing(
         id=TEXT, user_id=TEXT, name=TEXT, role=choice(*ROLES), created_at=TIME, expires_at=TIME, last_used_at=maybe(TIME),

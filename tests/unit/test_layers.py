@@ -31,7 +31,7 @@ MAY = {
     "bench": {"core", "mcp", "pluginhost", "line", "schemas", "services", "images", "instance"},
     "worker": {"core", "db", "dao", "schemas", "services", "bench", "mcp", "instance", "line", "fitness", "apart"},
     "web": {"catalogs", "reports", "core", "dao", "schemas", "services", "db", "rest"},
-    "rest": {"catalogs", "core", "dao", "schemas", "services", "web", "apart"},
+    "rest": {"catalogs", "reports", "core", "dao", "schemas", "services", "web", "apart"},
     "demo": {"images"},
     "images": set(),
 }
