@@ -43,7 +43,7 @@ class Client:
 
     def __init__(self, port: int, headers: dict[str, str] | None = None) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        self._headers = headers or {}
+        self.headers = self._headers = headers or {}
 
     def get(self, path: str) -> bytes:
         try:

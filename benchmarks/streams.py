@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.measure import Client, Row
+from benchmarks.measure import Client, Row, throughput
 from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core, open_core
@@ -48,7 +48,7 @@ def run(folder: Path) -> list[Row]:
     client = Client(served.port, {"Authorization": f"Bearer {token}"})
     opened = 0
     try:
-        _times(client, 20)
+        throughput(lambda: Client(served.port, client.headers), "/jobs", 64, 6.0)  # every thread of the server has its connection
         for _ in range(_ROUNDS):
             alone += _times(client, 40)
             with _Load(served.port, token, STREAMS, VIEWERS, ids) as crowd:

@@ -14,8 +14,10 @@ from mcpweb.errors import NotFound
 FIELDS = (
     "id, kind, state, progress, message, payload, result, error, subject, dedupe_key, idempotency_key, "
     "idempotency_hash, attempts, worker, lease_until, cancel_requested, created_at, started_at, finished_at, created_by, "
-    "is_exclusive"
+    "is_exclusive, log"
 )
+
+STEPS_KEPT = 100
 
 # An exclusive job starts when no other of these kinds runs, and none of them starts beside it or ahead of it once it waits.
 KEPT_APART = ("test_run", "rotate", "retention", "prune_audit")
@@ -57,6 +59,8 @@ class Job:
     finished_at: str | None
     created_by: str
     is_exclusive: bool = False
+    log: tuple[tuple[str, str], ...] = ()
+    """What it did: times and sentences."""
 
     @property
     def finished(self) -> bool:
@@ -90,12 +94,13 @@ def _read(row: Mapping[str, Any]) -> Job:
     for name in ("payload", "result", "error"):
         fields[name] = loads(fields[name])
     fields |= {name: bool(fields[name]) for name in ("cancel_requested", "is_exclusive")}
+    fields["log"] = tuple((at, text) for at, text in loads(fields["log"]))
     return Job(**fields)
 
 
 def insert(conn: Connection, job: Job) -> None:
     fields = dict(vars(job))
-    for name in ("payload", "result", "error"):
+    for name in ("payload", "result", "error", "log"):
         fields[name] = None if fields[name] is None else dumps(fields[name])
     conn.execute(f"INSERT INTO jobs ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
@@ -137,6 +142,26 @@ def listing(
 ) -> Listing[Job]:
     equals = {"subject": subject, "state": state, "kind": kind}
     return paging.select(conn, "jobs", FIELDS, _read, after=after, limit=limit, equals=equals)
+
+
+def newest_by(conn: Connection, created_by: str, limit: int) -> list[Job]:
+    """Return the newest jobs that somebody asked for."""
+    sql = f"SELECT {FIELDS} FROM jobs WHERE created_by = :by ORDER BY created_at DESC, id DESC LIMIT :limit"
+    return [_read(row) for row in conn.execute(sql, {"by": created_by, "limit": limit})]
+
+
+def count_old(conn: Connection, before: str, most: int) -> int:
+    """Return how many jobs ended before a time, no further than ``most``."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE finished_at < :before LIMIT :most)"
+    return int(conn.execute(sql, {"before": before, "most": most}).fetchone()[0])
+
+
+def delete_some_old(conn: Connection, before: str, limit: int) -> int:
+    """Delete some jobs that ended before a time, oldest first, and return how many."""
+    return conn.execute(
+        "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < :before ORDER BY finished_at, id LIMIT :limit)",
+        {"before": before, "limit": limit},
+    ).rowcount
 
 
 def counts(conn: Connection) -> dict[str, int]:
@@ -210,12 +235,18 @@ def asked_to_stop(conn: Connection, worker: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def progress(conn: Connection, job_id: str, worker: str, fraction: float | None, message: str) -> bool:
-    """Write how far a job is; True when it is to stop (cancelled, or no longer this worker's)."""
+def progress(
+    conn: Connection, job_id: str, worker: str, fraction: float | None, message: str, *, is_step: bool = False
+) -> bool:
+    """Write how far a job is, a step also into its log; True when it is to stop (cancelled, or no longer this worker's)."""
     row = conn.execute(
-        "UPDATE jobs SET progress = :progress, message = :message WHERE id = :id AND worker = :worker "
+        "UPDATE jobs SET progress = :progress, message = :message, log = iif(:step AND json_array_length(log) < :most, "
+        "json_insert(log, '$[#]', json_array(:now, :message)), log) WHERE id = :id AND worker = :worker "
         "AND state = 'running' RETURNING cancel_requested",
-        {"id": job_id, "worker": worker, "progress": fraction, "message": message[:500]},
+        {
+            "id": job_id, "worker": worker, "progress": fraction, "message": message[:500], "step": is_step and bool(message),
+            "most": STEPS_KEPT, "now": clock.now(),
+        },
     ).fetchone()
     return row is None or bool(row[0])
 

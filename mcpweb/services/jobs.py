@@ -84,6 +84,18 @@ def ask(core: Core, actor: Actor, kind: str, *, subject: str, payload: Mapping[s
     return job
 
 
+NOT_TOLD = ("call", "tools")
+"""Kinds whose end is seen where they were asked for."""
+
+
+def news(core: Core, actor: Actor, since: str) -> tuple[list[Job], list[Job]]:
+    """Return the actor's own jobs that are open, and those that ended after a time, oldest first."""
+    access.require(core, actor, "job.view")
+    with core.db.reading() as conn:
+        found = [job for job in reversed(jobs.newest_by(conn, actor.name, 20)) if job.kind not in NOT_TOLD]
+    return [job for job in found if not job.finished], [job for job in found if job.finished_at and job.finished_at > since]
+
+
 def newest(core: Core, kind: str, subject: str) -> Job | None:
     """Return the newest job of a kind about a subject, None when there is none."""
     with core.db.reading() as conn:

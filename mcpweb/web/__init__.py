@@ -32,7 +32,7 @@ BLUEPRINTS = (
     servers.bp,  # /servers[/new|/bulk|/<id>] and start, stop, restart, pull, remove
     tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
-    watching.bp,  # /servers/<id>/logs[/download], /servers/<id>/stats
+    watching.bp,  # /servers/<id>/logs[/stream|/download], /servers/<id>/stats
     reports.bp,  # /test-runs/<id>/report[.json|.sarif|.xml]
     server_tests.bp,  # /servers/<id>/tests
     security.bp,  # /servers/<id>/security[/approve|/policy|/findings/<id>[/accept|/withdraw]]
@@ -40,7 +40,7 @@ BLUEPRINTS = (
     test_runs.bp,  # /test-runs[/compare|/<id>[/again|/results/<id>]], /servers/<id>/test-runs
     secrets.bp,  # /secrets[/new|/<id>[/replace|/activate|/deactivate|/purge|/reveal|/bindings]], /bindings/<id>/remove
     keys.bp,  # /keys[/<name>/rotate|/<name>/destroy|/rotate-kek|/verify|/unlock]
-    jobs.bp,  # /jobs, /jobs/<id>/cancel
+    jobs.bp,  # /jobs[/news|/<id>[/cancel]]
     audit.bp,  # /audit[/verify|/export]
     plugins.bp,  # /plugins
     people.bp,  # /users[/new|/<id>[/role|/password|/disable|/enable|/sessions/…/end|/tokens/<id>/revoke]]

@@ -38,6 +38,7 @@ def _is_ours(host: str, settings: Settings) -> bool:
 def throttle_jobs() -> None:
     """Raise TooManyRequests when this actor creates jobs too often."""
     core = current_app.extensions["mcpweb"]
+    g.asked_for_job = True
     throttle(core, f"jobs:{g.actor.name}", per_minute=JOBS_PER_MINUTE, burst=JOBS_PER_MINUTE)
 
 

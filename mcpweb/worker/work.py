@@ -1,6 +1,7 @@
 """One job being done: what a handler gets, and how its end is written down."""
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mcpweb.worker import Worker
 
 _LOOK_EVERY_S = 0.25
+_NUMBERS = re.compile(r"\d[\d.,]*")  # who counts on does no other step
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Work:
     cancel: threading.Event = field(default_factory=threading.Event)
     _written: float = 0.0
     _last: str = ""
+    _shape: str = ""
 
     @property
     def actor(self) -> Actor:
@@ -38,11 +41,13 @@ class Work:
     def progress(self, fraction: float | None, message: str) -> None:
         """Write progress, at most four times a second for the same sentence. Raises Cancelled."""
         now = time.monotonic()
+        shape = _NUMBERS.sub("#", message)
         if message != self._last or now - self._written >= _LOOK_EVERY_S:
             self._written, self._last = now, message
             with self.core.db.writing() as conn:
-                if jobs.progress(conn, self.job.id, self.worker.id, fraction, message):
+                if jobs.progress(conn, self.job.id, self.worker.id, fraction, message, is_step=shape != self._shape):
                     self.cancel.set()
+            self._shape = shape
         if self.cancel.is_set():
             raise Cancelled("It was cancelled.")
 
