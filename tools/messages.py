@@ -14,8 +14,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
 
-from mcpweb import errors, paths, settings
-from mcpweb.services import health
+from mcpweb import catalogs, errors, paths, settings
+from mcpweb.services import health, shelf
 from mcpweb.worker import fleet
 
 LANGUAGES = ("ja",)
@@ -57,6 +57,8 @@ def collect() -> Catalog:
         if isinstance(kind, type) and issubclass(kind, errors.Failure):
             catalogue.add(kind.title)
     for text in (fleet.ENGINE_AWAY, fleet.OTHER_SECRETS, fleet.LOCKED_OUT, fleet.OTHER_CONFIGURATION):
+        catalogue.add(text)
+    for text in (*catalogs.REASONS.values(), *(draft.description for draft in shelf.bundled().drafts)):
         catalogue.add(text)
     for setting in settings.SETTINGS:
         catalogue.add(setting.help)

@@ -11,13 +11,17 @@ SERVER_FILE = Path(__file__).with_name("server.py")
 NAME = "mcpweb-demo"
 
 
+def demo_reference() -> str:
+    """Return what the demo's image is called; its tag follows the server's source."""
+    return f"{NAME}:{hashlib.sha256(SERVER_FILE.read_bytes()).hexdigest()[:8]}"
+
+
 def build_demo_image(engine: base.Engine, say: Callable[[str], None]) -> str:
     """Return the reference of the demo image, building it when the engine does not have it.
 
     Raises DemoUnavailable with the next step when no Python base image can be had.
     """
-    source = SERVER_FILE.read_bytes()
-    reference = f"{NAME}:{hashlib.sha256(source).hexdigest()[:8]}"
+    source, reference = SERVER_FILE.read_bytes(), demo_reference()
     if engine.has_image(reference):
         return reference
     root = base.python_base(engine, say)

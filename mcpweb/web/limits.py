@@ -1,6 +1,8 @@
 """What a request may be: its host is ours, its body has a length and is not too long."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 from flask import current_app, g, request
 
 from mcpweb import origin
@@ -9,7 +11,12 @@ from mcpweb.ids import new_id
 from mcpweb.services.throttling import throttle
 from mcpweb.settings import Settings, is_loopback
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+View = TypeVar("View", bound="Callable[..., object]")
 BODY_BYTES = 2 << 20
+LARGE_BODY_BYTES = (10 << 20) + (1 << 16)  # what imports take, and the form around it
 JSON_DEPTH = 32
 JOBS_PER_MINUTE = 120
 
@@ -25,8 +32,24 @@ def guard() -> None:
     length = request.content_length
     if request.method in ("POST", "PUT", "PATCH") and length is None and request.environ.get("wsgi.input_terminated"):
         raise LengthRequired()
-    if length is not None and length > BODY_BYTES:
-        raise BodyTooLarge(f"A body has at most {BODY_BYTES >> 20} MiB.")
+    most = _most()
+    if length is not None and length > most:
+        raise BodyTooLarge(f"A body has at most {most >> 20} MiB.")
+
+
+def _most() -> int:
+    """Return how long this request's body may be, and let the framework take as much."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if not getattr(view, "takes_large_body", False):
+        return BODY_BYTES
+    request.max_content_length = request.max_form_memory_size = LARGE_BODY_BYTES
+    return LARGE_BODY_BYTES
+
+
+def large(view: View) -> View:
+    """Let a view take a body of ten MiB instead of two."""
+    view.takes_large_body = True  # type: ignore[attr-defined]
+    return view
 
 
 def _is_ours(host: str, settings: Settings) -> bool:
