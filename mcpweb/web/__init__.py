@@ -32,7 +32,6 @@ BLUEPRINTS = (
     palette.bp,  # /palette /keys-help
     servers.bp,  # /servers[/new|/bulk|/<id>] and start, stop, restart, pull, remove
     install.bp,  # /install[/<catalogue>[/<n>|/remove]], /install/done/<server>[/pull|/login|/pin]
-    servers.bp,  # /servers[/new|/<id>] and start, stop, restart, pull, remove
     tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
     watching.bp,  # /servers/<id>/logs[/stream|/download], /servers/<id>/stats
