@@ -10,8 +10,10 @@ import pytest
 from playwright.sync_api import Page
 
 from mcpweb.testing.served import Served
+from tests.docker.conftest import nothing_left
 
 pytest_plugins: list[str] = []
+__all__ = ["nothing_left"]
 PASSWORD = "correct horse 7"
 
 

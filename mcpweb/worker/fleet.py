@@ -51,7 +51,7 @@ class Fleet:
         self._locks: dict[str, threading.RLock] = {}
         self._guard = threading.Lock()
         self.closing = False
-        self._opened = False
+        self.used = False  # the engine, by a server or a test run: what nobody needs any more goes at the end
         self.orphans: set[str] = set()  # containers that could not be removed when their work was over
         self.locked_out: set[str] = set()  # servers that did not start because the vault was locked
 
@@ -108,6 +108,7 @@ class Fleet:
         """Stop a server and remove its container; one that does not run is only looked for."""
         with self.changing(server_id):
             progress(None, "Stopping")
+            self.used = True
             member = self._members.pop(server_id, None)
             if member is not None:
                 member.session.close()
@@ -158,6 +159,7 @@ class Fleet:
         Raises Conflict when it holds other secrets than it would be given now, and VaultLocked: without the values it has,
         nobody could keep them out of what it says. One whose secrets expired meanwhile is taken over; its row says so.
         """
+        self.used = True
         with self.changing(server.id):
             with self._core.db.reading() as conn:
                 try:
@@ -204,7 +206,7 @@ class Fleet:
                 except Failure as failure:
                     log.warning("container %s stays: %s", member.container_id[:12], failure.detail)
         self._members.clear()
-        if self._opened:
+        if self.used:
             with suppress(Failure):  # what is left is taken away by the next worker
                 self._core.runtime.cleanup(self._core.instance.id)
 
@@ -288,7 +290,7 @@ class Fleet:
         )
 
     def _open(self, server: Server, configuration: Configuration, progress: Progress, role: str = "server") -> Member:
-        self._opened = True
+        self.used = True
         runtime = self._core.runtime
         with self._core.db.reading() as conn:
             wanted = self._wanted(conn, server, configuration)

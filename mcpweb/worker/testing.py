@@ -87,6 +87,7 @@ def test_run(work: Work) -> dict[str, Any]:
                 detail = {"not_applicable": not_applicable} if len(not_applicable) > known else None
                 test_runs.set_progress(conn, run.id, counts=_counts(counts), detail=detail)
 
+        work.worker.fleet.used = True
         outcome = parent.execute(
             core, core.runtime, wanted, on_results=store, progress=work.progress, cancelled=work.cancelled,
             on_orphan=work.worker.fleet.orphans.add, secrets=secrets, baseline_secrets=baseline_secrets,

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE) and "docker_session" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.docker)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """When all is over the engine holds nothing of any installation that a test made, with whatever fixture."""
+    yield
+    if engine_line()[0]:
+        records = tmp_path_factory.getbasetemp().rglob("instance.json")
+        made = [name for record in records for name in re.findall(r"\bins_\w+", record.read_text(errors="replace"))]
+        left = leftovers(DockerSession(instances=made))
+        assert not left, f"installations of tests left behind, and it was removed now: {', '.join(left)}"
 
 
 @pytest.fixture(scope="session")

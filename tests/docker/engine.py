@@ -73,6 +73,7 @@ class DockerSession:
 def leftovers(session: DockerSession) -> list[str]:
     """Remove what a session left behind and return what it was."""
     left = [f"container {name}" for name in remove_containers(f"mcpweb.test={session.label}")]
+    left += [f"container {name}" for instance in session.instances for name in remove_containers(f"mcpweb.instance={instance}")]
     left += [f"network {name}" for name in remove_networks(session.instances)]
     left += [f"secrets of {instance}" for instance in session.instances if remove_secrets(instance)]
     return left + [f"volume {name}" for name in remove_volumes(session.instances)]
