@@ -65,6 +65,7 @@ class RunContainers:
         self._baseline = baseline
         self._containers: set[str] = set()
         self._sinks: set[str] = set()
+        self.canaries: list[Sensitive] = []  # all that stood in the place of secrets
         self._count = 0
         self._in_use: dict[str, str] = {}  # sinkholes an HTTP server stands behind
         self._volumes: set[str] = set()
@@ -100,8 +101,7 @@ class RunContainers:
             grace_s = min(max(float(message.get("grace_s", 5.0)), 0.0), MOST_GRACE_S)
             return self._masked(_state(self._runtime.stop(container_id, grace_s)))
         if verb == "remove":
-            self._runtime.remove(container_id)
-            self._containers.discard(container_id)
+            self._remove(container_id)
             return None
         raise Failure(f"The run child asked for {verb!r}.")
 
@@ -118,6 +118,7 @@ class RunContainers:
         if sink or message.get("canaries"):
             canaries = {secret.variable: f"canary_{randomness.token_hex(16)}" for secret in subject.secrets}
             planted = tuple(replace(secret, value=Sensitive(canaries[secret.variable])) for secret in subject.secrets)
+            self.canaries += [secret.value for secret in planted]
             # published is a port to be reached at, and no way out
             kept: Literal["none", "published"] = "none" if config.transport == "stdio" else "published"
             intent = replace(intent, config=replace(intent.config, network=kept), secrets=planted)
@@ -151,11 +152,19 @@ class RunContainers:
         launched = self._launched_one(replace(intent, config=closed, behind=sink), fds)
         self._in_use[sink] = launched.container_id
         beside = replace(self._intent(relay.config(config.port), self._candidate), secrets=(), behind=sink)
-        carrier = self._launched_one(self._helper(beside), fds)
+        try:
+            carrier = self._launched_one(self._helper(beside), fds)
+        except Failure:
+            self._remove(launched.container_id)  # its place is for the next one
+            raise
         return {
             "container_id": launched.container_id, "endpoint": config.path, "timings_ms": launched.timings_ms,
             "relay": carrier.container_id,
         }
+
+    def _remove(self, container_id: str) -> None:
+        self._runtime.remove(container_id)
+        self._containers.discard(container_id)
 
     def _with_files(self, intent: ContainerIntent, files: Mapping[str, str]) -> ContainerIntent:
         """Return the intent with volumes that hold these files, filled once in a run.

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 import threading
 import time
@@ -25,10 +26,12 @@ from mcpweb.contracts import (
     ImageFacts,
     ImageFile,
     InputCase,
+    Json,
     Load,
     Neighbour,
     Pending,
     Pin,
+    PinKind,
     SavedCase,
     Sink,
     TestContext,
@@ -191,6 +194,7 @@ class Context(TestContext):
         self.profile = request["profile"]
         self.parameters = request["parameters"]
         self.seed = request["seed"]
+        self.pinned = tuple(request["pinned"])
         self.baseline = request["baseline"]
         self._known = {name: request[name] for name in ("neighbours", "pins", "cases")}
         self.protocol = ""
@@ -252,6 +256,13 @@ class Context(TestContext):
 
     def pins(self) -> list[Pin]:
         return [Pin(**one) for one in self._known["pins"]]
+
+    def as_pins(self, kind: PinKind, items: Sequence[Json]) -> list[Pin]:
+        try:
+            told, _ = self._parent.ask("as_pins", kind=kind, items=json.dumps([*items]))
+            return [Pin(kind, one["name"], one["hash"], one["definition"]) for one in json.loads(told)]
+        except RecursionError:
+            raise TestError("What the server lists is nested too deeply.") from None
 
     def cases(self) -> list[SavedCase]:
         return [SavedCase(**{**one, "assertions": tuple(one["assertions"])}) for one in self._known["cases"]]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import multiprocessing
 import os
@@ -24,6 +25,7 @@ from mcpweb.core import Core
 from mcpweb.errors import Cancelled, Failure, TestError, Unavailable
 from mcpweb.line import describe
 from mcpweb.redaction import Redactor
+from mcpweb.services import pins
 
 __all__ = ["CheckResultRow", "RunOutcome", "RunRequest", "execute"]
 
@@ -123,6 +125,7 @@ def _described(
         "approved_image_id": request.approved_image_id,
         "image": asdict(replace(image, raw={**image.raw, "History": history[:MOST_STEPS]})),
         "plugins": core.plugins.to_child(), "baseline": against, "neighbours": request.neighbours, "pins": request.pins,
+        "pinned": list(request.pinned if request.pinned is not None else dict.fromkeys(pin["kind"] for pin in request.pins)),
         "cases": request.cases, "budget_s": request.budget_s,
     }
 
@@ -144,6 +147,7 @@ class _Run:
     ) -> None:
         known = (*secrets, *(baseline.secrets if baseline else ()))
         self._redactor = Redactor(secret.value for secret in known)
+        self._secrets = [secret.value for secret in secrets]
         self._core = core
         self._runtime = runtime
         self._request = request
@@ -237,7 +241,8 @@ class _Run:
     def _answer(self, message: dict[str, Any]) -> None:
         fds: list[int] = []
         try:
-            answer = {"result": self.containers.do(message["ask"], message, fds)}
+            asked = message["ask"]
+            answer = {"result": self._as_pins(message) if asked == "as_pins" else self.containers.do(asked, message, fds)}
         except Failure as failure:
             answer = {"failure": describe(failure)}
         except (KeyError, TypeError, ValueError) as fault:
@@ -249,6 +254,17 @@ class _Run:
         finally:
             for fd in fds:
                 os.close(fd)
+
+    def _as_pins(self, message: dict[str, Any]) -> str:
+        """Return what a list holds as pins hold it. It comes and goes as one text: deep things would break a message."""
+        known = [*self._secrets, *self.containers.canaries]
+        try:
+            found = pins.named(
+                str(message["kind"]), json.loads(message["items"]), Redactor(known, patterns=False), Redactor(known)
+            )
+            return json.dumps([asdict(one) for one in found])
+        except RecursionError:
+            raise TestError("What the server lists is nested too deeply.") from None
 
     def _redacted(self, row: Any) -> Any:
         """Take secrets out of what a test tells of a server, before anything is made of it."""

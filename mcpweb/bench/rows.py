@@ -41,6 +41,7 @@ class RunRequest:
     approved_image_id: str | None
     neighbours: list[dict[str, Any]] = field(default_factory=list)
     pins: list[dict[str, Any]] = field(default_factory=list)
+    pinned: tuple[str, ...] | None = None  # the lists that were approved; None: those that ``pins`` are of
     cases: list[dict[str, Any]] = field(default_factory=list)
     baseline: dict[str, Any] | None = None
     budget_s: float | None = None  # for each test type, instead of its own

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from mcpweb.contracts.configuration import ConfigData, Json
 from mcpweb.contracts.material import FileChange, Frame, ImageFile, InputCase, Load, Neighbour, SavedCase
-from mcpweb.contracts.pins import Pin
+from mcpweb.contracts.pins import Pin, PinKind
 from mcpweb.contracts.runtime import ContainerState, ImageFacts, Stats
 from mcpweb.contracts.sink import Sink
 from mcpweb.contracts.verdicts import Check, CheckResult
@@ -168,6 +168,7 @@ class TestContext(ABC):
     profile: Literal["quick", "full"]
     parameters: Mapping[str, Json]
     seed: int
+    pinned: tuple[PinKind, ...]  # the lists that were approved, empty ones too
     baseline: Mapping[str, Json] | None  # image, image_id, configuration of what to compare with; None without one
 
     @abstractmethod
@@ -208,6 +209,14 @@ class TestContext(ABC):
     @abstractmethod
     def pins(self) -> list[Pin]:
         """Return what was approved of this server; nothing when nothing was approved yet."""
+
+    @abstractmethod
+    def as_pins(self, kind: PinKind, items: Sequence[Json]) -> list[Pin]:
+        """Return what a list of raw definitions holds as it would be approved: named, secrets and canaries masked, and hashed.
+
+        Two looks at the same thing have the same hash, whatever secret or canary stands in them, and so has its pin.
+        Raises TestError for what is nested too deeply.
+        """
 
     @abstractmethod
     def cases(self) -> list[SavedCase]:

@@ -13,7 +13,7 @@ PinKind = Literal["tool", "prompt", "resource", "template", "instructions"]
 
 @dataclass(frozen=True)
 class Pin:
-    """One approved definition; ``hash`` is ``pin_hash(definition)``."""
+    """One approved definition, its secrets masked; ``hash`` is of what was received without them: see ``as_pins``."""
 
     kind: PinKind
     name: str

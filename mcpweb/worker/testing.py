@@ -66,6 +66,7 @@ def test_run(work: Work) -> dict[str, Any]:
             approved_image_id=server.image_id,
             neighbours=neighbours,
             pins=approved,
+            pinned=tuple(server.pinned),
             cases=cases,
             baseline=baseline,
         )

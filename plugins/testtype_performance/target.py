@@ -26,6 +26,8 @@ from .plan import Plan
 LISTS = ("tools", "resources", "prompts")
 MOST_TRIED = 8
 GOOD_ENOUGH_MS = 100.0
+MOST_OTHERS = 11  # tools that share a soak
+SLOW_MS = 250.0
 TRY_S = {"quick": 1.0, "full": 20.0}
 CHUNK = 400  # requests whose frames are looked up together; the session keeps only its latest
 
@@ -112,6 +114,32 @@ def tools_of(session: TestSession) -> list[Mapping[str, Any]]:
     if "tools" not in session.capabilities:
         return []
     return [one for one in session.listing("tools") if isinstance(one, dict) and isinstance(one.get("name"), str)]
+
+
+def others(
+    context: TestContext, session: TestSession, target: Target, *, reads: bool
+) -> tuple[list[Target], dict[str, str]]:
+    """Return the other tools of a kind that answer, each with arguments it answers to, and why the rest is left out."""
+    found: list[Target] = []
+    left: dict[str, str] = {}
+    for definition in tools_of(session):
+        name = str(definition["name"])
+        if name == target.tool or may_be_loaded(context, definition) != reads:
+            continue
+        if len(found) == MOST_OTHERS:
+            left[name] = "There are more tools than there is time for."
+            continue
+        left[name] = "No input was found that it answers without an error."
+        for arguments in _inputs(context, definition):
+            took = _answers(session, name, arguments)
+            if took is not None and took > SLOW_MS:
+                left[name] = "Its calls take too long."
+            elif took is not None:
+                del left[name]
+                found.append(Target("tools/call", name, arguments, canaries=not reads))
+            if took is not None:
+                break
+    return found, left
 
 
 def may_be_loaded(context: TestContext, definition: Mapping[str, Any]) -> bool:

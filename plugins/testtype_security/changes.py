@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Failure, Pin, Severity, TestContext, TestSession, canonical, pin_hash
+from mcpweb.plugin import CheckResult, Failure, Pin, PinKind, Severity, TestContext, TestSession, canonical
 
 from . import metadata
 from .strings import Thing, escaped
-from .surface import Surface, look, settled
+from .surface import LISTS, Surface, look, settled
 
 CHECKS = ("M05",)
 ELSEWHERE = {"TZ": "Pacific/Kiritimati", "CI": "true"}  # fourteen hours ahead, and a place that looks like a test
+_COMING = ("resource", "template")  # such come and go with what the server works on
 _CALLS = {"quick": 6, "full": 30}
 _VOLATILE = re.compile(
     r"\b(?=[a-f]*\d)[0-9a-f]{6,64}\b|\d+|\b(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc)/[A-Za-z_/+-]+\b|\b(?:UTC|GMT|[A-Z]{3,4}T)\b"
@@ -24,19 +26,20 @@ _VOLATILE = re.compile(
 )
 
 
-def check(context: TestContext, session: TestSession, first: Surface) -> Iterator[CheckResult]:
+def check(context: TestContext, session: TestSession, surface: Surface) -> Iterator[CheckResult]:
     """Yield the verdicts of M05."""
     found: list[CheckResult] = []
     pins = context.pins()
-    if pins:
-        found += _since_approval(pins, first)
-    again = look(session)
+    first = _taken(context, surface)
+    found += _since_approval(pins, context.pinned, first)
+    again = _taken(context, look(session))
     found += _moved(first, again, "from one list to the next", "again", "Send tools/list twice in one session.")
     calls, missed = 0, ""
     try:
         environment = {**context.config.environment, **ELSEWHERE}
         with contextlib.closing(context.fresh(canaries=True, deadline_s=_within(context, 15), environment=environment)) as second:
-            other = look(second)
+            there = look(second)
+            other = _taken(context, there)
             found += _moved(
                 first,
                 other,
@@ -44,10 +47,10 @@ def check(context: TestContext, session: TestSession, first: Surface) -> Iterato
                 "elsewhere",
                 f"Start the server twice, once with {' '.join(f'{k}={v}' for k, v in ELSEWHERE.items())}, and compare the lists.",
             )
-            calls = _use(context, second, other)
+            calls = _use(context, second, there)
             if calls:
-                after = look(second)
-                late = look(second)
+                after = _taken(context, look(second))
+                late = _taken(context, look(second))
                 listens = _announces(second)
                 for seen in (after, late):
                     found += _moved(
@@ -61,7 +64,7 @@ def check(context: TestContext, session: TestSession, first: Surface) -> Iterato
     except Failure as failure:
         missed = failure.sentence
     unique = {result.key: result for result in reversed(found)}
-    evidence = {"pins": len(pins), "definitions": len(first.things), "calls": calls} | (
+    evidence = {"pins": len(pins), "definitions": len(first.pins), "calls": calls} | (
         {"not_looked_at": missed} if missed else {}
     )
     if missed and not unique:
@@ -72,64 +75,76 @@ def check(context: TestContext, session: TestSession, first: Surface) -> Iterato
             evidence=evidence,
         )
         return
-    approved = "what was approved" if pins else "the same (nothing was approved yet)"
+    approved = "what was approved" if context.pinned else "the same (nothing was approved yet)"
     yield from settled(
         "M05", unique.values(), f"The server serves {approved}, also after {calls} calls and in a second container.", **evidence
     )
 
 
-def _since_approval(pins: Sequence[Pin], now: Surface) -> Iterator[CheckResult]:
-    served = {(thing.kind, thing.name): thing for thing in now.things if thing.kind != "server"}
-    approved = {(pin.kind, pin.name): pin for pin in pins}
-    for place, pin in approved.items():
-        thing = served.get(place)
-        if thing is None:
-            yield _result(
-                Thing(pin.kind, pin.name, pin.definition, f"/{pin.kind}s/{escaped(pin.name)}"),
-                "is gone since it was approved",
-                "low",
-                "approved",
-                {"approved_hash": pin.hash},
-                "Compare the list with what was approved.",
-            )
-        elif pin_hash(thing.definition) != pin.hash:
-            changes = list(differences(pin.definition, thing.definition))
-            yield _changed(
-                thing,
-                "was approved as something else",
-                "approved",
-                changes,
-                {"approved_hash": pin.hash, "hash": pin_hash(thing.definition)},
-                "Compare the list with what was approved.",
-            )
-    for place, thing in served.items():
-        if place not in approved:
-            yield _result(
-                thing,
-                "was never approved",
-                "medium",
-                "approved",
-                {"hash": pin_hash(thing.definition)},
-                "Compare the list with what was approved.",
-            )
+@dataclass(frozen=True)
+class Look:
+    """One look at a server, as pins would be made of it: by kind and name, with secrets and canaries masked."""
+
+    pins: Mapping[tuple[str, str], Pin]
+    unread: frozenset[str]  # kinds whose list could not be had
+
+
+def _taken(context: TestContext, surface: Surface) -> Look:
+    unread = frozenset(kind for what, kind, _ in LISTS if what in surface.missing)
+    by_kind: dict[PinKind, list[Any]] = {}
+    for thing in surface.things:
+        if thing.kind != "server":
+            by_kind.setdefault(thing.kind, []).append(thing.definition)
+    found = [pin for kind, items in by_kind.items() for pin in context.as_pins(kind, items)]
+    return Look({(pin.kind, pin.name): pin for pin in found}, unread)
+
+
+def _thing(pin: Pin) -> Thing:
+    what = next((what for what, kind, _ in LISTS if kind == pin.kind), pin.kind)
+    pointer = "/instructions" if pin.kind == "instructions" else f"/{what}/{escaped(pin.name)[:120]}"
+    return Thing(pin.kind, pin.name, pin.definition, pointer)
+
+
+def _since_approval(pins: Sequence[Pin], kinds: Sequence[PinKind], now: Look) -> Iterator[CheckResult]:
+    """Yield what differs from what was approved, of the lists that were approved and could be had now."""
+    approved = {(pin.kind, pin.name) for pin in pins}
+    wanted = [kind for kind in kinds if kind not in now.unread]
+    again = "Compare the list with what was approved."
+    for pin in pins:
+        found = now.pins.get((pin.kind, pin.name))
+        if pin.kind not in wanted:
+            continue
+        if found is None:
+            evidence = {"approved_hash": pin.hash}
+            yield _result(_thing(pin), "is gone since it was approved", "low", "approved", evidence, again)
+        elif found.hash != pin.hash:
+            changes = list(differences(pin.definition, found.definition))
+            hashes = {"approved_hash": pin.hash, "hash": found.hash}
+            yield _changed(_thing(found), "was approved as something else", "approved", changes, hashes, again)
+    for place, served in now.pins.items():
+        if place not in approved and served.kind in wanted:
+            severity: Severity = "low" if served.kind in _COMING else "medium"
+            yield _result(_thing(served), "was never approved", severity, "approved", {"hash": served.hash}, again)
 
 
 def _moved(
-    before: Surface, after: Surface, when: str, key: str, reproduce: str, *, announced: bool = False
+    before: Look, after: Look, when: str, key: str, reproduce: str, *, announced: bool = False
 ) -> Iterator[CheckResult]:
     """Yield what differs between two looks; texts that tell the time or a place may differ in just that."""
-    old = {(thing.kind, thing.name): thing for thing in before.things if thing.kind != "server"}
-    new = {(thing.kind, thing.name): thing for thing in after.things if thing.kind != "server"}
-    for place, thing in new.items():
-        if place not in old:
-            yield _result(thing, f"appears {when}", "low" if announced or key == "elsewhere" else "medium", key, {}, reproduce)
-        elif canonical(thing.definition) != canonical(old[place].definition):
-            changes = [one for one in differences(old[place].definition, thing.definition) if not volatile(one[1], one[2])]
+    for place, pin in after.pins.items():
+        old = before.pins.get(place)
+        if pin.kind in before.unread:
+            continue
+        if old is None:
+            mild = announced or key == "elsewhere" or pin.kind in _COMING
+            yield _result(_thing(pin), f"appears {when}", "low" if mild else "medium", key, {}, reproduce)
+        elif pin.hash != old.hash:
+            changes = [one for one in differences(old.definition, pin.definition) if not volatile(one[1], one[2])]
             if changes:
-                yield _changed(thing, f"is another {when}", key, changes, {}, reproduce)
-    for place, thing in old.items():
-        if place not in new and place[0] == "tool" and not after.missing:
-            yield _result(thing, f"is gone {when}", "low", key, {}, reproduce)
+                yield _changed(_thing(pin), f"is another {when}", key, changes, {}, reproduce)
+    for place, pin in before.pins.items():
+        if place not in after.pins and pin.kind == "tool" and not after.unread:
+            yield _result(_thing(pin), f"is gone {when}", "low", key, {}, reproduce)
 
 
 def _changed(
@@ -141,7 +156,7 @@ def _changed(
     more = " The new text gives orders to a model." if orders >= metadata.LEAST else ""
     return _result(
         thing,
-        f"{what}: {', '.join(at for at, _, _ in changes[:3]) or 'everything'}",
+        f"{what}: {', '.join(at for at, _, _ in changes[:3]) or 'a value that is masked'}",
         "high",
         key,
         {**evidence, "changes": shown, "orders": orders},

@@ -19,6 +19,7 @@ from mcpweb.plugin import (
 
 from . import bounds, changes, image, metadata, neighbours, posture, schemas
 from .checks import PROBES
+from .choice import asked
 from .probes import run as probes
 from .surface import Surface, look
 
@@ -41,14 +42,6 @@ def run(context: TestContext) -> Iterator[CheckResult]:
     if asked(context, [check.id for check in PROBES]):
         context.progress(0.4, "attacking it")
         yield from guarded([check.id for check in PROBES], lambda: probes(context))
-
-
-def asked(context: TestContext, checks: Sequence[str]) -> bool:
-    """Tell whether a run wants any of these checks: all of them, or those that begin as its parameter ``checks`` says."""
-    words = context.parameters.get("checks")
-    if not isinstance(words, list) or not words:
-        return True
-    return any(check.startswith(str(word)) for check in checks for word in words)
 
 
 def _not_started(context: TestContext, failure: Failure) -> Iterator[CheckResult]:

@@ -249,6 +249,26 @@ def second_recalls():
     return two_tools(lambda text, number: kept.append(table()))
 
 
+def trickling(keep, size=4 << 10):
+    def work(text, number):
+        keep(b"x" * size)
+        asleep(1)
+
+    return two_tools(work)
+
+
+@corpus("perf-second-leaks")
+def second_leaks():
+    """Its second tool keeps 4 KiB of each call for ever."""
+    return trickling([].append)
+
+
+@corpus("perf-second-caches")
+def second_caches():
+    """Its second tool keeps 4 KiB of each of the last 200 calls."""
+    return trickling(collections.deque(maxlen=200).append)
+
+
 @corpus("perf-second-gathers")
 def second_gathers():
     """Memory of its second tool rises by 128 KiB a call and comes back all at once, as where garbage is collected."""

@@ -842,6 +842,7 @@ for family, makers in {
     "languages": (lambda: joined(d05_holes(), d06_holes()), lambda: joined(d05_mended(), d06_mended())),
     "plain": (lambda: joined(d07_holes(), d08_holes(), d09_holes(), d10_holes(), d12_holes()),
               lambda: joined(d07_mended(), d08_mended(), d09_mended(), d10_mended(), d12_mended())),
+    "sending": (lambda: joined(d08_holes(), d09_holes()), lambda: joined(d08_mended(), d09_mended())),
     "burden": (d11_holes, d11_mended), "owners": (d13_holes, d13_mended),
 }.items():
     for word, make in zip(("holes", "mended"), makers, strict=True):

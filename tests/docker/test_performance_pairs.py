@@ -72,6 +72,7 @@ def test_the_knee_of_a_server_with_one_lock_is_found(performance: Bench) -> None
         Pair("P05", "perf-second-keeps", "perf-second-gathers", "does not level off", parameters=GIVEN),
         Pair("P05", "perf-keyed", "perf-keyed-least", "weigh keeps memory of each call", parameters=GIVEN),
         Pair("P07", "perf-leak", "perf-cache", "Memory grows", config=SMALL, parameters=SOAKED),
+        Pair("P07", "perf-second-leaks", "perf-second-caches", "in the turns of weigh", parameters=SOAKED),
         Pair("P07", "perf-ages", "perf-cache", "times a fresh container's time", config=SMALL, parameters=SOAKED),
     ],
     ids=lambda pair: f"{pair.name}-{pair.good}",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.docker.engine import DockerSession
 from tests.docker.images import build_image
-from tests.docker.pairs import Bench, Seen, bench
+from tests.docker.pairs import HTTP, Bench, Seen, bench
 
 pytestmark = pytest.mark.docker
 NODE = Path(__file__).with_name("node_program.js").read_text()
@@ -124,6 +124,25 @@ def test_plain_use_of_a_sound_server_raises_nothing(security: Bench, name: str) 
     seen = attacked(security, name, WATCHED)
     assert {check: said for check, said in seen.failed().items() if check.startswith("D")} == {}
     assert all(seen.verdict(check) == "pass" for check in PLAIN), seen.report.wrong()
+
+
+def over_http(security: Bench, name: str, config: dict[str, Any]) -> Seen:
+    """Return what is said of a server that speaks HTTP and stands behind the sinkhole, of whom it asks and what it sends."""
+    parameters = {"probe_seconds": 30, "checks": ["D03", "D08", "D09"]}
+    return attacked(security, f"probes-{name} --http 8000", {**config, **HTTP}, parameters=parameters)
+
+
+def test_a_server_that_speaks_http_is_watched_and_attacked_behind_the_sinkhole_too(security: Bench) -> None:
+    asking, sending = over_http(security, "requests-holes", OPEN), over_http(security, "sending-holes", WATCHED)
+    assert {"fetch_page", "preview_link", "import_feed"} <= set(fails(asking, "D03")), asking.said("D03")
+    for check in ("D08", "D09"):
+        assert set(fails(sending, check)) == set(PLAIN[check]), sending.said(check)
+
+
+def test_mended_twins_that_speak_http_are_left_alone(security: Bench) -> None:
+    asking, sending = over_http(security, "requests-mended", OPEN), over_http(security, "sending-mended", WATCHED)
+    assert [asking.verdict(check) for check in ("D03", "D08", "D09")] == ["pass"] * 3, asking.report.wrong()
+    assert [sending.verdict(check) for check in ("D08", "D09")] == ["pass"] * 2, sending.report.wrong()
 
 
 def test_what_a_secret_was_sent_in_pieces_by_is_put_together(security: Bench) -> None:

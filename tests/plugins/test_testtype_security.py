@@ -5,7 +5,10 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mcpweb.contracts import ContainerIntent, SecretDelivery, Sensitive
 from mcpweb.core import Core
+from mcpweb.redaction import Redactor
+from mcpweb.services.pins import named
 from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.testruns import Ended, carry_out
 from mcpweb.testing.testtypecontract import TestTypeContract
@@ -79,3 +82,40 @@ def test_what_was_approved_is_held_against_what_is_served(core: Core, runtime: F
     pins[0] = {"kind": "tool", "name": TOOLS[0]["name"], "hash": pin_hash(TOOLS[0]), "definition": TOOLS[0]}
     same = run(core, runtime, tiny_server, pins=pins)
     assert [one.verdict for one in same.results if one.check_id == "M05"] == ["pass"]
+
+
+REAL = Sensitive("s3cr3t-tenant-name-0815")
+GIVEN = (SecretDelivery("TENANT", REAL, "environment"),)
+
+
+def telling(core: Core, runtime: FakeRuntime, words: str, approved: str, **more: Any) -> list[tuple[str, str, str]]:
+    """Return what M05 says of a server whose description holds what it was given as its secret; a pin is of other words."""
+
+    def tools(words: str, value: str) -> list[dict[str, Any]]:
+        return [{**TOOLS[0], "description": f"{words} {value}."}, *TOOLS[1:]]
+
+    def served(intent: ContainerIntent) -> Behaviour:
+        return tiny_server(tools=tools(words, "".join(one.value.reveal() for one in intent.secrets)))
+
+    runtime.add_image("telling:1", served)
+    seen = named("tool", tools(approved, REAL.reveal()), Redactor([REAL], patterns=False), Redactor([REAL]))
+    pins = [{"kind": "tool", "name": one.name, "hash": one.hash, "definition": one.definition} for one in seen]
+    assert REAL.reveal() not in json.dumps(pins)
+    ended = carry_out(core, runtime, "security", image="telling:1", secrets=GIVEN, pins=pins, parameters={"checks": ["M05"]}, **more)
+    assert ended.outcome.error is None and REAL.reveal() not in str(ended.rows)
+    return [(one.verdict, one.severity or "", one.key) for one in ended.results if one.check_id == "M05"]
+
+
+def test_a_secret_in_a_description_is_no_change_and_hides_none(core: Core, runtime: FakeRuntime) -> None:
+    assert telling(core, runtime, "Return the text of", "Return the text of") == [("pass", "", "")]
+    assert telling(core, runtime, "Return all texts of", "Return the text of") == [("fail", "high", "approved:/tools/echo")]
+
+
+def test_a_list_that_nobody_has_looked_at_yet_was_not_left_out_of_an_approval(core: Core, runtime: FakeRuntime) -> None:
+    assert telling(core, runtime, "Of", "Of", pinned=()) == [("pass", "", "")]
+    runtime.add_image("odd:1", lambda intent: tiny_server())
+    verdicts = {}
+    for pinned in ((), ("prompt",), ("tool",)):
+        ended = carry_out(core, runtime, "security", image="odd:1", parameters={"checks": ["M05"]}, pinned=pinned)
+        verdicts[pinned] = {one.verdict for one in ended.results if one.check_id == "M05"}
+    assert verdicts == {(): {"pass"}, ("prompt",): {"pass"}, ("tool",): {"fail"}}

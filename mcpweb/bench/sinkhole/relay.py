@@ -64,6 +64,7 @@ class Relay:
                     continue
                 number = next(self._numbers)
                 client.settimeout(STUCK_S)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open[number] = client
                 self._tell(number, _OPEN)
                 threading.Thread(target=self._carry, args=(number, client), name="relay connection", daemon=True).start()

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 
 from mcpweb.plugin import CheckResult, Failure, Unavailable
 
+from ..choice import asked
 from . import evaluation, paths, requests, schemes, shell, sql
 from .attack import Attack, Board, Family, Hope
 from .lab import Lab, Spent, Stand
@@ -25,16 +26,19 @@ CLEAN = {
     "D06": "No value became part of an SQL statement",
 }
 STANDS = 2
-CORE_S, MORE_S = 20.0, 3.0
+CORE_S, MORE_S, LOOK_S = 20.0, 3.0, 12.0
 SPENT = "the time was used up"
 Job = tuple[str, Family, Point, int]
 
 
 def attack(lab: Lab, surfaces: Sequence[Surface], stands: list[Stand]) -> Iterator[CheckResult]:
     """Yield the verdicts of D01 to D06; the containers that were used are added to ``stands``."""
+    families = [family for family in FAMILIES if asked(lab.context, [family.check])]
+    if not families:
+        return
     everything = {surface.title: points(surface, lab.cases(surface)) for surface in surfaces}
     if not any(everything.values()):
-        for family in FAMILIES:
+        for family in families:
             yield CheckResult(family.check, "not_applicable", "Nothing of this server takes a value.")
         return
     board = Board()
@@ -43,19 +47,20 @@ def attack(lab: Lab, surfaces: Sequence[Surface], stands: list[Stand]) -> Iterat
         crew.open()
         fields = [point for found in everything.values() for point in found]
         soon = lab.until
-        lab.until = max(soon, time.monotonic() + CORE_S)  # what every field must have seen, on a busy machine too
-        crew.work(_jobs("first", fields))
+        core_s = min(CORE_S * STANDS / len(crew.stands), lab.context.remaining_s() - 1.5 * LOOK_S)
+        lab.until = max(soon, time.monotonic() + core_s)  # what every field must have seen, on a busy machine too
+        crew.work(_jobs(families, "first", fields))
         crew.look_back()
         lab.until = max(soon, time.monotonic() + MORE_S)
-        crew.work(_jobs("more", fields))
+        crew.work(_jobs(families, "more", fields))
         crew.look_back()
         for base in range(1, 3 if lab.quick else 6):
-            crew.work(_jobs("first", [point for point in fields if len(point.bases) > base], base))
+            crew.work(_jobs(families, "first", [point for point in fields if len(point.bases) > base], base))
         crew.look_back()
     finally:
         crew.close()
     yield from (result for result in board.results if not _explained(result, board))
-    yield from _clean(lab, board, everything, crew.why)
+    yield from _clean(families, board, everything, crew.why)
 
 
 def _explained(result: CheckResult, board: Board) -> bool:
@@ -67,11 +72,11 @@ def _explained(result: CheckResult, board: Board) -> bool:
     )
 
 
-def _jobs(stage: str, fields: Sequence[Point], base: int = 0) -> list[Job]:
+def _jobs(families: Sequence[Family], stage: str, fields: Sequence[Point], base: int = 0) -> list[Job]:
     """Return what is to be done, the likely first; hints decide about the order only."""
     made = [
         (stage, family, point, base)
-        for family in FAMILIES
+        for family in families
         for point in fields
         if family.check != "D03" or stage == "first" or base == 0
         if point.kind != "number" or family.numbers
@@ -111,7 +116,8 @@ class Crew:
         if not self.stands:  # the files cannot be planted here
             changes["planted"], self._lab.planted = None, ""
             one(0)
-        _together([threading.Thread(target=one, args=(number,), daemon=True) for number in range(1, STANDS)])
+        more = range(1, 1 if self._lab.http else STANDS)
+        _together([threading.Thread(target=one, args=(number,), daemon=True) for number in more])
         if not self.stands:
             self.stands.append(self._lab.stand("active"))
 
@@ -153,22 +159,32 @@ class Crew:
                 self._board.note(family.check, point, f"{point.pointer}: {failure.detail}")
 
     def look_back(self) -> None:
-        """Look at what was seen beside the answers, and have what was hoped for happen once more."""
+        """Look at what was seen beside the answers, and have what was hoped for happen once more.
+
+        There is time for that when all other time is used up; a field for which it did not suffice counts as not probed.
+        """
+        until = self._lab.until
+        hopes: list[Hope] = []
         try:
-            for hope in self._fulfilled():
-                if self._board.has(hope.check, hope.point) or self._lab.left_s() <= 0:
-                    continue
-                self._board.take(hope.again(Attack(self.stands[0], hope.point, self._board)), hope.point)
+            hopes = [hope for hope in self._fulfilled() if not self._board.has(hope.check, hope.point)]
+            self._lab.until = max(until, time.monotonic() + LOOK_S)
+            while hopes:
+                if not self._board.has(hopes[0].check, hopes[0].point):
+                    hope = hopes[0]
+                    self._board.take(hope.again(Attack(self.stands[0], hope.point, self._board)), hope.point)
+                hopes.pop(0)
         except Spent:
             self.why = SPENT
         except Failure as failure:
             self.why = failure.detail
+        finally:
+            self._lab.until = until
+        self._board.done -= {(hope.check, hope.point.surface.title, hope.point.pointer) for hope in hopes}
 
     def _fulfilled(self) -> list[Hope]:
         network = "\n".join(
             f"{event.name}\n{event.address}\n{event.path}\n{event.body}"
             for event in self._lab.events()
-            if self._lab.sink is not None
         )
         changed = "\n".join(path for stand in self.stands for path in stand.changed())
         beside = "\n".join(stand.beside() for stand in self.stands)
@@ -185,17 +201,10 @@ def _together(threads: Sequence[threading.Thread]) -> None:
         thread.join()
 
 
-def _clean(lab: Lab, board: Board, everything: dict[str, list[Point]], why: str) -> Iterator[CheckResult]:
+def _clean(families: Sequence[Family], board: Board, everything: dict[str, list[Point]], why: str) -> Iterator[CheckResult]:
     """Yield what held: per tool where there are few of them, and what was not reached."""
-    for family in FAMILIES:
+    for family in families:
         check = family.check
-        if check == "D03" and lab.sink is None:
-            yield CheckResult(
-                "D03",
-                "not_applicable",
-                f"Whom it asks cannot be watched: {lab.UNWATCHED}",
-            )
-            continue
         wanted = {
             title: [point for point in found if point.kind != "number" or family.numbers] for title, found in everything.items()
         }

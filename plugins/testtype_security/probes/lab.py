@@ -71,9 +71,11 @@ class Asked:
 
 
 class Lab:
-    """The sinkhole of a run and the containers behind it. ``quick`` runs ask less."""
+    """The sinkhole of a run and the containers behind it. ``quick`` runs ask less.
 
-    UNWATCHED = "only servers that speak stdio stand behind the sinkhole."
+    A sinkhole has room for one server that speaks HTTP, because it keeps its port: others wait until that one is closed, or
+    stand alone, without a way out, where nobody watches the network (``watched`` is false).
+    """
 
     def __init__(self, context: TestContext, seconds: float) -> None:
         self.context = context
@@ -81,7 +83,8 @@ class Lab:
         self.until = time.monotonic() + min(seconds, context.remaining_s() - 5)
         self.deadline_s = 2.5 if self.quick else 6.0
         self.http = context.config.transport == "http"
-        self.sink: Sink | None = None if self.http else context.sink()
+        self.sink: Sink = context.sink()
+        self.watched = True
         self._guard = threading.Lock()
         self._reopened = 0
         self.timeouts: dict[str, int] = {}
@@ -109,7 +112,8 @@ class Lab:
         bait = f"canary_{secrets.token_hex(16)}"
         more = dict(changes)
         environment = {**config.environment, **more.pop("environment", {}), CANARY_VARIABLE: bait}
-        session = self.context.fresh(deadline_s=20, sink=self.sink, canaries=True, environment=environment, **more)
+        sink = self.sink if self.watched else None
+        session = self.context.fresh(deadline_s=20, sink=sink, canaries=True, environment=environment, **more)
         return session, {**session.canaries, CANARY_VARIABLE: bait}
 
     def cases(self, surface: Surface) -> list[Mapping[str, Any]]:
@@ -151,7 +155,7 @@ class Lab:
         return self.timeouts.get(surface.title, 0) >= MOST_TIMEOUTS
 
     def events(self, since: int = 0) -> list[SinkEvent]:
-        return [] if self.sink is None else self.sink.events(since)
+        return self.sink.events(since)
 
 
 class Stand:
@@ -169,7 +173,7 @@ class Stand:
     @property
     def hostname(self) -> str:
         """What the server finds in /etc/hostname."""
-        return self.lab.sink.hostname if self.lab.sink is not None else self.session.container_id[:12]
+        return self.lab.sink.hostname if self.lab.watched else self.session.container_id[:12]
 
     def ask(
         self, surface: Surface, arguments: Mapping[str, Any], deadline_s: float | None = None, *, mend: bool = True

@@ -122,7 +122,7 @@ def _use(lab: Lab, stand: Stand, used: Used, until: float) -> None:
 
 def _heard(lab: Lab, seen: int, into: list[SinkEvent]) -> int:
     """Note what came to the sinkhole since event ``seen``; return the last one's number."""
-    if lab.sink is None or lab.sink.wait(lambda event: event.at > seen, deadline_s=SETTLE_S) is None:
+    if lab.sink.wait(lambda event: event.at > seen, deadline_s=SETTLE_S) is None:
         return seen
     into += lab.sink.events(seen)
     return _last(into) or seen

@@ -47,8 +47,7 @@ def first(attack: Attack) -> Iterator[CheckResult | None]:
 
 def more(attack: Attack) -> Iterator[CheckResult | None]:
     """Try other spellings, a redirect, other documents."""
-    sink = attack.lab.sink
-    redirects = () if sink is None else tuple(f"http://{sink.host()}/redirect/{code}?to=file:///{{p}}" for code in (302, 307))
+    redirects = tuple(f"http://{attack.lab.sink.host()}/redirect/{code}?to=file:///{{p}}" for code in (302, 307))
     yield from _each(attack, (*redirects, *FURTHER, *DOCUMENTS[1:]))
 
 

@@ -164,8 +164,7 @@ def _blind(attack: Attack, frame: str, ask: bool, again: bool = False) -> tuple[
 
 def _blind_again(attack: Attack, frame: str, ask: bool) -> CheckResult | None:
     payload, mark = _blind(attack, frame, ask, again=True)
-    sink = attack.lab.sink
-    event = sink.wait(lambda one: one.mentions(mark), deadline_s=1.0) if sink is not None else None
+    event = attack.lab.sink.wait(lambda one: one.mentions(mark), deadline_s=1.0)
     path = next((path for path in attack.stand.changed() if mark in path), "")
     beside = marks.span(attack.stand.beside(), mark) if mark in attack.stand.beside() else ""
     if event is None and not path and not beside:
