@@ -71,6 +71,7 @@ class Session:
         self._writer: Any = None
         self._task: asyncio.Task[None] | None = None
         self._drain: asyncio.Task[None] | None = None
+        self._listening: Future[None] | None = None
         self._sock: socket.socket | None = None
         self._numbers = itertools.count(_OWN_IDS + 1)
 
@@ -193,8 +194,18 @@ class Session:
                 return
         listener()
 
+    def listen(self) -> None:
+        """Have changes of lists told to ``on_lists_changed`` in the modern era, too, where only subscribers are told."""
+        from mcpweb.mcp.listening import lists_that_change, subscribed
+
+        wanted = lists_that_change(self.capabilities)
+        if self.era == "modern" and wanted and self._listening is None:
+            self._listening = loops.submit(subscribed(self, wanted))
+
     def close(self) -> None:
         """End the session; idempotent. The container is somebody else's."""
+        if self._listening is not None:
+            self._listening.cancel()
         self._end(SessionEnd("closed", "The session was closed."))
         sock = self._sock
         with contextlib.suppress(Exception):

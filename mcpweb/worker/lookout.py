@@ -103,13 +103,14 @@ class Lookout:
         self.soon(member)
 
     def attend(self, member: Member) -> None:
-        """Look again whenever the server says that a list has changed."""
+        """Look again whenever the server says that a list has changed, and ask to be told where it must be asked."""
 
         def told() -> None:
             member.sight.happened()
             self.soon(member)
 
         member.session.on_lists_changed = told
+        member.session.listen()
 
     def look(self, member: Member, deadline_s: float) -> int:
         """Look at everything now and return how many tools there are. Raises what the list of tools raises."""

@@ -76,6 +76,13 @@ def test_a_change_that_is_announced_is_found_without_another_call(here: Installa
     here.ask(server, "stop")
 
 
+def test_a_server_of_the_modern_era_is_asked_to_tell_of_changes_and_heard(here: Installation) -> None:
+    server = started(here, "pins-subscribed")
+    (change,) = eventually(lambda: pins.changes(here.core, ACTOR, server.id), 25)  # the round each minute would be later
+    assert (change.name, change.change) == ("echo", "changed")
+    here.ask(server, "stop")
+
+
 def test_a_change_in_the_next_container_is_found_at_its_start(here: Installation) -> None:
     server = started(here, "pins-each-container")
     assert say(here, server).state == "succeeded"
