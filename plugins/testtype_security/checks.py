@@ -44,7 +44,7 @@ METADATA = (
         "M01",
         "No description gives orders to a model",
         "medium",
-        "Weighs who is told, to do what, to what, and what is to be kept quiet. High only where the order is encoded.",
+        "Weighs sentences by what was learned from many texts. High only where the order is encoded.",
     ),
     Check(
         "M02",

@@ -20,7 +20,7 @@ from .surface import Surface, described, properties, settled
 
 CHECKS = ("M01", "M02", "M03", "M10")
 SHORTEST = 12  # characters that carry something worth having
-LEAST = 0.45  # of a text that somebody took the trouble to hide
+LIMIT, LEAST = utterance.LIMIT, utterance.LEAST
 _FIX = "Tell the server's author, and do not let a model see this server before the text is gone."
 _DESCRIPTIONS = re.compile(r"/(?:description|title)$")
 
@@ -67,11 +67,11 @@ def check(surface: Surface, most_s: float = 60.0) -> Iterator[CheckResult]:
 def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
     """Yield what is wrong with the texts of one definition."""
     texts = thing.texts
-    about = _about(thing, own)
+    told = about(thing, own)
     readings: list[Reading] = []
     for text in [*texts, *_joined(thing)]:
         place = replace(
-            about,
+            told,
             opening=(text.parent == "description" and _main(text, thing))
             or (text.role == "prose" and thing.kind != "instructions"),
             parameter="/properties/" in text.pointer,
@@ -86,13 +86,13 @@ def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
     yield from _orders(thing, readings)
 
 
-def _about(thing: Thing, own: frozenset[str]) -> utterance.About:
-    names = frozenset(str(name).lower() for name in properties(thing.definition))
+def about(thing: Thing, own: frozenset[str], others: frozenset[str] = frozenset()) -> utterance.About:
+    """Return what a reader of a definition's texts knows: what it is about, what parameters it has, which tools there are."""
     carriers = frozenset(str(name).lower() for name, schema in properties(thing.definition).items() if _holds_text(schema))
     first = re.split(r"(?<=[.!?])\s|(?<=[。！？])|\n|<", described(thing.definition).strip(), maxsplit=1)[0]
     title = thing.definition.get("title") if isinstance(thing.definition, Mapping) else ""
-    topic = f"{_spaced(thing.name)} {title if isinstance(title, str) else ''} {first}" if thing.kind != "instructions" else ""
-    return utterance.About(parameters=names, carriers=carriers, own=frozenset(name.lower() for name in own), topic=topic)
+    topic = f"{_spaced(thing.name)} {title if isinstance(title, str) else ''}\n{first}" if thing.kind != "instructions" else ""
+    return utterance.About(carriers=carriers, own=frozenset(name.lower() for name in own), others=others, topic=topic)
 
 
 def _holds_text(schema: Any) -> bool:
@@ -136,8 +136,9 @@ def _joined(thing: Thing) -> Iterator[Text]:
         here, at, key = stack.pop()
         seen += 1
         if isinstance(here, Mapping):
-            if key == "properties" and len(here) > 2:
+            if key == "properties" and len(here) > 1:
                 yield Text(at, " ".join(_spaced(str(name)) for name in list(here)[:60]), "value", key)
+                yield Text(at, " ".join(filter(None, map(described, list(here.values())[:60]))), "value", key)
             stack.extend((inner, f"{at}/{name}", str(name)) for name, inner in here.items())
         elif isinstance(here, Sequence) and not isinstance(here, str | bytes):
             parts = [item for item in here if isinstance(item, str)]
@@ -146,14 +147,14 @@ def _joined(thing: Thing) -> Iterator[Text]:
             stack.extend((inner, f"{at}/{number}", key) for number, inner in enumerate(here) if not isinstance(inner, str))
 
 
-def _encoded(text: str, about: utterance.About, shown: float) -> Iterator[Reading]:
+def _encoded(text: str, told: utterance.About, shown: float) -> Iterator[Reading]:
     """Yield the orders that stand encoded in a text."""
-    place = replace(about, opening=False)
+    place = replace(told, opening=False)
     for one in decoding.decoded(text):
         signals = tuple(utterance.read(one.text, place))
         if utterance.score(signals) >= LEAST:
             yield Reading(Text("", text, "value"), signals, one.how, one.text)
-    if shown < utterance.LIMIT:
+    if shown < LIMIT:
         yield from _turned(text, place, shown)
     for found in hidden.finds(text):
         if found.codes and found.text and utterance.score(signals := tuple(utterance.read(found.text, place))) >= LEAST:
@@ -162,16 +163,13 @@ def _encoded(text: str, about: utterance.About, shown: float) -> Iterator[Readin
 
 def _turned(text: str, place: utterance.About, shown: float) -> Iterator[Reading]:
     """Yield what a text says once its letters are turned, where that is much more than what it says as it stands."""
-    base, place = (
-        -1.0,
-        replace(place, here="", parameters=frozenset(), carriers=None),
-    )  # turned around, any word may look like a file
+    base, place = -1.0, replace(place, here="", carriers=frozenset())  # turned around, any word may look like a name
     for one in decoding.turned(text):
         signals = tuple(utterance.read(one.text, place))
         score = utterance.score(signals)
-        if score >= utterance.LIMIT:
-            base = utterance.score(utterance.read(text, place)) if base < 0 else base
-            if score >= base + 0.5:
+        if score >= LIMIT:
+            base = utterance.score(utterance.read(text, place, 0.0)) if base < 0 else base
+            if score >= base + 0.3:
                 yield Reading(Text("", text, "value"), signals, one.how, one.text)
 
 
@@ -179,53 +177,43 @@ def _orders(thing: Thing, readings: list[Reading]) -> Iterator[CheckResult]:
     """Yield M01 and M03: each text that is an order by itself, else the texts that are one together."""
     by_pointer: dict[tuple[str, str], Reading] = {}
     for one in readings:
-        enough = LEAST if one.how else utterance.LIMIT
+        enough = LEAST if one.how else LIMIT
         key = (one.text.pointer, one.how)
         if one.score >= enough and (key not in by_pointer or one.score > by_pointer[key].score):
             by_pointer[key] = one
     for one in sorted(by_pointer.values(), key=lambda one: -one.score)[:5]:
-        yield _order(thing, [one])
-    if by_pointer:
-        return
-    plain = [one for one in readings if not one.how and one.score >= 0.25 and thing.kind == "tool"]
-    together = (
-        utterance.score(replace(signal, sentence=-1) for one in plain for signal in one.signals) if len(plain) < 12 else 0.0
-    )
-    if together >= utterance.LIMIT + 0.15 and len(plain) > 1:
-        yield _order(thing, sorted(plain, key=lambda one: -one.score))
+        yield _order(thing, one)
 
 
-def _order(thing: Thing, readings: list[Reading]) -> CheckResult:
-    first = readings[0]
+def _order(thing: Thing, first: Reading) -> CheckResult:
     described_one = thing.kind == "tool" and bool(_DESCRIPTIONS.search(first.text.pointer))
-    signals = [signal for one in readings for signal in one.signals]
-    kinds = list(dict.fromkeys(signal.kind for signal in sorted(signals, key=lambda one: -one.weight)))
+    signals = sorted(first.signals, key=lambda one: -one.weight)
+    worst, said = signals[0], first.plain or first.text.shown
     evidence: dict[str, Any] = {
         "pointer": first.text.pointer,
-        "score": utterance.score(signals),
-        "limit": utterance.LIMIT,
+        "chance": worst.weight,
+        "limit": LIMIT,
         "signals": [
             {
                 "kind": signal.kind,
-                "weight": signal.weight,
+                "chance": signal.weight,
                 "span": [signal.start, signal.end],
+                "sentence": said[signal.start : signal.end].strip()[:400],
                 "words": signal.words,
-                "pointer": one.text.pointer,
             }
-            for one in readings
-            for signal in one.signals
-        ][:20],
+            for signal in signals
+        ],
         "text": first.text.shown[:600],
     }
     severity: Severity = "medium"
-    told = "orders a model"
+    told = worst.kind
     if first.how:
         evidence |= {"encoding": first.how, "decoded": first.plain[:600]}
-        severity, told = "high", f"orders a model, in {first.how}"
+        severity, told = "high", f"{worst.kind}, in {first.how}"
     return CheckResult(
         "M01" if described_one else "M03",
         "fail",
-        f"{_named(thing)} {told}: {', '.join(kinds[:4])}.",
+        f"{_named(thing)} {told}: {said[worst.start : worst.end].strip()[:200]!r} ({worst.words}).",
         tool=thing.tool,
         severity=severity,
         evidence=evidence,
@@ -237,14 +225,14 @@ def _order(thing: Thing, readings: list[Reading]) -> CheckResult:
     )
 
 
-def _unseen(thing: Thing, text: Text, about: utterance.About) -> Iterator[CheckResult]:
+def _unseen(thing: Thing, text: Text, told: utterance.About) -> Iterator[CheckResult]:
     """Yield M02 for what a text hides, and M03 where that is not a description."""
     found = hidden.finds(text.shown, name=text.role in ("name", "key"))
     if not found:
         return
-    place = replace(about, opening=False)
+    place = replace(told, opening=False)
     weighed = [(one, utterance.score(utterance.read(one.text, place)) if one.text else 0.0) for one in found]
-    disguised = not text.shown.isascii() and utterance.score(utterance.read(text.shown, about)) >= utterance.LIMIT
+    disguised = not text.shown.isascii() and utterance.score(utterance.read(text.shown, told)) >= LIMIT
     severities: list[Severity] = [
         "high" if one.weight == "high" or said >= LEAST or (disguised and one.codes) else one.weight for one, said in weighed
     ]
@@ -305,8 +293,8 @@ def orders(texts: Iterable[str]) -> float:
     """Return how much of an order the heaviest of some texts is: for results and changes, where nothing else is known."""
     heaviest = 0.0
     for text in texts:
-        about = utterance.About(opening=False)
-        scores = [utterance.score(utterance.read(text, about))]
-        scores += [one.score for one in _encoded(text, about, scores[0])]
+        place = utterance.About(opening=False)
+        scores = [utterance.score(utterance.read(text, place))]
+        scores += [one.score for one in _encoded(text, place, scores[0])]
         heaviest = max(heaviest, *scores)
     return heaviest

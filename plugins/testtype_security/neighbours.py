@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcpweb.plugin import CheckResult, ConfigData, Neighbour, canonical
 
-from . import preference, script, utterance
+from . import metadata, preference, script, utterance
 from .schemas import tokens
 from .strings import Thing
 from .surface import Surface, described, properties, settled
 
 CHECKS = ("M04", "M06")
+SURE = 0.7  # of what is told as high
 _GENERIC = frozenset("search list get add run echo fetch query read write help ping status info version health login".split())
 _LOOKS_LIKE = str.maketrans("01345|$@", "oleasisa")
 
@@ -111,12 +112,11 @@ def _references(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckR
         for text in thing.texts:
             if text.role == "key" or text.pointer.endswith("/name"):
                 continue
-            plain = script.readable(text.shown).lower()
-            for sentence in utterance.short(re.split(r"(?<=[.!?;])\s|\n", plain)):
+            for _, _, sentence in utterance.sentences(text.shown):
                 other = _named(sentence, told, theirs, servers)
                 if other is None:
                     continue
-                weight = _ordered(sentence, plain, other)
+                weight = _ordered(sentence, text.shown, thing, other, surface.names)
                 result = _reference(thing, text.pointer, sentence, other, weight)
                 if best is None or weight > best[0]:
                     best = (weight, result)
@@ -146,34 +146,22 @@ def _named(
     return None
 
 
-def _ordered(sentence: str, whole: str, other: Foreign) -> float:
-    """Return how much a text orders about a foreign tool: nothing for a mention."""
-    about = utterance.About(opening=False)
-    score = utterance.score(utterance.read(sentence, about)) + 0.5 * utterance.score(utterance.read(whole, about))
+def _ordered(sentence: str, whole: str, thing: Thing, other: Foreign, own: frozenset[str]) -> float:
+    """Return how surely a text rules over a foreign tool: nothing for a mention."""
+    about = replace(
+        metadata.about(thing, own, frozenset({other.name.lower(), other.server.lower()})), opening=False, here="", parameter=False
+    )
+    chance = utterance.score(utterance.read(sentence, about))
+    around = [one.weight for one in utterance.read(whole, about) if sentence in utterance.plain(whole[one.start : one.end])]
     takes = sum(weight for _, weight, _ in preference.weigh(sentence, frozenset()))
     name = re.escape(other.name.lower())
-    if re.search(
-        rf"\b(?:instead\s+of|rather\s+than|in\s+place\s+of|replaces?|supersedes?|never\s+(?:use|call)|do\s+not\s+(?:use|call)|don't\s+(?:use|call))\b[^.]{{0,40}}{name}",
-        sentence,
-    ):
-        score += 0.6
-    if re.search(
-        rf"{name}[^.]{{0,60}}\b(?:deprecated|broken|unsafe|obsolete|outdated|disabled|must|should|always|only|never|has\s+to|needs\s+to)\b",
-        sentence,
-    ):
-        score += 0.6
-    if re.search(
-        rf"\b(?:before|after|when(?:ever)?|if|each\s+time|every\s+time|any\s*time|while)\b[^.]{{0,40}}{name}", sentence
-    ) and re.search(
-        r"\b(?:must|always|first|also|never|do\s+not|don't|change|replace|set|add|include|send|pass|forward|make\s+sure|instead)\b",
-        sentence,
-    ):
-        score += 0.6
-    return round(score + takes, 2)
+    displaces = bool(re.search(rf"\b(?:instead\s+of|rather\s+than|in\s+place\s+of|replaces?|supersedes?)\b[^.]{{0,40}}{name}", sentence))
+    spurns = bool(re.search(rf"{name}[^.]{{0,60}}\b(?:deprecated|broken|unsafe|obsolete|outdated|disabled|retired)\b", sentence))
+    return round(max(chance, *around, 0.8 * takes, 0.4 * displaces + 0.4 * spurns, 0.0), 2)
 
 
 def _reference(thing: Thing, pointer: str, sentence: str, other: Foreign, weight: float) -> CheckResult:
-    strong = weight >= 0.6
+    strong = weight >= SURE
     return CheckResult(
         "M04",
         "fail",

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 from mcpweb.plugin import CheckResult
 
-from . import script, utterance, words
+from . import script, utterance
 from .strings import Text, Thing
 
+_TOOLS = r"(?:tools?|functions?|commands?|actions?|operations?|plugins?|servers?|integrations?|capabilit(?:y|ies)|api\s+calls?)"
+_MODEL = r"(?:ai(?:\s+(?:model|assistant|agent|system|client)s?)?|(?:language\s+)?models?|llms?|assistants?|agents?|claude|chat\s?gpt|gpt(?:-\w+)?|gemini|copilot|cursor|chatbots?)"
 _CHOOSE = r"(?:use|prefer|choose|select|pick|call|invoke|favou?r|rely\s+on|recommend|suggest|prioriti[sz]e|default\s+to|turn\s+to|route)"
 _ALL = r"(?:always|only|exclusively|must|solely|every\s+time|whenever\s+possible|in\s+all\s+cases|at\s+all\s+times|no\s+matter|regardless|without\s+exception|under\s+any\s+circumstances)"
 _RIVALS = (
-    rf"(?:(?:any|all|every|the|each)\s+(?:of\s+the\s+)?other\s+(?:\w+\s+){{0,2}}?(?:{words.TOOLS}|options?|alternatives?|providers?|solutions?|services?|sources?|means)|other\s+(?:\w+\s+){{0,2}}?(?:{words.TOOLS}|options?|alternatives?|providers?|services?)"
+    rf"(?:(?:any|all|every|the|each)\s+(?:of\s+the\s+)?other\s+(?:\w+\s+){{0,2}}?(?:{_TOOLS}|options?|alternatives?|providers?|solutions?|services?|sources?|means)|other\s+(?:\w+\s+){{0,2}}?(?:{_TOOLS}|options?|alternatives?|providers?|services?)"
     r"|(?:any|all|the)\s+alternatives?|competitors?|competing\s+\w+|alternatives\b|anything\s+else|any\s+other\b|others\b|similar\s+(?:tools?|functions?|services?)|built-?in\s+\w+|(?:its|their)\s+rivals?|the\s+rest\b)"
 )
 _OVER = r"(?:over|instead\s+of|rather\s+than|in\s+place\s+of|before|ahead\s+of|above|in\s+preference\s+to|not|never|and\s+not|replac(?:es?|ing)|supersedes?|compared\s+(?:to|with)|than)"
@@ -66,7 +68,7 @@ _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
         "speaks of choosing",
         0.2,
         re.compile(
-            rf"\b{words.MODEL}\s+(?:must|should|always|will|need|have\s+to)|\bwhen\s+(?:choosing|selecting|deciding|picking|ranking)\b|\btool\s+(?:selection|choice|ranking)\b|\byou\s+(?:must|should|have\s+to|will)\b"
+            rf"\b{_MODEL}\s+(?:must|should|always|will|need|have\s+to)|\bwhen\s+(?:choosing|selecting|deciding|picking|ranking)\b|\btool\s+(?:selection|choice|ranking)\b|\byou\s+(?:must|should|have\s+to|will)\b"
         ),
     ),
 )
@@ -111,7 +113,7 @@ def weigh(text: str, own: frozenset[str]) -> list[tuple[str, float, str]]:
     """Return kind, weight and words of what a text says about being chosen, the heaviest first."""
     plain = re.sub(r"\s+", " ", script.readable(text).lower().replace("’", "'"))
     best: dict[str, tuple[str, float, str]] = {}
-    for sentence in utterance.short(re.split(r"(?<=[.!?;])\s|\n", plain)):
+    for _, _, sentence in utterance.sentences(plain):
         named = _SIBLING.findall(sentence)
         if named and all(name in own for name in named) and not re.search(r"\b(?:any|all|every)\s+other\b", sentence):
             continue  # tells apart tools of its own server

@@ -10,7 +10,7 @@ from typing import Any
 
 from mcpweb.plugin import CheckResult, Severity
 
-from . import words
+from . import metadata, utterance
 from .strings import Thing, escaped
 from .surface import Surface, described, properties, settled
 
@@ -74,7 +74,7 @@ def check(surface: Surface) -> Iterator[CheckResult]:
     for thing in surface.tools:
         broad += list(_broad(thing))
         hints += list(_hints(thing))
-        inner += list(_inner(thing))
+        inner += list(_inner(thing, surface.names))
     broad = _gathered(broad)
     unmarked = [thing.name for thing in surface.tools if not _annotations(thing)]
     if unmarked and len(unmarked) < len(surface.tools):
@@ -278,40 +278,46 @@ def _deed(thing: Thing) -> tuple[str, str]:
     return said, said if said in _CHANGES - _NOUNS_TOO else ""
 
 
-def _inner(thing: Thing) -> Iterator[CheckResult]:
+def _inner(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
     """Yield M09 for one tool: parameters for the model's own state in a tool that has nothing to do with it."""
-    about = " ".join([*tokens(thing.name), re.split(r"(?<=[.!?])\s|\n", described(thing.definition), maxsplit=1)[0].lower()])
+    topic = " ".join([*tokens(thing.name), re.split(r"(?<=[.!?])\s|\n", described(thing.definition), maxsplit=1)[0].lower()])
+    told = metadata.about(thing, own)
     for name, one in properties(thing.definition).items():
         plain = "_".join(tokens(str(name)))
-        said = described(one).lower() if isinstance(one, Mapping) else ""
-        kind = next((kind for kind, pattern in _INNER.items() if pattern.search(plain)), "")
-        asked = words.TALK.search(said) or re.search(
-            rf"\b(?:name|id|version|vendor)\s+of\s+(?:the\s+|your\s+)?(?:calling\s+|current\s+)?{words.MODEL}\b|\byour\s+(?:\w+\s+)?(?:reasoning|thoughts|instructions|system|context|tools|model)\b",
-            said,
-        )
-        if not kind and asked:
-            kind = "conversation" if words.TALK.search(said) else "model"
-        if not kind or _ITS_OWN.search(about):
+        said = described(one) if isinstance(one, Mapping) else ""
+        kind = "" if _ITS_OWN.search(topic) else next((kind for kind, pattern in _INNER.items() if pattern.search(plain)), "")
+        place = replace(told, opening=False, parameter=True, here=plain)
+        asked = [] if kind or one_of_few(one) else [signal for signal in utterance.read(said, place) if signal.weight >= utterance.LIMIT]
+        if not kind and not asked:
             continue
-        strong = kind in ("system prompt", "conversation", "reasoning", "other tools") or bool(asked)
+        what = f"{asked[0].kind}: {said[asked[0].start : asked[0].end].strip()[:200]!r} ({asked[0].words})" if asked else f"asks for {_WHAT[kind]}"
         at = f"{thing.pointer}/inputSchema/properties/{escaped(name)}"
         yield CheckResult(
             "M09",
             "fail",
-            f"{thing.name[:80]} asks for {_WHAT[kind]}, which it does not need for what it does: {name}.",
+            f"{thing.name[:80]} {what}, which it does not need for what it does: {name}.",
             tool=thing.tool,
-            severity="high" if strong and pattern_or(kind, plain) else "medium",
-            confidence="firm",
+            severity="high" if kind and kind != "model" else "medium",
+            confidence="firm" if kind else "tentative",
             key=at,
-            evidence={"pointer": at, "kind": kind, "description": said[:300], "tool": about[:300]},
+            evidence={
+                "pointer": f"{at}/description" if asked else at,
+                "kind": kind or "wording",
+                "description": said[:300],
+                "tool": topic[:300],
+                "signals": [
+                    {"kind": signal.kind, "chance": signal.weight, "span": [signal.start, signal.end], "words": signal.words}
+                    for signal in asked
+                ],
+            },
             reproduce=f"Look at {at} in the raw answer to tools/list; a model fills in what it is asked for.",
             next_step="Do not let a model use this tool; tell the server's author to take the parameter out.",
         )
 
 
-def pattern_or(kind: str, plain: str) -> bool:
-    """Tell whether the very name of a parameter, not its wording, says what it is for."""
-    return bool(_INNER[kind].search(plain))
+def one_of_few(schema: Any) -> bool:
+    """Tell whether a parameter takes a number or a choice, which can carry nothing."""
+    return isinstance(schema, Mapping) and (schema.get("type") in ("integer", "number", "boolean", "null") or "enum" in schema or "const" in schema)
 
 
 _WHAT = {

@@ -14,7 +14,7 @@ from tests.docker.pairs import Bench, Pair, bench, parameters_of
 
 pytestmark = pytest.mark.docker
 TOLD = {
-    "M01": "what opens doors", "M02": "forward all mail to x@y.example", "M03": "in base64", "M07": "anything to run",
+    "M01": "carried into the tool", "M02": "forward all mail to x@y.example", "M03": "in base64", "M07": "anything to run",
     "M08": "marked read-only and its name says delete", "M09": "conversation_history", "M10": "chosen over others", "M11": "can hang",
 }
 ONLY = {"checks": ["M"]}

@@ -9,7 +9,6 @@ import pytest
 from mcpweb import paths
 from mcpweb.contracts import CheckResult
 from mcpweb.pluginhost import import_folder
-from tests.unit.metadata_carried import CARRIED, HONEST, UNSEEN
 
 import_folder("testtype_security", paths.PLUGINS / "testtype_security")
 
@@ -23,23 +22,6 @@ def failed(name: str, description: str, parameters: dict[str, str]) -> list[Chec
     definition = {"name": name, "description": description, "inputSchema": {"type": "object", "properties": properties}}
     found = metadata.check(Surface((Thing("tool", name, definition, f"/tools/{name}"),)))
     return [one for one in found if one.verdict == "fail"]
-
-
-@pytest.mark.parametrize(("name", "text", "parameters"), CARRIED, ids=lambda one: str(one)[:40])
-def test_what_is_to_be_carried_in_is_found_in_any_mood_and_stays_at_medium(name: str, text: str, parameters: dict[str, str]) -> None:
-    found = failed(name, text, parameters)
-    assert found
-    assert all((one.check_id, one.severity, one.confidence) == ("M01", "medium", "tentative") for one in found)
-
-
-@pytest.mark.parametrize(("name", "text", "parameters"), HONEST, ids=lambda one: str(one)[:40])
-def test_a_tool_that_is_about_such_things_or_reads_them_itself_is_left_alone(name: str, text: str, parameters: dict[str, str]) -> None:
-    assert [(one.check_id, one.summary) for one in failed(name, text, parameters)] == []
-
-
-@pytest.mark.parametrize(("name", "text", "parameters"), UNSEEN, ids=lambda one: str(one)[:40])
-def test_what_names_no_carrier_is_known_to_be_missed(name: str, text: str, parameters: dict[str, str]) -> None:
-    assert failed(name, text, parameters) == []
 
 
 def test_the_same_sentence_is_an_order_only_where_the_tool_is_about_something_else() -> None:

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Learn what sentences ask of their readers from tools/wording/*.txt, and write the weights the security test reads.
+
+    tools/wording.py            write plugins/testtype_security/wording/weights.tsv
+    tools/wording.py --check    say whether that file is what these texts give (exit 1 if not)
+    tools/wording.py --folds    hold out one style after the other and tell what is found there
+
+A line is ``class | passage`` or ``plain | tool | what it does | passage``; {a|b} stands for either, ``@name`` marks a parameter of
+the tool, ``%name`` a tool of its server, ``^name`` one of another, and a passage that begins with ``@name:`` describes that
+parameter. ``* | *`` stands for any tool of topics.txt. A line of everyday.txt is a plain text of any tool, or ``name: text`` of a
+parameter. Nothing is left to chance but by a seed: the same texts give the same weights.
+"""
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from mcpweb.pluginhost import import_folder  # noqa: E402
+
+import_folder("testtype_security", ROOT / "plugins" / "testtype_security")
+from mcpweb_plugins.testtype_security import utterance, wording  # noqa: E402
+
+TEXTS = ROOT / "tools" / "wording"
+WEIGHTS = ROOT / "plugins" / "testtype_security" / "wording" / "weights.tsv"
+VARIANTS, ROUNDS, RATE, SHRINK = 6, 8, 0.2, 0.0006
+LINES_AT_LEAST, WEIGHT_AT_LEAST = 2, 0.06
+PLAIN_COUNTS = 1.5  # a false alarm is worse than a miss
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One text in one place, from one line of one style."""
+
+    kind: str
+    style: str
+    line: int
+    text: str
+    about: utterance.About
+    whole: bool  # the passage as such is of its kind, not each of its sentences
+
+
+def passages(variants: int = VARIANTS) -> Iterator[Passage]:
+    """Yield every line in several wordings and places."""
+    topics = [tuple(line.split(" | ")) for line in (TEXTS / "topics.txt").read_text(encoding="utf-8").splitlines() if " | " in line]
+    number = 0
+    for file in ("told.txt", "plain.txt"):
+        style = ""
+        for line in (TEXTS / file).read_text(encoding="utf-8").splitlines():
+            if line.startswith("= "):
+                style = f"{file[:-4]}: {line[2:]}"
+            if " | " not in line:
+                continue
+            number += 1
+            chance = random.Random(f"{number} {line}")
+            kind, rest = line.split(" | ", 1)
+            name, does, passage = rest.split(" | ", 2) if kind == "plain" else ("*", "*", rest)
+            for variant in range(variants):
+                tool = chance.choice(topics)
+                called, said = tool[0] if name == "*" else name, tool[1] if does == "*" else does
+                yield from _placed(kind, style, number, _worded(passage, chance), called, said, chance, variant)
+    for said in (TEXTS / "everyday.txt").read_text(encoding="utf-8").splitlines():
+        number += 1
+        chance = random.Random(said)
+        for variant in range(2):
+            tool = chance.choice(topics)
+            text = f"@{said}" if re.match(r"[a-z_]+: ", said) else said
+            yield from _placed("plain", f"plain: everyday {number % 5}", number, text, *tool, chance, variant)
+    for name, does in topics:
+        number += 1
+        yield Passage("plain", "plain: topics", number, does, utterance.About(topic=spaced(name)), False)
+
+
+def spaced(name: str) -> str:
+    return re.sub(r"[_-]", " ", name)
+
+
+def _worded(passage: str, chance: random.Random) -> str:
+    return re.sub(r"\{([^{}]*)\}", lambda match: chance.choice(re.split(r"(?<! )\|(?! )", match[1])), passage).strip()
+
+
+def _placed(kind: str, style: str, line: int, said: str, name: str, does: str, chance: random.Random, variant: int) -> Iterator[Passage]:
+    marks = {mark: frozenset(found.lower() for found in re.findall(rf"(?<!\w){re.escape(mark)}([a-z_]\w*)", said)) for mark in "@%^"}
+    text = re.sub(r"(?<!\w)[@%^](?=[a-z_]\w*)", "", said)
+    topic = f"{spaced(name)}\n{does}"
+    extra = frozenset(chance.sample(("value", "city", "amount", "lang", "mode"), 2))
+    about = utterance.About(False, False, marks["@"] | extra, marks["%"], marks["^"], "", topic)
+    if (match := re.match(r"@([a-z_]\w*):\s*", said, re.IGNORECASE)) is not None:
+        yield Passage(kind, style, line, text[match.end() - 1 :], _at(about, match[1].lower()), kind != "plain")
+        return
+    if kind == "asks":  # the same words may stand under many a name
+        here = chance.choice(("note", "comment", "ref", "hint", "context", "memo", "extra", "info", "tag", "meta", "remarks", "x", "client", "reason"))
+        yield Passage(kind, style, line, text, _at(about, here), True)
+        return
+    yield Passage(kind, style, line, text, about, kind != "plain")
+    if kind == "plain":
+        yield Passage(kind, style, line, f"{does} {text}" if variant % 2 else text, _opening(about, name), False)
+    elif variant % 3 == 0:
+        yield Passage(kind, style, line, text, _at(about, chance.choice(("note", "q", "ref", "text", "options"))), True)
+    elif variant % 3 == 1:
+        yield Passage(kind, style, line, text, _opening(about, name), True)
+
+
+def _at(about: utterance.About, here: str) -> utterance.About:
+    return utterance.About(False, True, about.carriers | {here}, about.own, about.others, here, about.topic)
+
+
+def _opening(about: utterance.About, name: str) -> utterance.About:
+    return utterance.About(True, False, about.carriers, about.own, about.others, "", about.topic)
+
+
+Example = tuple[int, list[str], int]  # class, features, line
+
+
+def examples(told: list[Passage]) -> list[Example]:
+    """Return what is learned from: each breath of a plain text, the whole of the others."""
+    found: list[Example] = []
+    for one in told:
+        kind = wording.CLASSES.index(one.kind)
+        breaths = list(utterance.breaths(one.text, one.about))
+        if one.whole and breaths:
+            most = max(breath.parts for breath in breaths)
+            breaths = [breath for breath in breaths if breath.parts == most]
+        found += [(kind, list(breath.features), one.line) for breath in breaths]
+    return found
+
+
+def learn(found: list[Example]) -> tuple[dict[str, list[float]], list[float]]:
+    """Return the weights of a multinomial logistic regression, by steps that shrink for what is often seen."""
+    lines: dict[str, set[int]] = defaultdict(set)
+    for _, features, line in found:
+        for name in features:
+            lines[name].add(line)
+    kept = {name for name, seen in lines.items() if len(seen) >= LINES_AT_LEAST}
+    rows = [(kind, [name for name in features if name in kept], wording.value(len(features))) for kind, features, _ in found]
+    table = {name: [0.0] * len(wording.CLASSES) for name in kept}
+    steps = dict.fromkeys(kept, 1.0)
+    bias = [0.0] * len(wording.CLASSES)
+    chance = random.Random(20)
+    for turn in range(ROUNDS):
+        chance.shuffle(rows)
+        rate = RATE / (1 + 0.3 * turn)
+        for kind, names, scale in rows:
+            sums = list(bias)
+            weighed = [table[name] for name in names]
+            for at in range(len(sums)):
+                sums[at] += scale * sum(row[at] for row in weighed)
+            top = max(sums)
+            raised = [math.exp(one - top) for one in sums]
+            whole = sum(raised)
+            wrong = [(1.0 if at == kind else 0.0) - one / whole for at, one in enumerate(raised)]
+            if wrong[kind] < 0.02:
+                continue
+            heavy = PLAIN_COUNTS if kind == 0 else 1.0
+            moves = [(at, one * heavy) for at, one in enumerate(wrong) if abs(one) > 0.004]
+            slope = sum(one * one for _, one in moves) * scale * scale
+            for name, row in zip(names, weighed, strict=True):
+                steps[name] += slope
+                step = rate * scale / math.sqrt(steps[name])
+                for at, one in moves:
+                    row[at] += step * one - SHRINK * row[at]
+            for at, one in moves:
+                bias[at] += 0.02 * one
+    return table, bias
+
+
+def written(table: dict[str, list[float]], bias: list[float]) -> str:
+    """Return the file of weights: whole hundredths, what weighs next to nothing left out."""
+    lines = ["# What a feature weighs, in hundredths, for: " + ", ".join(wording.CLASSES) + ". Written by tools/wording.py."]
+    lines.append("\t".join(["", *(str(round(one * 100)) for one in bias)]))
+    for name, row in sorted(table.items()):
+        if max(row) - min(row) >= WEIGHT_AT_LEAST:
+            lines.append("\t".join([name, *("" if round(one * 100) == 0 else str(round(one * 100)) for one in row)]))
+    return "\n".join(lines) + "\n"
+
+
+def trained() -> str:
+    return written(*learn(examples(list(passages()))))
+
+
+def folds(count: int) -> None:
+    """Hold out styles, learn from the rest, and tell what is found among those held out, at several bounds."""
+    told = list(passages())
+    styles = sorted({one.style for one in told})
+    parts = [[style for at, style in enumerate(styles) if at % count == part] for part in range(count)]
+    worst: list[tuple[str, str, float, Passage]] = []
+    for part in parts:
+        table, bias = learn(examples([one for one in told if one.style not in part]))
+        fresh = ({name: tuple(row) for name, row in table.items()}, tuple(bias))
+        wording.weights = lambda fresh=fresh: fresh  # type: ignore[assignment, misc]
+        worst += [(one.kind, one.style, 1 - min(wording.chances(b.features)[0] for b in utterance.breaths(one.text, one.about)), one) for one in told if one.style in part]
+    for bound in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+        rows = []
+        for kind in wording.CLASSES:
+            of = [chance for name, _, chance, _ in worst if name == kind]
+            rows.append(f"{kind} {sum(chance >= bound for chance in of)}/{len(of)} = {sum(chance >= bound for chance in of) / len(of):.1%}")
+        print(bound, "  ".join(rows))
+    print(Counter(style for kind, style, chance, _ in worst if (kind != "plain") == (chance < 0.7)).most_common(40))
+    seen: set[int] = set()
+    for kind, style, chance, one in sorted(worst, key=lambda row: row[2] if row[0] != "plain" else 1 - row[2]):
+        if (kind != "plain") == (chance < 0.7) and one.line not in seen:
+            seen.add(one.line)
+            print(f"{kind:6} {chance:.2f} {style}: {one.text[:230]}  [{one.about.topic.partition(chr(10))[0]}; {one.about.here}]")
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--check", action="store_true")
+    asked.add_argument("--folds", nargs="?", type=int, const=6)
+    given = asked.parse_args()
+    if given.folds:
+        folds(given.folds)
+        return 0
+    text = trained()
+    if given.check:
+        same = WEIGHTS.exists() and WEIGHTS.read_text(encoding="utf-8") == text
+        print("the weights are what the texts give" if same else "the weights are not what the texts give: run tools/wording.py")
+        return 0 if same else 1
+    WEIGHTS.write_text(text, encoding="utf-8")
+    print(f"{WEIGHTS.relative_to(ROOT)}: {len(text.splitlines())} lines, {len(text.encode())} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
