@@ -20,6 +20,7 @@ from mcpweb.errors import SettingsInvalid
 from mcpweb.keyinput import DESCRIPTOR, KeyInput
 
 PREFIX = "MCPWEB_"
+FROM_FILE = "_MCPWEB_FROM_FILE"  # children get all in their environment, and which of it a file said
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("DATA_DIR", "", "Folder of the database, logs and sockets. Default: the user's data folder."),
@@ -69,12 +70,21 @@ class Settings:
     plugin_values: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    from_file: frozenset[str] = field(default_factory=frozenset, repr=False, compare=False)
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment a child of ours finds these settings in; key material travels by ``key_input``."""
         system = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
         docker = {"DOCKER_HOST": self.docker_host} if self.docker_host else {}
-        return system | {PREFIX + name: text for name, text in self.given.items()} | docker
+        told = {FROM_FILE: ",".join(sorted(self.from_file))} if self.from_file else {}
+        return system | {PREFIX + name: text for name, text in self.given.items()} | docker | told
+
+    def source(self, name: str) -> str:
+        """Return where a setting comes from: default, file or environment."""
+        if name in self.from_file:
+            return "file"
+        material = name == "KEY_ENV" and self.key_input.get("environment") is not None
+        return "environment" if name in self.given or material else "default"
 
     @property
     def bind(self) -> str:
@@ -107,7 +117,7 @@ class Settings:
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. Raises SettingsInvalid with the name and the next step."""
     environ = os.environ if environ is None else environ
-    values, warnings = _collect(environ)
+    values, warnings, from_file = _collect(environ)
 
     def value(name: str) -> str:
         return values.get(name, _BY_NAME[name].default)
@@ -140,6 +150,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         plugin_values={name: text for name, text in values.items() if name.startswith("PLUGIN_")},
         warnings=tuple(warnings),
         given={name: text for name, text in values.items() if name not in ("KEY_ENV", "CONFIG")},
+        from_file=from_file,
     )
 
 
@@ -150,11 +161,14 @@ def _key_input(given: str, passphrase_file: str, descriptor: str) -> KeyInput:
     )
 
 
-def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str], frozenset[str]]:
     given = {name[len(PREFIX):]: text for name, text in environ.items() if name.startswith(PREFIX)}
     values: dict[str, str] = {}
     if given.get("CONFIG"):
         values.update(_from_toml(Path(given["CONFIG"])))
+        from_file = frozenset(values) - set(given)
+    else:
+        from_file = frozenset(filter(None, environ.get(FROM_FILE, "").split(",")))
     values.update(given)
     for name in list(values):
         base = name.removesuffix("_FILE")
@@ -170,7 +184,7 @@ def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         raise SettingsInvalid(
             f"Unknown setting {PREFIX}{unknown[0]}.", next_step="`mcpweb doctor --help` and the README list the names."
         )
-    return values, []
+    return values, [], from_file
 
 
 def _from_toml(path: Path) -> dict[str, str]:

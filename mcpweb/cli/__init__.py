@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tokens": ("people", "API tokens."),
     "audit": ("audit", "What happened, and proof of it."),
     "plugins": ("plugins", "What is loaded, and what is broken."),
+    "settings": ("settings", "What is set, and how long things are kept."),
     "db": ("db", "Migrate, check, back up, restore."),
     "docs": ("docs", "Reference of hooks."),
 }

@@ -100,6 +100,15 @@ def delete_some_without_run(conn: Connection, before: str, limit: int) -> int:
     ).rowcount
 
 
+def count_old(conn: Connection, before: str, most: int, kept_runs: list[str]) -> int:
+    """Return how many results are older, no further than ``most``; those of some runs do not count."""
+    sql = (
+        "SELECT count(*) FROM (SELECT 1 FROM test_results WHERE created_at < :before "
+        "AND ifnull(run_id, '') NOT IN (SELECT value FROM json_each(:kept)) LIMIT :most)"
+    )
+    return int(conn.execute(sql, {"before": before, "most": most, "kept": dumps(kept_runs)}).fetchone()[0])
+
+
 def any_without_run(conn: Connection, before: str) -> bool:
     """Tell whether a result that belongs to no run is older."""
     sql = "SELECT 1 FROM test_results WHERE run_id IS NULL AND created_at < :before LIMIT 1"

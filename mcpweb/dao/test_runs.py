@@ -153,6 +153,15 @@ def old(conn: Connection, before: str, *, after: Cursor | None, limit: int) -> l
     return [(row[0], row[1], row[2]) for row in rows]
 
 
+def count_old(conn: Connection, before: str, most: int) -> int:
+    """Return how many runs that are over are older, no further than ``most``."""
+    sql = (
+        "SELECT count(*) FROM (SELECT 1 FROM test_runs WHERE created_at < :before AND state NOT IN ('queued', 'running') "
+        "LIMIT :most)"
+    )
+    return int(conn.execute(sql, {"before": before, "most": most}).fetchone()[0])
+
+
 def delete(conn: Connection, run_id: str) -> None:
     """Delete a run; delete its results and numbers first, in batches, or the cascade holds the lock."""
     conn.execute("DELETE FROM test_runs WHERE id = :id", {"id": run_id})

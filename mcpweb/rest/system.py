@@ -11,7 +11,8 @@ from mcpweb.errors import InvalidInput, NotFound, PreconditionFailed
 from mcpweb.rest.common import Body, Empty, Page, Query, body, expected_revision, few, one, page, query, told
 from mcpweb.schemas.answers import JOB_STATES, WHOLE, listing
 from mcpweb.schemas.objects import job_object, plugin_object
-from mcpweb.services import health, jobs, keeping, retention
+from mcpweb.services import health, jobs, periods
+from mcpweb.services.periods import Period
 from mcpweb.settings import PREFIX, SETTINGS
 from mcpweb.web.identity import actor, core
 
@@ -25,19 +26,20 @@ class JobQuery(Query):
     subject = fields.String()
 
 
-KEEP_HELP = "Test runs older than so many days are deleted with their results; the daily roll-up stays."
-
-KEEP_AUDIT_HELP = "Audit rows older than so many days are moved into signed files, once a day; 0 keeps all in the database."
-
-
 CHOSEN = {
-    "type": "object", "properties": {keeping.CHOICE: WHOLE, retention.CHOICE: WHOLE}, "additionalProperties": False,
+    "type": "object", "properties": {period.name: WHOLE for period in periods.PERIODS}, "additionalProperties": False,
 }
 
 
+def _days(period: Period) -> fields.Integer:
+    return fields.Integer(strict=True, validate=validate.Range(0 if period.for_good else period.least, periods.MOST_DAYS))
+
+
 class Choices(Body):
-    keep_results_days = fields.Integer(strict=True, validate=validate.Range(1, keeping.MOST_DAYS))
-    keep_audit_days = fields.Integer(strict=True, validate=validate.Range(0, retention.MOST_DAYS))
+    keep_results_days = _days(periods.RESULTS)
+    keep_jobs_days = _days(periods.JOBS)
+    keep_logs_days = _days(periods.LOGS)
+    keep_audit_days = _days(periods.AUDIT)
 
 
 @bp.get("/jobs")
@@ -86,10 +88,14 @@ def plugin(name: str) -> Response:
 def settings() -> Response:
     """List the settings there are, which come from outside, and what was chosen for the installation."""
     rows: list[dict[str, Any]] = [
-        {"name": PREFIX + s.name, "default": s.default, "help": s.help, "value": None} for s in SETTINGS
+        {"name": PREFIX + s.name, "default": s.default, "help": s.help, "value": None, "source": core().settings.source(s.name)}
+        for s in SETTINGS
     ]
-    for service, default, text in ((keeping, keeping.DAYS, KEEP_HELP), (retention, 0, KEEP_AUDIT_HELP)):
-        rows.append({"name": service.CHOICE, "default": str(default), "value": service.days(core(), actor()), "help": text})
+    chosen = periods.every(core(), actor())
+    rows += [
+        {"name": p.name, "default": str(p.default), "help": p.help, "value": chosen[p.name], "source": "database"}
+        for p in periods.PERIODS
+    ]
     response = few(rows, "name")
     response.set_etag(f"{_revision()}.{zlib.crc32(response.get_data()):08x}")
     return response
@@ -97,24 +103,20 @@ def settings() -> Response:
 
 def _revision() -> int:
     """Return a number that stands for what is chosen now."""
-    chosen = [(service.CHOICE, service.days(core(), actor())) for service in (keeping, retention)]
-    return zlib.crc32(repr(chosen).encode())
+    return zlib.crc32(repr(periods.every(core(), actor())).encode())
 
 
 @bp.patch("/settings")
 @told("settings.edit", CHOSEN, body=Choices, if_match=True)
 def choose() -> Response:
-    """Change what is chosen for the installation: how many days results of tests and rows of the audit log are kept."""
+    """Change what is chosen for the installation: how many days results, jobs, logs and rows of the audit log are kept."""
     expect = expected_revision()
     given = body()
     if not given:
-        raise InvalidInput("Nothing is chosen.", next_step=f"Give {keeping.CHOICE} or {retention.CHOICE}.")
+        raise InvalidInput("Nothing is chosen.", next_step=f"Give {' or '.join(period.name for period in periods.PERIODS)}.")
     if expect != _revision():
         raise PreconditionFailed()
-    for service in (keeping, retention):
-        if service.CHOICE in given:
-            given[service.CHOICE] = service.set_days(core(), actor(), given[service.CHOICE])
-    return one(given)
+    return one(periods.set_all(core(), actor(), given))
 
 
 @bp.get("/doctor")

@@ -184,7 +184,7 @@ COMPONENTS: dict[str, Shape] = {
         name=TEXT, state=TEXT, source=TEXT, origin=TEXT, version=TEXT, description=TEXT, hooks=arrays(TEXT), load_ms=NUMBER,
         error=TEXT,
     ),
-    "Setting": thing(name=TEXT, default=TEXT, help=TEXT, value=maybe(WHOLE)),
+    "Setting": thing(name=TEXT, default=TEXT, help=TEXT, value=maybe(WHOLE), source=TEXT),
     "DoctorFinding": thing(name=TEXT, level=TEXT, sentence=TEXT, next_step=TEXT),
     "LogLine": thing(
         offset=WHOLE, at=TEXT, stream=choice(*logstore.STREAMS), level=choice(*logstore.LEVELS), text=TEXT,

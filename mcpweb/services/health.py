@@ -1,6 +1,7 @@
 """What works and what does not: for load balancers, for people, for ``mcpweb doctor``."""
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from mcpweb.vault import VaultState
 
 BEAT_S = 20.0
 _BEHIND = 500
+_BACKUP_DAYS = 30
+_FREE_MIB = 256
 
 
 SENTENCES: dict[str, tuple[str, str, str]] = {
@@ -35,6 +38,11 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
         "warning", "SQLite {version} can corrupt a write-ahead log that several processes write; a rollback journal is used.",
         "Install pysqlite3 0.6.1 or newer.",
     ),
+    "backup.none": ("warning", "No backup was made yet.", "Run `mcpweb db backup FILE`, and keep the key ring elsewhere."),
+    "backup.old": ("warning", "The newest backup is {days} days old.", "Run `mcpweb db backup FILE`."),
+    "backup.made": ("ok", "A backup was made on {day}.", ""),
+    "disk.low": ("problem", "The disk of {path} has {free} MiB left.", "Make room: the database cannot grow."),
+    "disk.room": ("ok", "The disk of the data folder has {free} MiB left.", ""),
     "plugins.broken": ("problem", "Broken plugins: {names}.", "See `mcpweb plugins info NAME`."),
     "plugins.loaded": ("ok", "{count} plugins are loaded.", ""),
 }
@@ -108,7 +116,7 @@ def findings(core: Core) -> list[Finding]:
         found.append(find("engine.answers", version=engine.value.get("version"), address=engine.value.get("address")))
     else:
         found.append(find("engine.away", since=engine.since, detail=engine.value.get("detail")))
-    found += [_vault_finding(core), _audit_finding(core), sqlite_finding()]
+    found += [_vault_finding(core), _audit_finding(core), _backup_finding(core), _disk_finding(core), sqlite_finding()]
     broken = [record.name for record in core.plugins.records.values() if record.state == "broken"]
     found.append(
         find("plugins.broken", names=", ".join(broken)) if broken else find("plugins.loaded", count=len(core.plugins.records))
@@ -148,6 +156,21 @@ def _audit_finding(core: Core) -> Finding:
     if size - signed > _BEHIND:
         return find("audit.behind", behind=size - signed, path=checkpoints.path_of(core.settings))
     return find("audit.signed", signed=signed, size=size)
+
+
+def _backup_finding(core: Core) -> Finding:
+    with core.db.reading() as conn:
+        made = audit.newest(conn, "db.backup")
+    if made is None:
+        return find("backup.none")
+    at = str(made.detail.get("at", made.at))
+    days = int(clock.age(at) // 86_400)
+    return find("backup.old", days=days) if days > _BACKUP_DAYS else find("backup.made", day=at[:10])
+
+
+def _disk_finding(core: Core) -> Finding:
+    free = shutil.disk_usage(core.settings.data_dir).free >> 20
+    return find("disk.low", free=free, path=core.settings.data_dir) if free < _FREE_MIB else find("disk.room", free=free)
 
 
 def sqlite_finding() -> Finding:

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from mcpweb import clock
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import choices, test_metrics, test_results, test_runs
+from mcpweb.dao import audit, test_metrics, test_results, test_runs
 from mcpweb.dao import jobs as job_rows
 from mcpweb.dao import servers as server_rows
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.paging import Cursor
+from mcpweb.dao.test_runs import TestRun
 from mcpweb.db import Connection
-from mcpweb.errors import FieldError, InvalidInput
-from mcpweb.services import access, jobs
+from mcpweb.services import access, jobs, periods, tidying
 
-CHOICE = "keep_results_days"
-DAYS = 90
-MOST_DAYS = 36_500
+CHOICE = periods.RESULTS.name
+DAYS = periods.RESULTS.default
+MOST_DAYS = periods.MOST_DAYS
 HOLD_S = 0.008
 """How long a batch may hold the write lock, measured inside; a commit comes on top."""
 _SMALLEST, _FIRST, _LARGEST = 10, 50, 1000
@@ -31,34 +31,18 @@ Tell = Callable[[float | None, str], None]
 
 def days(core: Core, actor: Actor) -> int:
     """Return how many days results are kept."""
-    access.require(core, actor, "settings.view")
-    with core.db.reading() as conn:
-        return _days(conn)
-
-
-def _days(conn: Connection) -> int:
-    chosen = choices.find(conn, CHOICE)
-    return DAYS if chosen is None else int(chosen.value)
+    return periods.days(core, actor, periods.RESULTS)
 
 
 def set_days(core: Core, actor: Actor, wanted: int) -> int:
     """Choose how many days results are kept. Raises InvalidInput."""
-    access.require(core, actor, "settings.edit")
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= MOST_DAYS:
-        raise InvalidInput(
-            f"Results are kept from 1 to {MOST_DAYS} days.", errors=[FieldError(f"/{CHOICE}", f"from 1 to {MOST_DAYS}")]
-        )
-    with core.db.writing() as conn:
-        before = _days(conn)
-        choices.put(conn, CHOICE, wanted, actor.name)
-        access.note(conn, actor, "choice.set", CHOICE, {"before": before, "after": wanted})
-    return wanted
+    return periods.set_days(core, actor, periods.RESULTS, wanted)
 
 
 def request(core: Core, actor: Actor) -> Job | None:
     """Ask for the deletion of what is older, None when nothing is; an open job is returned again."""
     with core.db.reading() as conn:
-        if not _anything_old(conn):
+        if not _anything_old(conn) and not tidying.anything_old(core, conn):
             return None
         known = job_rows.open_with(conn, "retention")
     if known is not None:
@@ -74,7 +58,7 @@ def request(core: Core, actor: Actor) -> Job | None:
 
 
 def _anything_old(conn: Connection) -> bool:
-    before = clock.later(-_days(conn) * 86_400)
+    before = clock.later(-periods.in_force(conn, periods.RESULTS) * 86_400)
     kept = _newest_of_each(conn)
     after: Cursor | None = None
     while page := test_runs.old(conn, before, after=after, limit=_PAGE):
@@ -92,6 +76,8 @@ class Deleted:
     runs: int
     results: int
     longest_ms: float
+    jobs: int = 0
+    log_bytes: int = 0
 
 
 def delete_old(
@@ -108,7 +94,7 @@ def delete_old(
     seconds each batch held the write lock.
     """
     with core.db.reading() as conn:
-        before = clock.later(-_days(conn) * 86_400)
+        before = clock.later(-periods.in_force(conn, periods.RESULTS) * 86_400)
         kept = _newest_of_each(conn)
     sweep = _Sweep(core, before, tell, on_hold)
     after: Cursor | None = None
@@ -120,17 +106,49 @@ def delete_old(
         sweep.runs([run_id for run_id, _, _ in page if run_id not in kept])
         after = Cursor(page[-1][2], page[-1][0])
     sweep.loose()
-    done = Deleted(before, sweep.deleted_runs, sweep.deleted_results, round(sweep.longest * 1000, 1))
-    if done.runs or done.results:
+    gone_jobs, gone_bytes = tidying.delete_jobs(core, tell), tidying.delete_logs(core)
+    done = Deleted(before, sweep.deleted_runs, sweep.deleted_results, round(sweep.longest * 1000, 1), gone_jobs, gone_bytes)
+    if done.runs or done.results or done.jobs or done.log_bytes:
+        told: dict[str, object] = {"before": before, "runs": done.runs, "results": done.results}
+        told |= {name: count for name, count in (("jobs", done.jobs), ("log_bytes", done.log_bytes)) if count}
         with core.db.writing() as conn:
-            access.note(
-                conn, actor, "retention.delete", "results", {"before": before, "runs": done.runs, "results": done.results}
-            )
+            access.note(conn, actor, "retention.delete", "results", told)
     return done
 
 
-def _newest_of_each(conn: Connection) -> frozenset[str]:
-    return frozenset(run.id for run in test_runs.last_of_each(conn, server_rows.all_ids(conn)).values())
+@dataclass(frozen=True)
+class Due:
+    """What the next run would delete or move; counts end at ``COUNTED``."""
+
+    runs: int
+    results: int
+    jobs: int
+    log_bytes: int
+    audit_rows: int
+
+
+COUNTED = 100_000
+
+
+def due(core: Core, actor: Actor) -> Due:
+    """Return what is older than is kept, and delete nothing."""
+    access.require(core, actor, "settings.view")
+    with core.db.reading() as conn:
+        before = clock.later(-periods.in_force(conn, periods.RESULTS) * 86_400)
+        kept = _newest_of_each(conn)
+        runs = test_runs.count_old(conn, before, COUNTED) - sum(run.created_at < before for run in kept.values())
+        results = test_results.count_old(conn, before, COUNTED, list(kept)) if runs > 0 else 0
+        old_jobs = tidying.count_jobs(conn, COUNTED)
+        log_bytes = sum(path.stat().st_size for path in tidying.old_segments(core, conn))
+        audit_days = periods.in_force(conn, periods.AUDIT)
+        rows = 0
+        if audit_days:
+            rows = max(0, audit.first_at(conn, clock.later(-audit_days * 86_400)[:10] + " 00:00:00") - 1 - audit.floor(conn)[0])
+    return Due(max(0, runs), results, old_jobs, log_bytes, rows)
+
+
+def _newest_of_each(conn: Connection) -> dict[str, TestRun]:
+    return {run.id: run for run in test_runs.last_of_each(conn, server_rows.all_ids(conn)).values()}
 
 
 class _Sweep:

@@ -9,19 +9,19 @@ from typing import Any
 from mcpweb import clock, segments, signing
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
-from mcpweb.dao import audit, choices, secrets
+from mcpweb.dao import audit, secrets
 from mcpweb.dao import jobs as job_rows
 from mcpweb.dao.jobs import Job
 from mcpweb.db import Connection
-from mcpweb.errors import Conflict, FieldError, InvalidInput
+from mcpweb.errors import Conflict
 from mcpweb.failpoints import Failpoints
 from mcpweb.segments import Segment
-from mcpweb.services import access, jobs
+from mcpweb.services import access, jobs, periods
 from mcpweb.settings import Settings
 
 DAYS = 365
-CHOICE = "keep_audit_days"
-LEAST_DAYS, MOST_DAYS = 30, 36_500
+CHOICE = periods.AUDIT.name
+LEAST_DAYS, MOST_DAYS = periods.AUDIT.least, periods.MOST_DAYS
 _AGAIN_S = 86_400.0
 _PAGE = 500
 _BATCH = 1000
@@ -36,35 +36,18 @@ def folder(core: Core) -> Path:
 
 def days(core: Core, actor: Actor) -> int:
     """Return how many days of audit rows stay in the database, 0 for all."""
-    access.require(core, actor, "settings.view")
-    with core.db.reading() as conn:
-        return _days(conn)
-
-
-def _days(conn: Connection) -> int:
-    chosen = choices.find(conn, CHOICE)
-    return 0 if chosen is None else int(chosen.value)
+    return periods.days(core, actor, periods.AUDIT)
 
 
 def set_days(core: Core, actor: Actor, wanted: int) -> int:
     """Choose how many days of audit rows stay in the database, 0 for all. Raises InvalidInput."""
-    access.require(core, actor, "settings.edit")
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or (wanted and not LEAST_DAYS <= wanted <= MOST_DAYS):
-        fault = f"0, or from {LEAST_DAYS} to {MOST_DAYS}"
-        raise InvalidInput(
-            f"Audit rows stay for {LEAST_DAYS} to {MOST_DAYS} days, or with 0 for good.", errors=[FieldError(f"/{CHOICE}", fault)]
-        )
-    with core.db.writing() as conn:
-        before = _days(conn)
-        choices.put(conn, CHOICE, wanted, actor.name)
-        access.note(conn, actor, "choice.set", CHOICE, {"before": before, "after": wanted})
-    return wanted
+    return periods.set_days(core, actor, periods.AUDIT, wanted)
 
 
 def request(core: Core, actor: Actor) -> Job | None:
     """Ask for ``prune`` of what is older than was chosen, a day's rows at least; None when nothing is, or when it just failed."""
     with core.db.reading() as conn:
-        kept = _days(conn)
+        kept = periods.in_force(conn, periods.AUDIT)
         if not kept or audit.first_at(conn, clock.later(-(kept + 1) * 86_400)) <= audit.floor(conn)[0] + 1:
             return None
         last = job_rows.listing(conn, kind="prune_audit", subject="audit", limit=1).rows

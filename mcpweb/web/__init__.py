@@ -19,6 +19,7 @@ from mcpweb.web import (
     server_tests,
     servers,
     session,
+    settings,
     test_cases,
     test_runs,
     tools,
@@ -28,7 +29,7 @@ from mcpweb.web import (
 BLUEPRINTS = (
     health.bp,  # /healthz /readyz
     session.bp,  # /setup/<token> /sign-in /sign-out /step-up /preferences
-    overview.bp,  # / /settings
+    overview.bp,  # /
     palette.bp,  # /palette /keys-help
     servers.bp,  # /servers[/new|/bulk|/<id>] and start, stop, restart, pull, remove
     install.bp,  # /install[/<catalogue>[/<n>|/remove]], /install/done/<server>[/pull|/login|/pin]
@@ -44,6 +45,7 @@ BLUEPRINTS = (
     keys.bp,  # /keys[/<name>/rotate|/<name>/destroy|/rotate-kek|/verify|/unlock]
     jobs.bp,  # /jobs[/news|/<id>[/cancel]]
     audit.bp,  # /audit[/verify|/export]
+    settings.bp,  # /settings[/doctor|/retention[/run]]
     plugins.bp,  # /plugins
     people.bp,  # /users[/new|/<id>[/role|/password|/disable|/enable|/sessions/…/end|/tokens/<id>/revoke]]
     account.bp,  # /account[/password|/sessions/…/end|/tokens[/new|/<id>/revoke]]

@@ -111,7 +111,8 @@ def remove(work: Work) -> dict[str, Any]:
 def retain(work: Work) -> dict[str, Any]:
     """Delete results that are older than results are kept."""
     done = keeping.delete_old(work.core, work.actor, work.progress)
-    return {"before": done.before, "runs": done.runs, "results": done.results, "longest_ms": done.longest_ms}
+    return {"before": done.before, "runs": done.runs, "results": done.results, "jobs": done.jobs, "log_bytes": done.log_bytes,
+            "longest_ms": done.longest_ms}
 
 
 HANDLERS: dict[str, Handler] = {

@@ -15,7 +15,7 @@ from mcpweb.web.permissions import PUBLIC, permission_of
 PAGES = (
     "/", "/servers", "/servers?status=running", "/servers?q=de", "/servers/new", "/servers/demo", "/servers/demo/tools",
     "/servers/demo/configurations", "/servers/demo/tests", "/servers/demo/logs", "/servers/demo/stats", "/test-runs",
-    "/test-runs?verdict=fail", "/jobs", "/jobs?state=failed&kind=start", "/servers/demo/logs?q=x&level=error&only=1", "/audit", "/audit?action=server.add", "/plugins", "/settings", "/secrets", "/secrets/new", "/keys",
+    "/test-runs?verdict=fail", "/jobs", "/jobs?state=failed&kind=start", "/servers/demo/logs?q=x&level=error&only=1", "/audit", "/audit?action=server.add", "/plugins", "/settings", "/settings/retention", "/settings/doctor", "/secrets", "/secrets/new", "/keys",
     "/secrets?name=none", "/servers/demo/configurations/new", "/servers/demo/configurations/default",
     "/servers/demo/tests/cases", "/servers/demo/tests/cases/new", "/servers/demo/tests/schedules", "/servers/demo/tests/schedules/new",
     "/test-runs?server=demo&type=connection&since=2026-01-01", "/servers/demo/configurations/default/edit", "/servers/demo/configurations/default/edit?mode=json",
