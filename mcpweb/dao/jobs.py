@@ -164,6 +164,33 @@ def delete_some_old(conn: Connection, before: str, limit: int) -> int:
     ).rowcount
 
 
+@dataclass(frozen=True)
+class Called:
+    """A call of a tool without its result, which may be large."""
+
+    id: str
+    arguments: dict[str, Any]
+    state: str
+    created_at: str
+
+
+def calls(conn: Connection, subject: str, tool: str, *, before: Cursor | None = None, look_at: int = 200) -> list[Called]:
+    """Return the newest calls of a tool among the newest ``look_at`` calls of a server."""
+    rows = conn.execute(
+        "SELECT id, payload, state, created_at FROM jobs WHERE subject = :subject AND +kind = 'call' "
+        "AND (created_at, id) < (:at, :id) ORDER BY created_at DESC, id DESC LIMIT :limit",
+        {
+            "subject": subject, "limit": look_at, "at": before.created_at if before else "9999-12-31",
+            "id": before.id if before else "",
+        },
+    )
+    found = ((row, loads(row["payload"])) for row in rows)
+    return [
+        Called(row["id"], payload.get("arguments") or {}, row["state"], row["created_at"])
+        for row, payload in found if payload.get("tool") == tool
+    ]
+
+
 def counts(conn: Connection) -> dict[str, int]:
     """Return how many jobs are queued and how many run."""
     rows = conn.execute("SELECT state, count(*) FROM jobs WHERE state IN ('queued', 'running') GROUP BY state")

@@ -41,8 +41,16 @@
     }
     count();
   });
-  document.addEventListener("htmx:after:swap", count);
-  count();
+  const settle = () => {
+    count();
+    document.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = false; });
+  };
+  document.addEventListener("htmx:after:swap", settle);
+  settle();
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent).then(() => button.classList.add("pass"));
+  });
 
   // Ctrl+Enter sends the form one writes in; Escape closes the menu. While text is being composed, no key is ours.
   document.addEventListener("keydown", (event) => {

@@ -84,6 +84,12 @@ def document(value: Any) -> str:
     return text if len(text) <= LONGEST_DOCUMENT else text[:LONGEST_DOCUMENT] + "\n…"
 
 
+def inline(value: Any, most: int = 80) -> str:
+    """Return a value as JSON on one line, cut."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= most else text[:most - 1] + "…"
+
+
 def unquoted(text: str) -> str:
     """Return a JSON value as a choice of a list: a text without its quotes."""
     return str(json.loads(text)) if text.startswith('"') else text
@@ -114,6 +120,6 @@ def install(app: Flask) -> None:
     """Give templates the filters and ``between``."""
     app.jinja_env.filters.update(
         ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, unquoted=unquoted, prose=prose,
-        soon=soon, visible=visible,
+        soon=soon, visible=visible, inline=inline,
     )
     app.jinja_env.globals["between"] = between

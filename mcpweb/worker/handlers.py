@@ -74,6 +74,7 @@ def call(work: Work) -> dict[str, Any]:
             next_step="Add it to the configuration's tools.",
         )
     fleet = work.worker.fleet
+    asked = time.perf_counter()
     with fleet.session(server.id, work.progress) as member:
         warning = fleet.lookout.clear(member, server, tool, CALL_S)
         started = time.perf_counter()
@@ -88,7 +89,10 @@ def call(work: Work) -> dict[str, Any]:
                 fleet.lookout.after_call(member, server.pin_policy)
         elapsed = (time.perf_counter() - started) * 1000
         shown = member.redactor.json(result)
-        told: dict[str, Any] = {"result": shown, "duration_ms": round(elapsed, 3), "protocol": member.session.protocol}
+        told: dict[str, Any] = {
+            "result": shown, "duration_ms": round(elapsed, 3), "ready_ms": round((started - asked) * 1000, 3),
+            "protocol": member.session.protocol,
+        }
         return told | ({"warning": warning} if warning else {})
 
 

@@ -149,6 +149,7 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "servers.find": lambda c: servers.find(c, "x"),
     "servers.glance": lambda c: servers.glance(c, ["x", "y"], "2026-01-01"),
     "tools.search": lambda c: tools.search(c, "x", 10),
+    "jobs.calls": lambda c: jobs.calls(c, "server:x", "add"),
     "servers.with_status": lambda c: servers.with_status(c, "running"),
     "servers.wanted_running": servers.wanted_running,
     "servers.delete_hidden_batch": lambda c: servers.delete_hidden_batch(c, 10),

@@ -115,7 +115,7 @@ CALC: dict[str, Any] = {
             "a": {"type": "integer", "minimum": 1, "maximum": 9, "description": "the first"},
             "how": {"enum": ["add", 7, None]},
             "loud": {"type": "boolean"},
-            "tags": {"type": "array", "items": {"type": "string"}},
+            "tags": {"type": "array", "items": {"type": "string"}}, "more": {"type": "object"},
             "place": {"type": "object", "properties": {"city": {"type": "string"}, "zip/code": {"type": "string"}}},
         },
     },
@@ -125,14 +125,14 @@ CALC: dict[str, Any] = {
 def test_a_form_shows_type_range_and_choices_beside_each_field(visitor: Visitor, make_server: MakeServer) -> None:
     server = make_server(tools=[CALC])
     text = visitor.get(f"/servers/{server.id}/tools?tool=calc").text
-    for piece in ("integer, 1 to 9", "the first", '<option value="&#34;add&#34;"', 'name="/place/zip~1code"', 'name="/tags"'):
+    for piece in ("integer, 1 to 9", "the first", '<option value="&#34;add&#34;"', 'name="/place/zip~1code"', 'name="n:/tags" value="0"'):
         assert piece in text, piece
 
 
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [({"/a": "x"}, "must be a whole number"), ({"/a": "10"}, "10 is greater than"), ({"/a": ""}, "required"),
-     ({"/a": "2", "/tags": "[1"}, "must be JSON"), ({"/a": "2", "/tags": "[1]"}, "is not of type")],
+     ({"/a": "2", "/more": "[1"}, "must be JSON"), ({"/a": "2", "/more": "[1]"}, "is not of type")],
 )
 def test_wrong_arguments_are_named_at_their_field_and_kept(
     hx: Htmx, visitor: Visitor, make_server: MakeServer, fields: dict[str, str], fault: str
