@@ -13,7 +13,7 @@ from mcpweb.core import Core, open_core
 from mcpweb.errors import SchemaChanged
 from mcpweb.fitness import Fitness
 from mcpweb.rest import register_api
-from mcpweb.web import BLUEPRINTS, csrf, errors, headers, identity, limits, rendering
+from mcpweb.web import BLUEPRINTS, csrf, errors, headers, identity, limits, pluginpages, rendering
 
 
 def create_app(core: Core | None = None) -> Flask:
@@ -30,6 +30,7 @@ def create_app(core: Core | None = None) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     register_api(app)
+    pluginpages.mount(app, core)
     errors.install(app)
     for guard in (limits.guard, identity.guard, csrf.guard):
         app.before_request(guard)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from mcpweb.contracts import Actor, Cipher, KeySource, Runtime, Setting, TestContext, TestOutcome, TestType
+from mcpweb.contracts import Actor, Cipher, KeySource, Link, Runtime, Setting, TestContext, TestOutcome, TestType
 from mcpweb.events import Event
 
 if TYPE_CHECKING:
@@ -86,6 +86,25 @@ class Specs:
         """Contribute a folder of numbered SQL files for the plugin's own tables, all named ``p_<plugin>_…``.
 
         Called once by the process that holds the migration lock. Each plugin has its own series in the ledger.
+        """
+
+    @hookspec
+    def mcpweb_add_blueprints(self, settings: Settings) -> list[Any]:  # type: ignore[empty-body]
+        """Contribute pages: Flask blueprints, mounted at ``/p/<plugin>/``.
+
+        Called once per application, when it is made. All are mounted. Each view names its permission with
+        ``mcpweb.plugin.permission``, or it is not served; guards, headers and error pages are those of our own pages.
+        Templates in the plugin's folder ``templates/`` are reached as ``<plugin>/…``.
+        ``settings`` are the settings in force. Make new blueprints each time. Must not open anything yet.
+        """
+
+    @hookspec
+    def mcpweb_add_sign_in_links(self, settings: Settings) -> list[Link]:  # type: ignore[empty-body]
+        """Offer another way to sign in: a button on the sign-in page and where the password is asked for once more.
+
+        Called each time one of these pages is shown. All lists are joined. The page where one wanted to go is added as
+        ``next``, and ``confirm=1`` when somebody who is signed in has to show again who they are.
+        ``settings`` are the settings in force. Only links below the plugin's own ``/p/<plugin>/`` are shown.
         """
 
     @hookspec(firstresult=True)

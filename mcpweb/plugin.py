@@ -1,8 +1,8 @@
 """What plugins may import, and nothing more. Everything here stays stable within one API version."""
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from mcpweb import clock
 from mcpweb.contracts import (
@@ -98,12 +98,15 @@ from mcpweb.events import (
 )
 from mcpweb.files import private_folder, read_private, write_private
 from mcpweb.hookspecs import API_VERSION, hookimpl
+from mcpweb.permissions import PUBLIC, permission
 
 if TYPE_CHECKING:
+    from mcpweb.contracts import Role
     from mcpweb.core import Core
 
 __all__ = [
     "API_VERSION",
+    "PUBLIC",
     "SEVERITIES",
     "Actor",
     "Cancelled",
@@ -186,14 +189,21 @@ __all__ = [
     "Watch",
     "Wrapped",
     "accounts_authenticate",
+    "begin_sign_in",
     "canonical",
+    "claim_sign_in",
     "clock",
+    "fetch",
     "hookimpl",
     "is_interesting",
+    "own_path",
+    "permission",
     "pin_hash",
     "private_folder",
     "read_private",
+    "refuse_sign_in",
     "role_allows",
+    "sign_in_as",
     "variable_fault",
     "write_private",
 ]
@@ -217,3 +227,59 @@ def role_allows(actor: Actor, action: str) -> bool:
     from mcpweb.services import access
 
     return access.by_role(actor, action)
+
+
+def fetch(
+    url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, trusted: Collection[str] = ()
+) -> tuple[int, bytes]:
+    """Return status and body of an https address on the open Internet, or of a name that is trusted. Raises Unavailable."""
+    from mcpweb.safefetch import fetch as fetched
+
+    answer = fetched(url, body=body, headers=headers, trusted=trusted)
+    return answer.status, answer.body
+
+
+def own_path(given: str | None) -> str:
+    """Return the path if it is one of ours, else the front page."""
+    from mcpweb.web.session import own_path as checked
+
+    return checked(given)
+
+
+def begin_sign_in(core: Core, provider: str, data: Mapping[str, Any], ip: str) -> tuple[str, str]:
+    """Remember somebody who leaves to sign in elsewhere: the state for the address, the secret for a cookie of the browser."""
+    from mcpweb.services import providers
+
+    return providers.begin(core, provider, data, ip)
+
+
+def claim_sign_in(core: Core, provider: str, state: str, browser: str) -> Any:
+    """Return what was remembered of somebody who comes back, once. Raises Unauthenticated."""
+    from mcpweb.services import providers
+
+    return providers.claim(core, provider, state, browser)
+
+
+def refuse_sign_in(core: Core, provider: str, reason: str, ip: str) -> None:
+    """Audit that an answer of a provider was not believed, and why."""
+    from mcpweb.services import providers
+
+    providers.refused(core, provider, reason, ip)
+
+
+def sign_in_as(
+    core: Core, provider: str, response: Any, *, issuer: str, subject: str, name: str, role: Role | None, request: Any,
+    fresh: bool,
+) -> Any:
+    """Open a session for whom a provider vouches and let the browser keep it; return the response. Raises Unauthenticated.
+
+    The person is the pair of issuer and subject. ``fresh`` says that they proved who they are within five minutes.
+    """
+    from mcpweb.services import providers
+    from mcpweb.web.session import session_cookie, with_session
+
+    secret = providers.sign_in(
+        core, provider, issuer=issuer, subject=subject, name=name, role=role, ip=request.remote_addr or "",
+        user_agent=request.user_agent.string, fresh=fresh, instead_of=request.cookies.get(session_cookie(core), ""),
+    )
+    return with_session(response, secret)

@@ -1,4 +1,4 @@
-"""Tables ``users``, ``identities``, ``sessions``, ``tokens``, ``setup_tokens`` and ``throttle``."""
+"""Tables ``users``, ``identities``, ``sessions``, ``tokens``, ``setup_tokens``, ``sign_in_flows`` and ``throttle``."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from mcpweb import clock
 from mcpweb.contracts import Role
-from mcpweb.dao import columns, dumps, paging, parameters
+from mcpweb.dao import columns, dumps, loads, paging, parameters
 from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.db import Connection
 from mcpweb.errors import NotFound, PreconditionFailed
@@ -290,6 +290,27 @@ def find_setup(conn: Connection, token_hash: str, now: str) -> bool:
 
 def clear_setup(conn: Connection) -> None:
     conn.execute("DELETE FROM setup_tokens")
+
+
+def put_flow(
+    conn: Connection, *, state_hash: str, browser_hash: str, provider: str, data: Mapping[str, Any], expires_at: str
+) -> None:
+    """Remember somebody who goes to a provider; who did not come back in time is forgotten."""
+    conn.execute("DELETE FROM sign_in_flows WHERE expires_at <= ?", (clock.now(),))
+    conn.execute(
+        "INSERT INTO sign_in_flows (state_hash, browser_hash, provider, data, expires_at) VALUES (?, ?, ?, ?, ?)",
+        (state_hash, browser_hash, provider, dumps(dict(data)), expires_at),
+    )
+
+
+def claim_flow(conn: Connection, *, state_hash: str, browser_hash: str, provider: str, now: str) -> Any | None:
+    """Return what was remembered and forget it, whoever asks; None unless it was this browser, in time."""
+    row = conn.execute(
+        "DELETE FROM sign_in_flows WHERE state_hash = ? RETURNING browser_hash, provider, data, expires_at", (state_hash,)
+    ).fetchone()
+    if row is None or row["browser_hash"] != browser_hash or row["provider"] != provider or row["expires_at"] <= now:
+        return None
+    return loads(row["data"])
 
 
 def take(conn: Connection, bucket: str, *, per_minute: float, burst: float) -> float:

@@ -26,6 +26,13 @@ def is_fresh(core: Core, actor: Actor) -> bool:
     return session is not None and session.stepped_up_at is not None and 0 <= clock.age(session.stepped_up_at) <= FRESH_S
 
 
+def has_password(core: Core, actor: Actor) -> bool:
+    """Tell whether the actor's user has a password of ours; who signs in elsewhere has none."""
+    with core.db.reading() as conn:
+        user = accounts.find_user(conn, actor.user_id)
+    return user is not None and bool(user.password_hash)
+
+
 def require(core: Core, actor: Actor, *, tokens: bool = False) -> None:
     """Raise StepUpNeeded unless the actor gave the password within five minutes.
 

@@ -5,11 +5,13 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
+from mcpweb.core import Core
 from mcpweb.errors import Failure, NotFound
 from mcpweb.services import accounts, stepup
 from mcpweb.web import language
 from mcpweb.web.identity import actor, core, optional_actor
 from mcpweb.web.permissions import PUBLIC, permission
+from mcpweb.web.pluginpages import sign_in_links
 from mcpweb.web.rendering import SHORTCUTS_COOKIE, THEME_COOKIE, THEMES
 
 bp = Blueprint("session", __name__)
@@ -62,7 +64,7 @@ def open_session() -> Response:
 def sign_out() -> Response:
     accounts.sign_out(core(), actor())
     response = redirect("/sign-in", 303)
-    response.delete_cookie(_cookie(), secure=core().settings.secure_cookie, httponly=True)
+    response.delete_cookie(session_cookie(core()), secure=core().settings.secure_cookie, httponly=True)
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response  # type: ignore[return-value]
 
@@ -89,7 +91,10 @@ def confirm() -> Response:
 def _step_up(failure: Failure | None) -> Response:
     status = 200 if failure is None else 422 if failure.status == 401 else failure.status
     then = own_path(request.args.get("next"))
-    return make_response(render_template("session/step_up.html", failure=failure, then=then), status)
+    return make_response(render_template(
+        "session/step_up.html", failure=failure, then=then, links=sign_in_links(core(), then, confirm=True),
+        has_password=stepup.has_password(core(), actor()),
+    ), status)
 
 
 @bp.post("/preferences")
@@ -109,7 +114,9 @@ def preferences() -> Response:
 
 def _form(name: str, failure: Failure | None, status: int) -> Response:
     needed = accounts.setup_needed(core())
-    return make_response(render_template("session/sign_in.html", name=name, failure=failure, setup_needed=needed), status)
+    links = sign_in_links(core(), own_path(request.args.get("next")))
+    page = render_template("session/sign_in.html", name=name, failure=failure, setup_needed=needed, links=links)
+    return make_response(page, status)
 
 
 def _signed_in(name: str, password: str, then: str) -> Response:
@@ -119,12 +126,14 @@ def _signed_in(name: str, password: str, then: str) -> Response:
 
 def with_session(response: Response, secret: str) -> Response:
     """Let the browser keep a session's secret."""
-    response.set_cookie(_cookie(), secret, secure=core().settings.secure_cookie, httponly=True, samesite="Lax", path="/")
+    secure = core().settings.secure_cookie
+    response.set_cookie(session_cookie(core()), secret, secure=secure, httponly=True, samesite="Lax", path="/")
     return response
 
 
-def _cookie() -> str:
-    return "__Host-mcpweb" if core().settings.secure_cookie else "mcpweb"
+def session_cookie(core: Core) -> str:
+    """Return the name of the cookie that holds a session's secret."""
+    return "__Host-mcpweb" if core.settings.secure_cookie else "mcpweb"
 
 
 def own_path(given: str | None) -> str:

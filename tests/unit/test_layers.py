@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAVES = {"errors", "ids", "clock", "settings", "paths", "contracts", "events", "wire", "logstore", "passwords", "hookspecs", "origin", "files", "keyinput", "redaction", "processes", "logs"}
+LEAVES = {"errors", "ids", "clock", "settings", "paths", "contracts", "events", "wire", "logstore", "passwords", "hookspecs", "origin", "files", "keyinput", "redaction", "processes", "logs", "permissions", "safefetch"}
 # layer: what it may import of ours, beside the leaves and itself
 MAY = {
     "db": set(),
