@@ -47,7 +47,7 @@ class Cell:
         found = self.rule.rule
         for name in self.rule.arguments:
             converter = next(part for part in found.split("<")[1:] if part.split(">")[0].split(":")[-1] == name).split(">")[0]
-            found = found.replace(f"<{converter}>", given.get(name, NOWHERE.get(name, "nothing")))
+            found = found.replace(f"<{converter}>", given.get(name, "0" if converter.startswith("int:") else NOWHERE.get(name, "nothing")))
         return found
 
 
