@@ -32,7 +32,7 @@ FIRST_KEY = "main"
 MAX_VALUE_BYTES = 64 * 1024
 USES_BLOCK = 2**16
 _TOKEN = re.compile(
-    r"mcpweb1:([A-Z0-9]{1,32}):([a-z]+_[0-9a-z]+):([1-9][0-9]{0,8}):([1-9][0-9]{0,8}):([\w-]+):([\w-]+)", re.ASCII
+    r"mcpweb1:([A-Z0-9]{1,32}):([a-z]+_[0-9a-z]+):([1-9][0-9]{0,8}):(0|[1-9][0-9]{0,8}):([\w-]+):([\w-]+)", re.ASCII
 )
 _TO_URL, _FROM_URL = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_+/=", b"+/!!!")
 _LAST = {2: "AQgw", 3: "AEIMQUYcgkosw048"}  # where the last character holds spare bits, they are 0 in the one canonical text

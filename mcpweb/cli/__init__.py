@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "users": ("people", "People who may sign in."),
     "tokens": ("people", "API tokens."),
     "audit": ("audit", "What happened, and proof of it."),
+    "import": ("transfer", "Import a whole set-up."),
+    "export": ("transfer", "Export the whole set-up."),
     "plugins": ("plugins", "What is loaded, and what is broken."),
     "settings": ("settings", "What is set, and how long things are kept."),
     "db": ("db", "Migrate, check, back up, restore."),

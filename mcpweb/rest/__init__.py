@@ -21,8 +21,11 @@ def register_api(app: Flask) -> None:
         system,
         test_cases,
         test_runs,
+        transfer,
     )
 
-    for module in (servers, configurations, secrets, keys, test_runs, findings, test_cases, schedules, people, audit, system):
+    for module in (
+        servers, configurations, secrets, keys, test_runs, findings, test_cases, schedules, people, audit, system, transfer,
+    ):
         app.register_blueprint(module.bp, url_prefix=PREFIX)
     document.install(app)

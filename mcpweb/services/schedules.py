@@ -76,7 +76,7 @@ def add(
     """
     access.require(core, actor, "test.edit", server_id=server_id)
     check_name(name)
-    wanted = _checked(core, types, profile, every_minutes, on_new_image)
+    wanted = checked(core, types, profile, every_minutes, on_new_image)
     now = clock.now()
     with core.db.writing() as conn:
         server = servers.get(conn, server_id)
@@ -101,7 +101,7 @@ def add(
     return schedule
 
 
-def _checked(
+def checked(
     core: Core, types: Sequence[str] | None, profile: str, every_minutes: int | None, on_new_image: bool
 ) -> list[str]:
     runs.check_profile(profile)
@@ -130,7 +130,7 @@ def update(core: Core, actor: Actor, schedule_id: str, *, expect: int | None, **
     with core.db.writing() as conn:
         before = schedules.get(conn, schedule_id)
         every = fields.get("every_minutes", before.every_minutes)
-        types = _checked(
+        types = checked(
             core, fields.get("types"), fields.get("profile", before.profile), every,
             fields.get("on_new_image", before.on_new_image),
         )

@@ -23,6 +23,7 @@ from mcpweb.web import (
     test_cases,
     test_runs,
     tools,
+    transfer,
     watching,
 )
 
@@ -32,6 +33,7 @@ BLUEPRINTS = (
     overview.bp,  # /
     palette.bp,  # /palette /keys-help
     servers.bp,  # /servers[/new|/bulk|/<id>] and start, stop, restart, pull, remove
+    transfer.bp,  # /settings/transfer[/export]
     install.bp,  # /install[/<catalogue>[/<n>|/remove]], /install/done/<server>[/pull|/login|/pin]
     tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]

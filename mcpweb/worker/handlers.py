@@ -8,7 +8,7 @@ from typing import Any
 from mcpweb.dao import configurations, servers
 from mcpweb.errors import Conflict, ServerTimeout
 from mcpweb.events import ServerChanged
-from mcpweb.services import access, keeping, registries, schedules
+from mcpweb.services import access, keeping, registries, schedules, transfer
 from mcpweb.worker.apart import prune_audit, rotate, verify_audit, verify_keys
 from mcpweb.worker.testing import settle_run, test_run
 from mcpweb.worker.work import Handler, Work
@@ -119,6 +119,12 @@ def retain(work: Work) -> dict[str, Any]:
             "longest_ms": done.longest_ms}
 
 
+def import_setup(work: Work) -> dict[str, Any]:
+    """Make the servers, configurations and bindings of a set-up, all or nothing."""
+    work.progress(None, "Importing the set-up")
+    return transfer.carry_out(work.core, work.actor, work.job.payload)
+
+
 HANDLERS: dict[str, Handler] = {
     "start": Handler(start, "rerun"),
     "stop": Handler(stop, "rerun"),
@@ -134,5 +140,6 @@ HANDLERS: dict[str, Handler] = {
     "verify_audit": Handler(verify_audit, "rerun"),
     "prune_audit": Handler(prune_audit, "rerun"),
     "retention": Handler(retain, "rerun"),
+    "import": Handler(import_setup, "fail", "The worker ended during the import; nothing of it was made.", transfer.forget),
     "test_run": Handler(test_run, "fail", "The worker ended in the middle of the test run.", settle_run),
 }
