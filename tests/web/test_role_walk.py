@@ -28,7 +28,7 @@ FOR_EVERYBODY = {
 FOR_NOBODY_YET = {"/setup/<token>", "/sign-in", "/preferences"}
 # what a token has no business with: the browser's own forms, and what wants the password of a person
 FOR_SESSIONS = dict.fromkeys((*FOR_NOBODY_YET, "/step-up", "/account/password"), "forbidden")
-NOWHERE = {  # arguments that name nothing
+NOWHERE = {"at": "0",   # arguments that name nothing
     "kind": "tool", "tool": "nothing", "name": "nothing", "token": "x" * 43, "session_id": "0" * 16, "filename": "app.css",
 }
 
