@@ -284,6 +284,9 @@ class Context(TestContext):
     def floor(self, calls: int = 200) -> Load:
         return floors.floor(calls, most_s=self.remaining_s())
 
+    def busy(self) -> str:
+        return floors.busy()
+
     def inputs(
         self, definition: Mapping[str, Any], *, valid: int = 10, invalid: int = 15,
         known: Mapping[str, Sequence[Any]] | None = None,

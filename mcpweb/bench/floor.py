@@ -1,10 +1,11 @@
-"""What the harness itself costs: the same session against a peer that answers at once."""
+"""What the harness itself costs: the same session against a peer that answers at once, and how far the machine lets us work."""
 from __future__ import annotations
 
 import contextlib
 import json
 import socket
 import threading
+import time
 from typing import Any
 
 from mcpweb.contracts import Load
@@ -12,6 +13,8 @@ from mcpweb.mcp import calls as many
 from mcpweb.mcp import session as sessions
 
 DEADLINE_S = 5.0
+WORK_S = 0.03  # of a processor
+BUSY = 2.5  # times as long as it should take: then what came late says little about a server
 _STDOUT = b"\x01\0\0\0"
 
 
@@ -26,6 +29,22 @@ def floor(calls: int, *, most_s: float = 30.0) -> Load:
     finally:
         session.close()
         peer.join(DEADLINE_S)
+
+
+def stretch() -> float:
+    """Return how many times as long as alone a little work takes now: 1 on a machine with nothing else to do."""
+    began, own = time.monotonic(), time.thread_time()
+    while (worked := time.thread_time() - own) < WORK_S:
+        sum(range(200))
+    return (time.monotonic() - began) / worked
+
+
+def busy() -> str:
+    """Return in words how busy the machine is when a clock decides little, else nothing. Takes a tenth of a second or so."""
+    times = sorted(stretch() for _ in range(3))[1]
+    if times < BUSY:
+        return ""
+    return f"The machine is busy: our own work takes {times:.1f} times as long as it should, so a clock does not decide this."
 
 
 def _serve(sock: socket.socket) -> None:

@@ -235,6 +235,13 @@ class TestContext(ABC):
         """Return what the harness itself costs: calls in the same way to a peer that answers at once."""
 
     @abstractmethod
+    def busy(self) -> str:
+        """Return a sentence when the machine has so much else to do that what comes late says little of a server, else nothing.
+
+        Ask when a clock would decide: such a violation is undecided then.
+        """
+
+    @abstractmethod
     def inputs(
         self, definition: Mapping[str, Json], *, valid: int = 10, invalid: int = 15,
         known: Mapping[str, Sequence[Json]] | None = None,

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mcpweb.plugin import CheckResult, Failure, RpcError, ServerTimeout, TestSession
@@ -41,7 +41,7 @@ def cancelling(bench: Bench) -> Iterator[CheckResult]:
     for definition, arguments, lasts in itertools.islice(_slow_calls(bench), MOST_TRIED):
         lane = Lane(bench.context, trusted=bench.lane(definition).trusted)
         try:
-            found = _cancelled_in(lane.session, definition, arguments, lasts)
+            found = _cancelled_in(lane.session, definition, arguments, lasts, bench.context.busy)
         finally:
             lane.end()
         if found is not None:
@@ -51,7 +51,7 @@ def cancelling(bench: Bench) -> Iterator[CheckResult]:
 
 
 def _cancelled_in(
-    session: TestSession, definition: Mapping[str, Any], arguments: dict[str, Any], lasts: float
+    session: TestSession, definition: Mapping[str, Any], arguments: dict[str, Any], lasts: float, busy: Callable[[], str]
 ) -> CheckResult | None:
     """Begin a call, cancel it and wait for what should not come; None when it was over too soon."""
     request: dict[str, Any] = {"method": "tools/call", "params": {"name": definition["name"], "arguments": arguments}}
@@ -70,10 +70,12 @@ def _cancelled_in(
         lambda frame: isinstance(frame.message, dict) and frame.message.get("id") == number and "method" not in frame.message,
         deadline_s=min(lasts + 0.7, 5.0),
     )
-    return _cancelled(definition, request, late, cancelled, alive(session))
+    return _cancelled(definition, request, late, cancelled, alive(session), busy)
 
 
-def _cancelled(definition: Mapping[str, Any], request: Any, late: Any, cancelled: int, still: bool) -> CheckResult:
+def _cancelled(
+    definition: Mapping[str, Any], request: Any, late: Any, cancelled: int, still: bool, busy: Callable[[], str]
+) -> CheckResult:
     tool = str(definition["name"])
     after = (late.at - cancelled) / 1e6 if late is not None else None
     evidence = {"reply": cut(late.message) if late is not None else None, "after_ms": after, "alive": still}
@@ -89,10 +91,11 @@ def _cancelled(definition: Mapping[str, Any], request: Any, late: Any, cancelled
             next_step=AUTHOR + "a cancelled call ends, and nothing else does.",
         )
     if late is not None and after is not None and after > LATE_S * 1000 and "result" in late.message:
+        why = busy()
         return CheckResult(
             "F12",
-            "fail",
-            f"A result comes {after:.0f} ms after the call was cancelled.",
+            "undecided" if why else "fail",
+            f"A result comes {after:.0f} ms after the call was cancelled. {why}".strip(),
             tool=tool,
             evidence=evidence,
             input=request,
@@ -182,7 +185,8 @@ def at_once(bench: Bench) -> Iterator[CheckResult]:
                 got = text_of(pending.result(deadline_s=8.0))
             except (RpcError, ServerTimeout) as failure:
                 mixed.append(
-                    {"call": at, "arguments": cut(inputs[at % len(inputs)]), "got": failure.sentence, "whose": "nobody's"}
+                    {"call": at, "arguments": cut(inputs[at % len(inputs)]), "got": failure.sentence, "whose": "nobody's",
+                     "late": isinstance(failure, ServerTimeout)}
                 )
                 continue
             if got != alone[at % len(inputs)]:
@@ -203,10 +207,11 @@ def at_once(bench: Bench) -> Iterator[CheckResult]:
                 next_step=AUTHOR + "answer each request with its own id; keep no request in a shared variable.",
             )
         elif mixed:
+            why = bench.context.busy() if all(one.get("late") for one in mixed) else ""
             yield CheckResult(
                 "F19",
-                "fail",
-                f"{len(mixed)} of {AT_ONCE} calls at the same time got another answer than alone.",
+                "undecided" if why else "fail",
+                f"{len(mixed)} of {AT_ONCE} calls at the same time got another answer than alone. {why}".strip(),
                 tool=name,
                 severity="medium",
                 confidence="firm",
@@ -322,10 +327,11 @@ def large(bench: Bench) -> Iterator[CheckResult]:
                     yield CheckResult("F20", "undecided", late, tool=tool, evidence=seen, timed_out=True)
                     return
                 said = "ends the server" if attempt.outcome == "gone" else "gets no answer"
+                why = bench.context.busy() if attempt.outcome == "timeout" else ""
                 yield CheckResult(
                     "F20",
-                    "fail",
-                    f"An argument of {size // MEGABYTE} MB {said}.",
+                    "undecided" if why else "fail",
+                    f"An argument of {size // MEGABYTE} MB {said}. {why}".strip(),
                     tool=tool,
                     evidence=seen,
                     input=request,

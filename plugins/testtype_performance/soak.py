@@ -207,7 +207,7 @@ def memory(
     keeps_on = late.low > 0 and grown >= LEAST_GROWTH and late.value >= KEPT_UP * early
     if keeps_on and (gained or not found.may_keep):
         ends = f"; the limit is reached after {left / late.value:,.0f} more" if found.limit and left > 0 else ""
-        for tool in list(gained)[:3] or ["*"]:
+        for tool in list(gained)[:3] or [target.where if len(tools) < 2 else "*"]:
             whose = f", {gained[tool] / MIB:.1f} MiB of it in the turns of {tool}" if len(tools) > 1 and tool in gained else ""
             yield verdict("fail", f"Memory grows to the end of the soak: {told}{whose}{ends}.", tool, confidence="firm",
                           next_step="Look for what each call leaves behind: a list, a cache without bound, an open file.",

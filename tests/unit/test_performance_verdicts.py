@@ -302,16 +302,33 @@ WANDER = random.Random(6)
     ],
 )
 def test_memory_fails_when_it_still_grows_at_the_end(memory: Any, verdict: str) -> None:
-    found = soak.memory(soaked(memory), state(), TARGET, 20.0)
+    (found,) = soak.memory(soaked(memory), state(), TARGET, 20.0)
     assert found.verdict == verdict, found.summary
 
 
 def test_a_soak_that_ends_early_says_how() -> None:
     found = soaked(lambda calls: 30 * MIB)
-    killed = soak.memory(found, state(oom_killed=True, running=False), TARGET, 20.0)
+    (killed,) = soak.memory(found, state(oom_killed=True, running=False), TARGET, 20.0)
     assert killed.verdict == "fail" and killed.severity == "high" and "after 2000 calls" in killed.summary.lower()
     found.points = found.points[:5]
-    assert soak.memory(found, state(), TARGET, 20.0).verdict == "undecided"
+    (early,) = soak.memory(found, state(), TARGET, 20.0)
+    assert early.verdict == "undecided"
+
+
+@pytest.mark.parametrize(("leak", "named"), [("second", {"second"}), ("both", {"work", "second"}), ("", set())])
+def test_a_tool_is_named_in_whose_turns_memory_grows(leak: str, named: set[str]) -> None:
+    found = soak.Soaked(turns=[soak.Turns(targets.Target("tools/call", tool, {}), 50) for tool in ("work", "second")])
+    size = 30 * MIB
+    for _ in range(20):
+        for turns in found.turns:
+            grown = 50 * 5000 if leak in (turns.target.tool, "both") else 0
+            found.calls, size, turns.calls = found.calls + 50, size + grown, turns.calls + 50
+            turns.gained.append((found.calls, grown))
+        found.points.append((found.calls, size))
+    told = list(soak.memory(found, state(), TARGET, 20.0))
+    assert {one.tool for one in told if one.verdict == "fail"} == named
+    found.may_keep = 6000  # what a tool that stores things may keep
+    assert [one.verdict for one in soak.memory(found, state(), TARGET, 20.0)] == ["pass"]
 
 
 def test_a_server_that_slows_down_with_use_is_told_from_one_that_does_not() -> None:

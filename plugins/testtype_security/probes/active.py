@@ -47,8 +47,7 @@ def attack(lab: Lab, surfaces: Sequence[Surface], stands: list[Stand]) -> Iterat
         crew.open()
         fields = [point for found in everything.values() for point in found]
         soon = lab.until
-        core_s = min(CORE_S * STANDS / len(crew.stands), lab.context.remaining_s() - 1.5 * LOOK_S)
-        lab.until = max(soon, time.monotonic() + core_s)  # what every field must have seen, on a busy machine too
+        lab.until = max(soon, time.monotonic() + CORE_S)  # what every field must have seen, on a busy machine too
         crew.work(_jobs(families, "first", fields))
         crew.look_back()
         lab.until = max(soon, time.monotonic() + MORE_S)

@@ -30,6 +30,7 @@ from .surfaces import Surface, strings
 
 CANARY_VARIABLE = "PROBE_ACCESS_TOKEN"
 MOST_REOPENED = 8
+RESERVE_S = 4.0  # of a run's time, to tell what was found
 MOST_TIMEOUTS = 3
 TEXT_KEPT = 262_144
 PLACE = re.compile(r"(?<![\w/.:])/[\w.-]+(?:/[\w.-]+)*")
@@ -100,7 +101,7 @@ class Lab:
         ])
 
     def left_s(self) -> float:
-        return self.until - time.monotonic()
+        return min(self.until - time.monotonic(), self.context.remaining_s() - RESERVE_S)
 
     def stand(self, label: str = "", **changes: Any) -> Stand:
         """Open a container of its own. Raises what ``fresh`` raises."""
