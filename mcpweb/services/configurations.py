@@ -22,7 +22,7 @@ from mcpweb.schemas import documents
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.schemas.documents import Change
 from mcpweb.schemas.names import check_name
-from mcpweb.services import access, jobs
+from mcpweb.services import access, changes, jobs
 
 
 def config_hash(image: str, config: ConfigData, secrets: str = "") -> str:
@@ -122,6 +122,7 @@ def update(
         check_name(name)
     document = load_config_data(config_data).to_json() if config_data is not None else None
     with core.db.writing() as conn:
+        earlier = configurations.get(conn, configuration_id)
         try:
             configuration = configurations.update(
                 conn, configuration_id, expect=expect, name=name, description=description, config_data=document,
@@ -131,7 +132,10 @@ def update(
             raise Conflict(f"The server already has a configuration {name}.") from None
         access.note(
             conn, actor, "configuration.update", configuration_id,
-            {"name": configuration.name, "revision": configuration.revision, **loosened(configuration.config_data)},
+            {
+                "name": configuration.name, "revision": configuration.revision, **loosened(configuration.config_data),
+                **changes.of(_facts(earlier), _facts(configuration)),
+            },
         )
     core.announce(ConfigurationChanged(actor.name, configuration.id, configuration.server_id, "updated"))
     return configuration
@@ -211,3 +215,7 @@ def remove(core: Core, actor: Actor, configuration_id: str) -> None:
         configurations.delete(conn, configuration_id)
         access.note(conn, actor, "configuration.remove", configuration_id, {"name": configuration.name})
     core.announce(ConfigurationChanged(actor.name, configuration.id, configuration.server_id, "removed"))
+
+
+def _facts(configuration: Configuration) -> dict[str, Any]:
+    return {"name": configuration.name, "description": configuration.description, **configuration.config_data}

@@ -22,7 +22,7 @@ from mcpweb.errors import Conflict, Failure, InvalidInput, NotFound, NoWorker
 from mcpweb.events import ServerChanged
 from mcpweb.ids import new_id
 from mcpweb.schemas.names import check_image, check_name
-from mcpweb.services import access, jobs
+from mcpweb.services import access, changes, jobs
 from mcpweb.services import arguments as tool_arguments
 from mcpweb.services import configurations as configuration_service
 from mcpweb.services import secrets as secret_service
@@ -163,9 +163,12 @@ def update(
     if image is not None:
         check_image(image)
     with core.db.writing() as conn:
-        server = servers.get(conn, id_or_name)
-        server = servers.update(conn, server.id, expect=expect, description=description, image=image)
-        access.note(conn, actor, "server.update", server.id, {"name": server.name, "image": server.image})
+        earlier = servers.get(conn, id_or_name)
+        server = servers.update(conn, earlier.id, expect=expect, description=description, image=image)
+        old, new = ({"image": one.image, "description": one.description} for one in (earlier, server))
+        access.note(
+            conn, actor, "server.update", server.id, {"name": server.name, "image": server.image, **changes.of(old, new)}
+        )
     core.announce(ServerChanged(actor.name, server.id, "updated"))
     return server
 

@@ -20,10 +20,11 @@ from mcpweb.web.rendering import done, respond
 
 bp = Blueprint("audit", __name__, url_prefix="/audit")
 _WAIT_S = 0.8
+_PAIRS = (("before", "after"), ("from", "to"))
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FILTERS = ("who", "action", "target", "since", "until")
 # what the id of a row's target begins with, and the page that shows it
-_PLACES = {"srv": "/servers/", "run": "/test-runs/", "sec": "/secrets/", "key": "/keys#"}
+_PLACES = {"srv": "/servers/", "run": "/test-runs/", "sec": "/secrets/", "key": "/keys#", "job": "/jobs/", "usr": "/users/"}
 _ID = re.compile(r"\b([a-z]{2,4}_)[0-9a-z]{20}([0-9a-z]{6})\b")  # those of one moment begin alike: the end tells them apart
 _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 
@@ -73,7 +74,7 @@ def _page() -> Response:
         checking=jobs.newest(core(), "verify_audit", "audit"),
         url="/audit" + (f"?{urlencode(used)}" if used else ""), query=urlencode(used), filtered=bool(used),
         names=servers.names_of(core(), ids),
-        people=sorted(set(labels.values())), places=_PLACES, facts=facts, shorter=shorter, labels=labels,
+        people=sorted(set(labels.values())), places=_PLACES, facts=facts, differences=differences, shorter=shorter, labels=labels,
     )
 
 
@@ -91,8 +92,10 @@ def _wanted(given: dict[str, str], labels: dict[str, str]) -> Wanted:
 def facts(row: AuditRow, label: str = "") -> list[tuple[str, str, str]]:
     """Return the detail of a row as names, short values and whole ones; what the row says elsewhere is left out."""
     found = []
+    told = {name for pair in _PAIRS for name in pair if set(pair) <= set(row.detail)} | {"changes"}
     for name, value in row.detail.items():
-        if value in (None, "", [], {}) or (name == "ip" and value == row.ip) or (name == "name" and value == label):
+        said = name in told or (name == "ip" and value == row.ip) or (name == "name" and value == label)
+        if said or value in (None, "", [], {}):
             continue
         if isinstance(value, list):
             text = ", ".join(str(one) for one in value)
@@ -103,6 +106,16 @@ def facts(row: AuditRow, label: str = "") -> list[tuple[str, str, str]]:
         short = shorter(text)
         found.append((name, short if len(short) <= 200 else short[:199] + "…", text[:500]))
     return found
+
+
+def differences(row: AuditRow) -> list[tuple[str, str, str]]:
+    """Return what a row says was changed: field, before and after."""
+    found = row.detail.get("changes")
+    rows = [tuple(map(str, one)) for one in found if isinstance(one, list) and len(one) == 3] if isinstance(found, list) else []
+    for before, after in _PAIRS:
+        if before in row.detail and after in row.detail:
+            rows.append(("", str(row.detail[before]), str(row.detail[after])))
+    return rows  # type: ignore[return-value]
 
 
 def shorter(text: str) -> str:

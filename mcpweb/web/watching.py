@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Request, Response, current_app, make_response, render_template, request
 
-from mcpweb import logstore
+from mcpweb import clock, logstore
 from mcpweb.core import Core
 from mcpweb.errors import Failure, InvalidInput, Unauthenticated, Unavailable
 from mcpweb.logstore import LogPage, Wanted
@@ -39,13 +39,15 @@ def _have_streams(state: Any) -> None:
 
 @dataclass(frozen=True)
 class Chart:
-    """A sparkline as SVG paths, with the newest value in words."""
+    """A sparkline as SVG paths, with its newest value, the top of its axis and the seconds it spans in words."""
 
     name: str
     now: str
     bound: str
     line: str
     area: str
+    top: str
+    seconds: int
 
 
 @bp.get("/logs")
@@ -195,19 +197,23 @@ def charts(samples: Sequence[dict[str, Any]]) -> list[Chart]:
         return []
     last = samples[-1]
     limit = float(last["memory_limit"] or 0)
+    seconds = round(clock.parse(last["at"]).timestamp() - clock.parse(samples[0]["at"]).timestamp())
+
+    def chart(name: str, values: Sequence[float], least_top: float, words: Callable[[float], str], bound: str = "") -> Chart:
+        drawn = pictures.line(values, least_top=least_top)
+        return Chart(name, words(values[-1]), bound, drawn.line, drawn.area, words(max(*values, least_top)), seconds)
+
+    def percent(value: float) -> str:
+        return f"{value:.1f} %"
+
     return [
-        _chart("cpu", [s["cpu_percent"] for s in samples], 100.0, f"{last['cpu_percent']:.1f} %", ""),
-        _chart("memory", [s["memory_bytes"] for s in samples], limit, formats.size(last["memory_bytes"]),
-               f"/ {formats.size(limit)}" if limit else ""),
-        _chart("pids", [s["pids"] for s in samples], 8.0, str(last["pids"]), ""),
-        _chart("network", _steps([s["rx_bytes"] for s in samples]), 1024.0, formats.size(last["rx_bytes"]), ""),
+        chart("cpu", [s["cpu_percent"] for s in samples], 100.0, percent),
+        chart("memory", [s["memory_bytes"] for s in samples], limit, formats.size, f"/ {formats.size(limit)}" if limit else ""),
+        chart("pids", [s["pids"] for s in samples], 8.0, lambda value: f"{value:.0f}"),
+        chart("received", _steps([s["rx_bytes"] for s in samples]), 1024.0, formats.size, formats.size(last["rx_bytes"])),
+        chart("sent", _steps([s["tx_bytes"] for s in samples]), 1024.0, formats.size, formats.size(last["tx_bytes"])),
     ]
 
 
 def _steps(totals: Sequence[float]) -> list[float]:
     return [0.0, *(max(0.0, b - a) for a, b in itertools.pairwise(totals))]
-
-
-def _chart(name: str, values: Sequence[float], least_top: float, now: str, bound: str) -> Chart:
-    drawn = pictures.line(values, least_top=least_top)
-    return Chart(name, now, bound, drawn.line, drawn.area)

@@ -10,7 +10,7 @@ import pytest
 from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import audit
-from mcpweb.services import access, jobs, secrets
+from mcpweb.services import access, configurations, jobs, secrets, servers
 from mcpweb.testing.fixtures import Htmx, MakeServer, NewVisitor, Visitor, check_markup
 from mcpweb.vault import token_digest
 from mcpweb.web import audit as audit_page
@@ -152,3 +152,26 @@ def test_a_detail_of_strangers_is_text(core: Core, actor: Actor, visitor: Visito
         access.note(conn, actor, "server.add", "<b>x</b>", {"image": "<script>1</script>", "types": ["a", "b"], "ip": ""})
     text = visitor.get("/audit").text
     assert "<script>1" not in text and "&lt;script&gt;1" in text and "types <b>a, b</b>" in text
+
+
+def test_a_change_is_shown_as_before_and_after_and_what_may_be_secret_only_as_changed(
+    core: Core, actor: Actor, visitor: Visitor, make_server: MakeServer
+) -> None:
+    server = make_server("notes")
+    servers.update(core, actor, server.id, expect=None, image="tiny:2", description="<b>")
+    (made,) = configurations.listing(core, actor, server_id=server.id).rows
+    data = {**made.config_data, "environment": {"TOKEN_LIKE": "canary-51"}, "limits": {**made.config_data["limits"], "memory_mb": 99}}
+    configurations.update(core, actor, made.id, expect=None, config_data=data)
+    text = visitor.get("/audit").text
+    check_markup(visitor.app, text)
+    assert "<code>image</code> <del>tiny:1</del> <ins>tiny:2</ins>" in text and "<ins>&lt;b&gt;</ins>" in text
+    assert "<code>limits/memory_mb</code> <del>512</del> <ins>99</ins>" in text
+    assert "<code>environment/TOKEN_LIKE</code>" in text and "<ins>…</ins>" in text
+    with core.db.reading() as conn:
+        assert not any("canary-51" in str(row.detail) for row in audit.listing(conn))
+
+
+def test_pages_of_things_lead_to_their_own_timeline(visitor: Visitor, new_visitor: NewVisitor, make_server: MakeServer) -> None:
+    server = make_server("notes")
+    assert f'href="/audit?target={server.id}"' in visitor.get("/servers/notes").text
+    assert "/audit?target=" not in new_visitor().sign_in("operator").get("/servers/notes").text

@@ -10,6 +10,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mcpweb import clock
 from mcpweb.errors import InvalidInput
 from mcpweb.services import arguments
 from mcpweb.testing.fixtures import HOST
@@ -206,7 +207,7 @@ def test_a_document_without_end_is_cut() -> None:
 
 
 def test_charts_stay_inside_their_frame() -> None:
-    sample = {"cpu_percent": 0.0, "memory_bytes": 0, "memory_limit": 0, "pids": 0, "rx_bytes": 0}
+    sample = {"at": clock.now(), "cpu_percent": 0.0, "memory_bytes": 0, "memory_limit": 0, "pids": 0, "rx_bytes": 0, "tx_bytes": 0}
     assert charts([]) == []
     for count in (1, 2, 120):
         for chart in charts([sample | {"cpu_percent": float(n), "rx_bytes": n * 10} for n in range(count)]):
