@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from mcpweb.bench.parent import execute
 from mcpweb.bench.rows import CheckResultRow, RunRequest
 from mcpweb.contracts import CheckResult, ConfigData
-from mcpweb.core import Core
+from mcpweb.core import Core, open_core
 from mcpweb.testing.contracts import TestTypeContract
 from mcpweb.testing.fakes import FakeRuntime
+from mcpweb.testing.fixtures import settings_for
 from mcpweb.testing.tinyserver import Behaviour, tiny_server
 
 ALL = [f"C{number:02}" for number in range(1, 11)]
@@ -31,32 +33,54 @@ class TestConnectionOverHttp(TestTypeContract):
     config = HTTP
 
 
+def verdicts_of(core: Core, runtime: FakeRuntime, image: str, config: ConfigData | None = None, approved: str | None = None) -> Verdicts:
+    """Run the connection test of an image and return its verdicts by check; each check has exactly one."""
+    request = RunRequest(
+        run_id="run_x", server={"id": "srv_x", "name": "odd", "image": image}, config=config or ConfigData(), types=("connection",),
+        profile="quick", parameters={}, seed=1, approved_image_id=approved,
+    )
+    told: list[CheckResult] = []
+
+    def keep(rows: Sequence[CheckResultRow]) -> None:
+        told.extend(row.result for row in rows)
+
+    outcome = execute(
+        core, runtime, request, on_results=keep, progress=lambda fraction, message: None, cancelled=lambda: False,
+        on_orphan=lambda container_id: None,
+    )
+    assert outcome.error is None
+    assert sorted(one.check_id for one in told) == ALL, [(one.check_id, one.summary) for one in told]
+    return {one.check_id: one for one in told}
+
+
 @pytest.fixture
 def connection(core: Core, runtime: FakeRuntime) -> Iterator[Test]:
-    """Run the connection test of a fake server and return its verdicts by check; each check has exactly one."""
+    """Run the connection test of a fake server."""
 
     def test(behaviour: Behaviour | None = None, config: ConfigData | None = None, **more: Any) -> Verdicts:
         approved = more.pop("approved_image_id", None)
         runtime.add_image("odd:1", (lambda intent: behaviour) if behaviour else None, **more)
-        request = RunRequest(
-            run_id="run_x", server={"id": "srv_x", "name": "odd", "image": "odd:1"}, config=config or ConfigData(), types=("connection",),
-            profile="quick", parameters={}, seed=1, approved_image_id=approved,
-        )
-        told: list[CheckResult] = []
-
-        def keep(rows: Sequence[CheckResultRow]) -> None:
-            told.extend(row.result for row in rows)
-
-        outcome = execute(
-            core, runtime, request, on_results=keep, progress=lambda fraction, message: None, cancelled=lambda: False,
-            on_orphan=lambda container_id: None,
-        )
-        assert outcome.error is None
-        assert sorted(one.check_id for one in told) == ALL, [(one.check_id, one.summary) for one in told]
-        return {one.check_id: one for one in told}
+        return verdicts_of(core, runtime, "odd:1", config, approved)
 
     yield test
     assert runtime.containers(core.instance.id) == []
+
+
+@pytest.fixture(scope="module")
+def odd_runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Verdicts]]]:
+    """The runs of all odd servers that were chosen, some at a time: they mostly wait for answers that do not come."""
+    core, runtime = open_core(settings_for(tmp_path_factory.mktemp("odd")), role="cli"), FakeRuntime()
+    core.use_runtime(runtime)
+    chosen = [item.callspec.params for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    with ThreadPoolExecutor(6) as pool:
+        runs = {}
+        for number, name in enumerate(params["name"] for params in chosen if "name" in params):
+            runtime.add_image(f"odd-{number}:1", lambda intent, name=name: ODD[name])
+            runs[name] = pool.submit(verdicts_of, core, runtime, f"odd-{number}:1")
+        yield runs
+    assert runtime.containers(core.instance.id) == []
+    runtime.close()
+    core.close()
 
 
 def wrong(verdicts: Verdicts) -> dict[str, str]:
@@ -86,39 +110,53 @@ def test_a_sound_server_of_either_era_passes(connection: Test) -> None:
     assert wrong(connection(tiny_server(modern=False))) == {}
 
 
-ODD: list[Any] = ["text", 7, None, [], [1], True, {"resultType": 5}]
+VALUES: list[Any] = ["text", 7, None, [], [1], True, {"resultType": 5}]
 
 
-@pytest.mark.parametrize("odd", ODD, ids=repr)
-@pytest.mark.parametrize("modern", [True, False], ids=["modern", "handshake"])
-def test_odd_results_after_the_handshake_take_no_check_away(connection: Test, odd: Any, modern: bool) -> None:
+def odd_result(odd: Any, modern: bool) -> Behaviour:
     def change(request: dict[str, Any], answer: dict[str, Any]) -> Any:
         if request.get("method") in ("server/discover", "initialize"):
             return answer
         return {"jsonrpc": "2.0", "id": answer.get("id"), "result": odd}
 
-    verdicts = connection(altered(change, modern=modern))
-    assert wrong(verdicts) and "undecided" not in {one.verdict for one in verdicts.values()}, wrong(verdicts)
+    return altered(change, modern=modern)
 
 
-@pytest.mark.parametrize("odd", [*ODD, {"code": "x"}, {"code": -32022, "data": ["supported"]}], ids=repr)
-def test_odd_errors_take_no_check_away(connection: Test, odd: Any) -> None:
-    def change(request: dict[str, Any], answer: dict[str, Any]) -> Any:
-        return {**answer, "error": odd} if "error" in answer else answer
-
-    verdicts = connection(altered(change))
-    assert "undecided" not in {one.verdict for one in verdicts.values()}, wrong(verdicts)
+def odd_error(odd: Any) -> Behaviour:
+    return altered(lambda request, answer: {**answer, "error": odd} if "error" in answer else answer)
 
 
-@pytest.mark.parametrize("odd", ODD, ids=repr)
-@pytest.mark.parametrize("field", ["serverInfo", "capabilities", "protocolVersion", "instructions"])
-def test_an_odd_handshake_is_told_and_takes_no_check_away(connection: Test, field: str, odd: Any) -> None:
+def odd_handshake(field: str, odd: Any) -> Behaviour:
     def change(request: dict[str, Any], answer: dict[str, Any]) -> Any:
         if request.get("method") == "initialize":
             answer["result"][field] = odd
         return answer
 
-    verdicts = connection(altered(change, modern=False))
+    return altered(change, modern=False)
+
+
+RESULTS = {f"{era}-{odd!r}": odd_result(odd, era == "modern") for era in ("modern", "handshake") for odd in VALUES}
+ERRORS = {f"error-{odd!r}": odd_error(odd) for odd in [*VALUES, {"code": "x"}, {"code": -32022, "data": ["supported"]}]}
+FIELDS = ("serverInfo", "capabilities", "protocolVersion", "instructions")
+HANDSHAKES = {f"{field}-{odd!r}": odd_handshake(field, odd) for field in FIELDS for odd in VALUES}
+ODD = {**RESULTS, **ERRORS, **HANDSHAKES}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_odd_results_after_the_handshake_take_no_check_away(odd_runs: dict[str, Future[Verdicts]], name: str) -> None:
+    verdicts = odd_runs[name].result()
+    assert wrong(verdicts) and "undecided" not in {one.verdict for one in verdicts.values()}, wrong(verdicts)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_odd_errors_take_no_check_away(odd_runs: dict[str, Future[Verdicts]], name: str) -> None:
+    verdicts = odd_runs[name].result()
+    assert "undecided" not in {one.verdict for one in verdicts.values()}, wrong(verdicts)
+
+
+@pytest.mark.parametrize("name", HANDSHAKES)
+def test_an_odd_handshake_is_told_and_takes_no_check_away(odd_runs: dict[str, Future[Verdicts]], name: str) -> None:
+    verdicts = odd_runs[name].result()
     assert "undecided" not in {one.verdict for one in verdicts.values()}, wrong(verdicts)
 
 
