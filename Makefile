@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # files of tests run side by side, those that take long first: most of their time is waiting for containers, browsers and deadlines
-ALONGSIDE = -n $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder
+ALONGSIDE = -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
 export MCPWEB_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: help setup engine browser images run test lint bench lock clean
+.PHONY: help setup engine browser images run test soak lint bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ run: setup engine images ## Start the product with a demo server; prints the URL
 
 test: setup engine images browser ## Run all tests (TESTS=… for some of them, ARGS=… for pytest, JOBS=… at a time)
 	@MCPWEB_REQUIRE_DOCKER=1 $(BIN)/python -m pytest $(if $(TESTS),$(if $(JOBS),$(ALONGSIDE)),$(ALONGSIDE)) $(or $(TESTS),tests e2e) $(ARGS)
+
+soak: ## Run all tests with the sizes of the night, hours long (ARGS=… for pytest)
+	@SOAK=1 $(MAKE) test ARGS="--timeout=7200 $(ARGS)"
 
 lint: setup ## Style, types, SQL, templates, vendored files
 	@$(BIN)/ruff check .

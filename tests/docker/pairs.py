@@ -14,7 +14,7 @@ from mcpweb.contracts import SEVERITIES
 from mcpweb.dao.jobs import Job
 from mcpweb.dao.test_results import TestResult
 from mcpweb.dao.test_runs import TestRun
-from mcpweb.services import test_runs
+from mcpweb.services import jobs, test_runs
 from tests.docker.images import build_image
 from tests.docker.installation import ACTOR, Installation, Report, installation
 
@@ -96,10 +96,11 @@ class Seen:
 class Bench:
     """Servers of the corpus under one test type; each server is run once for all checks that look at it.
 
-    Runs mostly wait. What tests of the file are about to ask for can be told: then a few runs are under way ahead of them.
+    Runs mostly wait. What tests of the file are about to ask for can be told: then a few runs are under way ahead of them,
+    and beside those a few of the ones that take long and are asked for last.
     """
 
-    AHEAD = 4
+    AHEAD, MEANWHILE = 3, 2
 
     def __init__(self, here: Installation, test_type: str, image: str | None = None) -> None:
         self.here, self.test_type = here, test_type
@@ -107,25 +108,42 @@ class Bench:
         self._under_way: dict[str, tuple[TestRun, Job]] = {}
         self._seen: dict[str, Seen] = {}
         self._soon: deque[Asked] = deque()
+        self._meanwhile: deque[Asked] = deque()
+        self._long: list[str] = []
         self._names = 0
 
     def soon(self, *asked: Asked) -> None:
         """Say what will be run, in this order."""
         self._soon.extend(asked)
 
+    def meanwhile(self, *asked: Asked) -> None:
+        """Say what takes long and will be asked for when the rest is done."""
+        self._meanwhile.extend(asked)
+
     def run(self, name: str, *, timeout_s: float = 120.0, **how: Any) -> Seen:
         """Return what is said of a server; ``how`` is that of ``Asked``."""
         asked = Asked(name, **how)
         if asked.key not in self._seen:
             self._begin(asked)
-            while self._soon and len(self._under_way) < self.AHEAD:
-                self._begin(self._soon.popleft())
+            self._top_up()
             run, job = self._under_way[asked.key]
             seen = Seen(self.here.report(run, self.here.wait(job, timeout_s)))
             assert seen.report.job.state == "succeeded", seen.report.job.error
             del self._under_way[asked.key]
             self._seen[asked.key] = seen
         return self._seen[asked.key]
+
+    def _top_up(self) -> None:
+        going = [key for key in self._long if key in self._under_way and self._goes(key)]
+        while self._meanwhile and len(going) < self.MEANWHILE:
+            going.append(self._meanwhile[0].key)
+            self._long.append(self._meanwhile[0].key)
+            self._begin(self._meanwhile.popleft())
+        while self._soon and len(self._under_way.keys() - {*self._long}) < self.AHEAD:
+            self._begin(self._soon.popleft())
+
+    def _goes(self, key: str) -> bool:
+        return jobs.get(self.here.core, ACTOR, self._under_way[key][1].id).state in jobs.OPEN
 
     def of(self, asked: Asked) -> Seen:
         return self.run(**vars(asked))
@@ -134,8 +152,9 @@ class Bench:
         if asked.key in self._under_way or asked.key in self._seen:
             return
         self._names += 1
-        name = f"c{self._names}-{asked.name.split()[0]}"[:60]
-        server = self.here.add(name, asked.image or self.image, *asked.name.split(), **(asked.config or {}))
+        words = asked.name.split()
+        name = f"c{self._names}-{words[0] if words else 'as-it-is'}"[:60]
+        server = self.here.add(name, asked.image or self.image, *words, **(asked.config or {}))
         parameters = {"seed": 7, **(asked.parameters or {})}
         self._under_way[asked.key] = test_runs.request(
             self.here.core, ACTOR, server.id, types=(self.test_type,), parameters=parameters, profile=asked.profile
@@ -156,7 +175,7 @@ def bench(folder: Path, test_type: str) -> Iterator[Bench]:
         yield Bench(here, test_type)
 
 
-def parameters_of(request: pytest.FixtureRequest, name: str) -> list[Any]:
+def chosen(request: pytest.FixtureRequest, parameter: str) -> list[Any]:
     """Return what the tests of this file that were chosen get for a parameter, in their order."""
     mine = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
-    return [item.callspec.params[name] for item in mine if name in item.callspec.params]
+    return [item.callspec.params[parameter] for item in mine if parameter in item.callspec.params]

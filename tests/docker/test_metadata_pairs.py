@@ -10,7 +10,7 @@ from mcpweb.dao import tools
 from mcpweb.services import servers
 from tests.docker.engine import DockerSession
 from tests.docker.installation import ACTOR
-from tests.docker.pairs import Bench, Pair, bench, parameters_of
+from tests.docker.pairs import Bench, Pair, bench, chosen
 
 pytestmark = pytest.mark.docker
 TOLD = {
@@ -36,7 +36,7 @@ def security(docker_session: DockerSession, tmp_path_factory: pytest.TempPathFac
                 {"name": "corpus_fold_letter", "description": "Fold a letter.", "inputSchema": {"type": "object"}}
             ])
         assert servers.get(made.here.core, ACTOR, neighbour.id).name == "letters"
-        made.soon(*(replace(asked, parameters=ONLY) for pair in parameters_of(request, "pair") for asked in pair.both))
+        made.soon(*(replace(asked, parameters=ONLY) for pair in chosen(request, "pair") for asked in pair.both))
         yield made
 
 

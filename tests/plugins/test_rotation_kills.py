@@ -1,6 +1,6 @@
 """A rotation that is killed anywhere loses nothing, leaves one active version, and is finished by the next one.
 
-``ROTATION_KILLS`` sets how many kills at random moments there are.
+``make soak`` kills at many more random moments.
 """
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from mcpweb.core import Core
 from mcpweb.dao import keys, secrets
 from mcpweb.services import keycheck, rotation
 from mcpweb.services import secrets as service
+from tests.sizes import size
 
 ME = Actor.cli("tester")
 COUNT = 260
-RANDOM_KILLS = int(os.environ.get("ROTATION_KILLS", "15"))
+RANDOM_KILLS = size(15, 100)
 ROTATE = """
 import sys
 from mcpweb.contracts import Actor

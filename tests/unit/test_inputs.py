@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mcpweb.bench.inputs import cases, schema_faults, shrink, value_faults
 from mcpweb.errors import TestError
+from tests.sizes import size
 
 
 def of(schema: Any, seed: int = 1, **more: Any) -> list[Any]:
@@ -289,7 +290,7 @@ TREES = st.recursive(LEAVES, lambda inner: st.one_of(
 ), max_leaves=8)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=size(25, 1000), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(schema=_objects(TREES), seed=st.integers(0, 999))
 def test_for_any_schema_valid_cases_fit_and_invalid_ones_do_not(schema: Any, seed: int) -> None:
     schema = {**schema, "$defs": {"shared": {"type": "string", "minLength": 1}}}

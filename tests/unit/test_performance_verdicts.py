@@ -13,6 +13,7 @@ from mcpweb import paths
 from mcpweb.contracts import ConfigData, InputCase, Load, Stats, Timed
 from mcpweb.errors import InvalidInput
 from mcpweb.pluginhost import import_folder
+from tests.sizes import size
 
 import_folder("testtype_performance", paths.PLUGINS / "testtype_performance")
 
@@ -259,8 +260,8 @@ def simulated(ratio: float, seed: int, pairs: int = 4) -> str:
 
 
 def test_of_simulated_equals_none_is_blamed_and_a_fifth_more_is_seen() -> None:
-    assert sum(simulated(1.0, seed) == "fail" for seed in range(20)) == 0
-    assert sum(simulated(1.2, seed) == "fail" for seed in range(20)) == 20
+    assert sum(simulated(1.0, seed) == "fail" for seed in range(size(8, 100))) == 0
+    assert all(simulated(1.2, seed) == "fail" for seed in range(size(8, 100)))
 
 
 def test_what_others_do_on_the_machine_does_not_hide_a_fifth_more() -> None:
@@ -272,8 +273,9 @@ def test_what_others_do_on_the_machine_does_not_hide_a_fifth_more() -> None:
             compared.add(firsts, seconds)
         return compare.judged(compared.ratios(seed), compared, TARGET, context(), 1.0).verdict
 
-    assert [found(1.2, seed) for seed in range(10)] == ["fail"] * 10
-    assert "fail" not in [found(1.0, seed) for seed in range(10)]
+    seeds = range(size(4, 50))
+    assert {found(1.2, seed) for seed in seeds} == {"fail"}
+    assert "fail" not in {found(1.0, seed) for seed in seeds}
 
 
 # The soak

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from mcpweb.contracts import Sensitive
 from mcpweb.redaction import MARK, MIN_LENGTH, Redactor, redactable
+from tests.sizes import size
 
 # the same examples each time: a search that finds something new belongs at a desk, with --hypothesis-seed
-SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=size(25, 1000), deadline=None, derandomize=True)
 TRICKY = "abcXYZ019 \"'\\/&%<>=+-_.:;#$!?@{}[]()|~^`*,\t\u00e9\u00df\u65e5\u672c\U0001f600\x01"
 KEY = "k9F2vQ7xLm4TzR8w"
 PASSWORD = "p@ss/w+rd \"ü\" & <50%>\\'end"

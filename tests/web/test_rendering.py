@@ -17,6 +17,7 @@ from mcpweb.testing.fixtures import HOST
 from mcpweb.web import formats, forms, rendering
 from mcpweb.web.hxnonce import HxNonce
 from mcpweb.web.watching import charts
+from tests.sizes import size
 
 HTMX_4 = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Source": "button#b", "HX-Target": "div#out"}
 HTMX_2 = {"HX-Request": "true", "HX-Trigger": "b", "HX-Trigger-Name": "n", "HX-Target": "out"}
@@ -89,7 +90,7 @@ WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 
 
 @given(schema=SCHEMA | OBJECT)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=size(60, 2000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_schema_breaks_the_form(schema: Any) -> None:
     fields = list(forms.leaves(forms.fields(schema)))
     assert len({field.pointer for field in fields}) == len(fields) <= forms.MOST_FIELDS
@@ -127,7 +128,7 @@ PLAIN: dict[str, Any] = {
     "shape": WORD | st.fixed_dictionaries({"kind": st.just("circle"), "r": st.floats(-9, 9)})
     | st.fixed_dictionaries({"kind": st.just("box"), "a": st.integers()}),
 }))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=size(60, 2000), deadline=None)
 def test_arguments_survive_the_way_through_the_form(given_arguments: dict[str, Any]) -> None:
     texts = forms.texts(PLAIN, given_arguments)
     assert json.dumps(forms.read(PLAIN, texts), sort_keys=True) == json.dumps(given_arguments, sort_keys=True)
