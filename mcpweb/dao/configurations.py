@@ -87,11 +87,10 @@ def active(conn: Connection, server_id: str) -> Configuration:
 
 
 def listing(
-    conn: Connection, *, after: Cursor | None = None, limit: int = 50, server_id: str | None = None
+    conn: Connection, *, after: Cursor | None = None, limit: int = 50, **equals: str | bool | None
 ) -> Listing[Configuration]:
-    return paging.select(
-        conn, "configurations", FIELDS, _read, after=after, limit=limit, equals={"server_id": server_id}
-    )
+    """Return configurations, newest first; ``equals`` are filters by column."""
+    return paging.select(conn, "configurations", FIELDS, _read, after=after, limit=limit, equals=equals)
 
 
 def activate(conn: Connection, configuration_id: str) -> Configuration:

@@ -12,7 +12,7 @@ from marshmallow import fields, validate
 from mcpweb import apart, clock
 from mcpweb.dao.audit import Wanted
 from mcpweb.errors import BadCursor, FieldError, InvalidInput
-from mcpweb.rest.common import Asked, Body, Page, asked, body, checked, many, one, told
+from mcpweb.rest.common import Asked, Body, Page, asked, body, checked, idempotency, many, one, told
 from mcpweb.schemas.answers import TEXT, listing
 from mcpweb.schemas.objects import audit_object
 from mcpweb.schemas.strict import AskedWhole
@@ -89,7 +89,7 @@ def prune() -> Response:
         raise InvalidInput("Give older_than_days or before.", errors=[FieldError("/before", "not with older_than_days")])
     days = given.get("older_than_days", retention.DAYS)
     before = f"{given['before'].isoformat()} 00:00:00" if "before" in given else clock.later(-days * 86_400)
-    return asked(lambda: retention.ask(core(), actor(), before))
+    return asked(lambda: retention.ask(core(), actor(), before, idempotency()))
 
 
 def _wanted(given: dict[str, Any]) -> Wanted:

@@ -183,10 +183,10 @@ def expected_revision() -> int:
 def idempotency() -> Idempotency | None:
     """Return the request's Idempotency-Key with a hash of what it asks for."""
     key = request.headers.get("Idempotency-Key")
-    if not key:
+    if key is None:
         return None
-    if len(key) > 200:
-        raise InvalidInput("An Idempotency-Key has at most 200 characters.")
+    if not 1 <= len(key) <= 200:
+        raise InvalidInput("An Idempotency-Key has from 1 to 200 characters.")
     return Idempotency.of(key, [request.method, request.path, request.get_json(silent=True)])
 
 

@@ -87,7 +87,7 @@ def rotate_kek() -> Response:
 def verify() -> Response:
     """Open every secret once; the job's result says exactly which is not what was written."""
     body()
-    return asked(lambda: keycheck.request_verify(core(), actor()))
+    return asked(lambda: keycheck.request_verify(core(), actor(), idempotency()))
 
 
 @bp.post("/keys/unlock")

@@ -113,7 +113,7 @@ def described(view: Callable[..., Any], said: Told) -> dict[str, Any]:
         operation["parameters"].append({"in": "query", "schema": said.query})
     if said.if_match:
         operation["parameters"].append({
-            "in": "header", "name": "If-Match", "required": True, "schema": {"type": "string"},
+            "in": "header", "name": "If-Match", "required": True, "schema": {"type": "string", "minLength": 1},
             "description": "The ETag of what was read.",
         })
     if said.is_job:

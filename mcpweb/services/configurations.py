@@ -89,13 +89,14 @@ def active(core: Core, actor: Actor, server_id: str) -> Configuration:
 
 
 def listing(
-    core: Core, actor: Actor, *, after: Cursor | None = None, limit: int = 50, server_id: str | None = None
+    core: Core, actor: Actor, *, after: Cursor | None = None, limit: int = 50, server_id: str | None = None,
+    name: str | None = None, is_active: bool | None = None,
 ) -> Listing[Configuration]:
     """Return configurations, newest first."""
     access.require(core, actor, "server.view")
     with core.db.reading() as conn:
         wanted = servers.get(conn, server_id).id if server_id else None
-        return configurations.listing(conn, after=after, limit=limit, server_id=wanted)
+        return configurations.listing(conn, after=after, limit=limit, server_id=wanted, name=name, is_active=is_active)
 
 
 def revisions(core: Core, actor: Actor, configuration_id: str) -> list[Revision]:

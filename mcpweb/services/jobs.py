@@ -73,12 +73,20 @@ def known(conn: Connection, actor: Actor, idempotency: Idempotency | None) -> Jo
     return found
 
 
-def ask(core: Core, actor: Actor, kind: str, *, subject: str, payload: Mapping[str, Any] | None = None) -> Job:
+def ask(
+    core: Core,
+    actor: Actor,
+    kind: str,
+    *,
+    subject: str,
+    payload: Mapping[str, Any] | None = None,
+    idempotency: Idempotency | None = None,
+) -> Job:
     """Ask for a job of which one at a time is enough: an open one of this kind is returned instead of a second one."""
     with core.db.writing() as conn:
-        if (same := jobs.open_with(conn, kind)) is not None:
+        if (same := known(conn, actor, idempotency) or jobs.open_with(conn, kind)) is not None:
             return same
-        job = draft(actor, kind, subject=subject, payload=payload or {}, dedupe_key=kind)
+        job = draft(actor, kind, subject=subject, payload=payload or {}, dedupe_key=kind, idempotency=idempotency)
         jobs.insert(conn, job)
     core.line.kick()
     return job

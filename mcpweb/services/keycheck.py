@@ -14,6 +14,7 @@ from mcpweb.db import Connection
 from mcpweb.errors import Conflict, NotFound, Tampered
 from mcpweb.services import access, jobs, retention
 from mcpweb.services.bindings import place_of
+from mcpweb.services.jobs import Idempotency
 from mcpweb.vault import Token
 
 _BATCH = 200
@@ -80,10 +81,10 @@ class _Seen:
         return None if other == secret.id else other
 
 
-def request_verify(core: Core, actor: Actor) -> Job:
+def request_verify(core: Core, actor: Actor, idempotency: Idempotency | None = None) -> Job:
     """Ask for ``verify`` as a job; the worker has it done by a process of its own."""
     access.require(core, actor, "key.manage")
-    return jobs.ask(core, actor, "verify_keys", subject="keys")
+    return jobs.ask(core, actor, "verify_keys", subject="keys", idempotency=idempotency)
 
 
 def verify(

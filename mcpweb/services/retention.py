@@ -17,6 +17,7 @@ from mcpweb.errors import Conflict
 from mcpweb.failpoints import Failpoints
 from mcpweb.segments import Segment
 from mcpweb.services import access, jobs, periods
+from mcpweb.services.jobs import Idempotency
 from mcpweb.settings import Settings
 
 DAYS = 365
@@ -57,10 +58,10 @@ def request(core: Core, actor: Actor) -> Job | None:
     return jobs.ask(core, actor, "prune_audit", subject="audit", payload={"before": before})
 
 
-def ask(core: Core, actor: Actor, before: str) -> Job:
+def ask(core: Core, actor: Actor, before: str, idempotency: Idempotency | None = None) -> Job:
     """Ask for ``prune`` as a job; the worker has it done by a process of its own."""
     access.require(core, actor, "audit.manage")
-    return jobs.ask(core, actor, "prune_audit", subject="audit", payload={"before": before})
+    return jobs.ask(core, actor, "prune_audit", subject="audit", payload={"before": before}, idempotency=idempotency)
 
 
 def prune(core: Core, actor: Actor, *, before: str, folder: Path | None = None) -> dict[str, Any]:
