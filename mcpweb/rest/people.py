@@ -6,8 +6,8 @@ from marshmallow import fields, validate
 
 from mcpweb.contracts import ROLES
 from mcpweb.dao.paging import Cursor
-from mcpweb.rest.common import Body, Query, body, expected_revision, many, one, page, query, told
-from mcpweb.schemas.answers import TEXT, extended, listing
+from mcpweb.rest.common import Asked, Body, Query, body, checked, expected_revision, many, one, page, query, told
+from mcpweb.schemas.answers import TEXT, WHOLE, extended, listing, thing
 from mcpweb.schemas.objects import session_object, token_object, user_object
 from mcpweb.schemas.strict import Flag
 from mcpweb.services import accounts, people
@@ -30,6 +30,10 @@ class UserChange(Body):
 
 class Users(Query):
     prefix = "usr"
+
+
+class Whose(Asked):
+    user = fields.String(load_default=None, metadata={"description": "Whose; for admins."})
 
 
 class Sessions(Query):
@@ -102,6 +106,13 @@ def sessions() -> Response:
     shown, limit = rows[: given["limit"]], given["limit"]
     last = Cursor(shown[-1].created_at, f"ses_{shown[-1].id_hash[:people.SHOWN]}") if len(rows) > limit else None
     return many((session_object(row, current=row.id_hash == actor().session_id) for row in shown), last)
+
+
+@bp.delete("/sessions")
+@told("session.own", thing(ended=WHOLE), query=Whose, changes=True)
+def end_sessions() -> Response:
+    """End all of one's own sessions but the one that asks; an admin ends anybody's."""
+    return one({"ended": people.end_sessions(core(), actor(), checked()["user"])})
 
 
 @bp.delete("/sessions/<session_id>")

@@ -9,12 +9,13 @@ from marshmallow import fields, validate
 
 from mcpweb.errors import InvalidInput, NotFound, PreconditionFailed
 from mcpweb.rest.common import Body, Empty, Page, Query, body, expected_revision, few, one, page, query, told
-from mcpweb.schemas.answers import JOB_STATES, WHOLE, listing
+from mcpweb.schemas.answers import JOB_STATES, WHOLE, arrays, listing, ref, thing
 from mcpweb.schemas.objects import job_object, plugin_object
-from mcpweb.services import health, jobs, periods
+from mcpweb.services import health, jobs, keeping, periods, retention
 from mcpweb.services.periods import Period
 from mcpweb.settings import PREFIX, SETTINGS
 from mcpweb.web.identity import actor, core
+from mcpweb.web.limits import throttle_jobs
 
 bp = Blueprint("api_system", __name__)
 
@@ -124,3 +125,13 @@ def choose() -> Response:
 def doctor() -> Response:
     """Say what works and what does not."""
     return few((finding.as_object() for finding in health.findings(core())), "name")
+
+
+@bp.post("/settings/retention/run")
+@told("settings.edit", thing(jobs=arrays(ref("Job"))), body=Empty, also=(429,))
+def run_retention() -> Response:
+    """Delete and move now what the next run would; the jobs that do it, none where nothing is due."""
+    body()
+    throttle_jobs()
+    made = [service.request(core(), actor()) for service in (keeping, retention)]
+    return one({"jobs": [job_object(job) for job in made if job is not None]})

@@ -92,7 +92,7 @@ def parsed(text: bytes) -> dict[str, Any]:
         raise BadRequest("The body must be a JSON object.", code="not_json")
     faults: list[FieldError] = []
     for key, value in data.items():
-        _look(value, "/" + _step(key), 1, faults, opaque=key in OPAQUE)
+        _look(value, "/" + _step(key), 2, faults, opaque=key in OPAQUE)
         if not _is_text(key):
             faults.append(FieldError("", "a name holds half a character or a zero"))
     if faults:
@@ -101,7 +101,7 @@ def parsed(text: bytes) -> dict[str, Any]:
 
 
 def _look(value: Any, pointer: str, depth: int, faults: list[FieldError], *, opaque: bool) -> None:
-    if depth > DEPTH:
+    if depth > DEPTH and isinstance(value, dict | list):
         raise BadRequest(f"JSON is nested at most {DEPTH} levels deep.")
     if isinstance(value, str) and not _is_text(value, zero=opaque):
         faults.append(FieldError(pointer, "holds half a character" if opaque else "holds half a character or a zero"))

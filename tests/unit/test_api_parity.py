@@ -14,7 +14,7 @@ from mcpweb.testing.fixtures import settings_for
 
 # command of the line: the operation of the API that does the same
 COMMANDS = {
-    "doctor": "GET doctor",
+    "doctor": "GET doctor", "settings list": "GET settings", "settings set": "PATCH settings",
     "servers add": "POST servers", "servers list": "GET servers", "servers show": "GET servers/{}", "servers pull": "POST servers/{}/pull",
     "servers start": "POST servers/{}/start", "servers stop": "POST servers/{}/stop", "servers restart": "POST servers/{}/restart",
     "servers remove": "DELETE servers/{}", "servers logs": "GET servers/{}/logs", "servers tools": "POST servers/{}/tools/refresh",
@@ -35,7 +35,7 @@ COMMANDS = {
     "pins list": "GET servers/{}/pins", "pins diff": "GET servers/{}/pins/diff", "pins approve": "POST servers/{}/pins/approve",
     "pins policy": "PUT servers/{}/pins/policy",
     "schedules add": "POST schedules", "schedules list": "GET schedules", "schedules show": "GET schedules/{}",
-    "schedules on": "PATCH schedules/{}", "schedules off": "PATCH schedules/{}", "schedules set": "PATCH schedules/{}",
+    "schedules enable": "PATCH schedules/{}", "schedules disable": "PATCH schedules/{}",
     "schedules remove": "DELETE schedules/{}",
     "jobs list": "GET jobs", "jobs show": "GET jobs/{}", "jobs cancel": "POST jobs/{}/cancel",
     "users add": "POST users", "users list": "GET users", "users show": "GET users/{}", "users disable": "DELETE users/{}",
@@ -83,14 +83,16 @@ FORMS = {
     "/secrets/<>/reveal": "POST secrets/{}/reveal", "/secrets/<>/bindings": "POST bindings",
     "/keys": "POST keys", "/keys/<>/rotate": "POST keys/{}/rotate", "/keys/<>/destroy": "POST keys/{}/destroy",
     "/keys/rotate-kek": "POST keys/rotate-kek", "/keys/verify": "POST keys/verify", "/keys/unlock": "POST keys/unlock",
-    "/jobs/<>/cancel": "POST jobs/{}/cancel", "/audit/verify": "GET audit/verify", "/audit/prune": "POST audit/prune",
-    "/settings": "PATCH settings", "/settings/retention": "PATCH settings",
+    "/jobs/<>/cancel": "POST jobs/{}/cancel", "/audit/verify": "GET audit/verify",
+    "/settings": "PATCH settings", "/settings/retention": "PATCH settings", "/settings/retention/run": "POST settings/retention/run",
     "/users": "POST users", "/users/<>/role": "PATCH users/{}", "/users/<>/password": "PATCH users/{}",
     "/users/<>/disable": "DELETE users/{}", "/users/<>/enable": "PATCH users/{}", "/users/<>/sessions/<>/end": "DELETE sessions/{}",
     "/users/<>/tokens": "POST tokens", "/users/<>/tokens/<>/revoke": "DELETE tokens/{}",
+    "/users/<>/sessions/end": "DELETE sessions", "/account/sessions/end": "DELETE sessions",
     "/account/password": "PATCH users/{}", "/account/sessions/<>/end": "DELETE sessions/{}", "/account/tokens": "POST tokens",
     "/account/tokens/<>/revoke": "DELETE tokens/{}",
-    "/install": "POST servers", "/install/preview": "POST catalog/import", "/settings/transfer": "POST import",
+    "/install": "POST servers", "/install/<>/<>": "POST servers", "/install/done/<>/pull": "POST servers/{}/pull",
+    "/install/done/<>/login": "POST secrets", "/install/done/<>/pin": "PATCH servers/{}", "/settings/transfer": "POST import",
     "/settings/transfer/import": "POST import", "/settings/transfer/preview": "POST import",
     "/plugins/<>/disable": "POST plugins/{}/disable", "/plugins/<>/enable": "POST plugins/{}/enable",
 }
@@ -98,6 +100,7 @@ FORMS = {
 BROWSER = {
     "/sign-in": "opens the session of a browser; a program has a token", "/sign-out": "ends the session of a browser",
     "/setup/<>": "makes the first user; nobody can have a token before", "/step-up": "a token has no password to confirm",
+    "/install/<>/remove": "drops what was read for the pages after it; a program keeps its own text",
     "/preferences": "language and colours of a browser",
 }
 
