@@ -17,6 +17,7 @@ PAGES = (
     "/servers/demo/tests", "/servers/demo/logs", "/servers/demo/logs?q=demo&level=info", "/servers/demo/stats", "/test-runs", "/jobs", "/audit", "/plugins",
     "/settings", "/settings/retention", "/settings/doctor", "/secrets", "/secrets/new", "/servers/demo/tests/cases", "/servers/demo/tests/cases/new",
     "/servers/demo/tests/schedules", "/servers/demo/tests/schedules/new",
+    "/users", "/users/new", "/account", "/account/tokens/new",
 )
 
 
