@@ -62,3 +62,10 @@ def test_what_came_late_stands_where_there_was_time() -> None:
 def test_a_machine_with_time_is_not_called_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(floor, "BUSY", max(floor.BUSY, 4 * floor.stretch()))  # who else works here is not ours to say
     assert floor.busy() == ""
+
+
+@pytest.mark.parametrize(("tries", "verdict"), [(["undecided"] * 3, "fail"), (["undecided", "pass"], "pass"), (["fail"], "fail")])
+def test_a_result_that_comes_after_each_of_three_cancels_is_no_accident(tries: list[str], verdict: str) -> None:
+    told = iter([CheckResult("F12", one, "Late.") for one in tries])  # type: ignore[arg-type]
+    found = timing._surely(lambda: next(told))
+    assert found is not None and found.verdict == verdict and next(told, None) is None
