@@ -19,7 +19,7 @@ import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +33,7 @@ TEXTS = ROOT / "tools" / "wording"
 WEIGHTS = ROOT / "plugins" / "testtype_security" / "wording" / "weights.tsv"
 VARIANTS, ROUNDS, RATE, SHRINK = 6, 8, 0.2, 0.0006
 LINES_AT_LEAST, WEIGHT_AT_LEAST = 2, 0.06
+WORDS = 0.5  # words are learned slower than what they mean
 PLAIN_COUNTS = 1.5  # a false alarm is worse than a miss
 
 
@@ -92,7 +93,7 @@ def _placed(kind: str, style: str, line: int, said: str, name: str, does: str, c
     text = re.sub(r"(?<!\w)[@%^](?=[a-z_]\w*)", "", said)
     topic = f"{spaced(name)}\n{does}"
     extra = frozenset(chance.sample(("value", "city", "amount", "lang", "mode"), 2))
-    about = utterance.About(False, False, marks["@"] | extra, marks["%"], marks["^"], "", topic)
+    about = utterance.About(opening=False, carriers=marks["@"] | extra, own=marks["%"], others=marks["^"], topic=topic)
     if (match := re.match(r"@([a-z_]\w*):\s*", said, re.IGNORECASE)) is not None:
         yield Passage(kind, style, line, text[match.end() - 1 :], _at(about, match[1].lower()), kind != "plain")
         return
@@ -102,19 +103,15 @@ def _placed(kind: str, style: str, line: int, said: str, name: str, does: str, c
         return
     yield Passage(kind, style, line, text, about, kind != "plain")
     if kind == "plain":
-        yield Passage(kind, style, line, f"{does} {text}" if variant % 2 else text, _opening(about, name), False)
+        yield Passage(kind, style, line, f"{does} {text}" if variant % 2 else text, replace(about, opening=True), False)
     elif variant % 3 == 0:
         yield Passage(kind, style, line, text, _at(about, chance.choice(("note", "q", "ref", "text", "options"))), True)
     elif variant % 3 == 1:
-        yield Passage(kind, style, line, text, _opening(about, name), True)
+        yield Passage(kind, style, line, text, replace(about, opening=True), True)
 
 
 def _at(about: utterance.About, here: str) -> utterance.About:
-    return utterance.About(False, True, about.carriers | {here}, about.own, about.others, here, about.topic)
-
-
-def _opening(about: utterance.About, name: str) -> utterance.About:
-    return utterance.About(True, False, about.carriers, about.own, about.others, "", about.topic)
+    return replace(about, parameter=True, carriers=about.carriers | {here}, here=here)
 
 
 Example = tuple[int, list[str], int]  # class, features, line
@@ -164,7 +161,7 @@ def learn(found: list[Example]) -> tuple[dict[str, list[float]], list[float]]:
             slope = sum(one * one for _, one in moves) * scale * scale
             for name, row in zip(names, weighed, strict=True):
                 steps[name] += slope
-                step = rate * scale / math.sqrt(steps[name])
+                step = rate * scale * (WORDS if name[0] in "wbg" else 1.0) / math.sqrt(steps[name])
                 for at, one in moves:
                     row[at] += step * one - SHRINK * row[at]
             for at, one in moves:

@@ -21,6 +21,8 @@ from .surface import Surface, described, properties, settled
 CHECKS = ("M01", "M02", "M03", "M10")
 SHORTEST = 12  # characters that carry something worth having
 LIMIT, LEAST = utterance.LIMIT, utterance.LEAST
+SURE = 0.7  # outside of descriptions, where most strings are no sentences
+WORDS = 4  # of a name that can say something
 _FIX = "Tell the server's author, and do not let a model see this server before the text is gone."
 _DESCRIPTIONS = re.compile(r"/(?:description|title)$")
 
@@ -78,6 +80,8 @@ def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
             here=_parameter(text.pointer),
         )
         plain = _words(text)
+        if text.role in ("key", "name") and len(plain.split()) < WORDS:
+            plain = ""
         readings.append(Reading(text, tuple(utterance.read(plain, place))))
         for one in _encoded(plain, place, readings[-1].score):
             readings.append(replace(one, text=text))
@@ -89,10 +93,12 @@ def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
 def about(thing: Thing, own: frozenset[str], others: frozenset[str] = frozenset()) -> utterance.About:
     """Return what a reader of a definition's texts knows: what it is about, what parameters it has, which tools there are."""
     carriers = frozenset(str(name).lower() for name, schema in properties(thing.definition).items() if _holds_text(schema))
+    fixed = frozenset(str(name).lower() for name in properties(thing.definition)) - carriers
     first = re.split(r"(?<=[.!?])\s|(?<=[。！？])|\n|<", described(thing.definition).strip(), maxsplit=1)[0]
     title = thing.definition.get("title") if isinstance(thing.definition, Mapping) else ""
     topic = f"{_spaced(thing.name)} {title if isinstance(title, str) else ''}\n{first}" if thing.kind != "instructions" else ""
-    return utterance.About(carriers=carriers, own=frozenset(name.lower() for name in own), others=others, topic=topic)
+    known = frozenset(name.lower() for name in own)
+    return utterance.About(carriers=carriers, fixed=fixed, own=known, others=others, topic=topic)
 
 
 def _holds_text(schema: Any) -> bool:
@@ -136,7 +142,7 @@ def _joined(thing: Thing) -> Iterator[Text]:
         here, at, key = stack.pop()
         seen += 1
         if isinstance(here, Mapping):
-            if key == "properties" and len(here) > 1:
+            if key == "properties" and len(here) > 1 and "/inputSchema" in at:
                 yield Text(at, " ".join(_spaced(str(name)) for name in list(here)[:60]), "value", key)
                 yield Text(at, " ".join(filter(None, map(described, list(here.values())[:60]))), "value", key)
             stack.extend((inner, f"{at}/{name}", str(name)) for name, inner in here.items())
@@ -177,7 +183,7 @@ def _orders(thing: Thing, readings: list[Reading]) -> Iterator[CheckResult]:
     """Yield M01 and M03: each text that is an order by itself, else the texts that are one together."""
     by_pointer: dict[tuple[str, str], Reading] = {}
     for one in readings:
-        enough = LEAST if one.how else LIMIT
+        enough = LEAST if one.how else LIMIT if _told(thing, one.text) else SURE
         key = (one.text.pointer, one.how)
         if one.score >= enough and (key not in by_pointer or one.score > by_pointer[key].score):
             by_pointer[key] = one
@@ -185,8 +191,13 @@ def _orders(thing: Thing, readings: list[Reading]) -> Iterator[CheckResult]:
         yield _order(thing, one)
 
 
+def _told(thing: Thing, text: Text) -> bool:
+    """Tell whether a text describes something to whoever calls it."""
+    return text.role == "prose" and "/outputSchema/" not in text.pointer and bool(_DESCRIPTIONS.search(text.pointer))
+
+
 def _order(thing: Thing, first: Reading) -> CheckResult:
-    described_one = thing.kind == "tool" and bool(_DESCRIPTIONS.search(first.text.pointer))
+    described_one = thing.kind == "tool" and bool(_DESCRIPTIONS.search(first.text.pointer)) and first.text.role == "prose"
     signals = sorted(first.signals, key=lambda one: -one.weight)
     worst, said = signals[0], first.plain or first.text.shown
     evidence: dict[str, Any] = {

@@ -41,6 +41,7 @@ class About:
     opening: bool = True  # the first sentence says what the tool does
     parameter: bool = False  # describes a parameter
     carriers: frozenset[str] = frozenset()  # names of the tool's own parameters that can hold a text
+    fixed: frozenset[str] = frozenset()  # names of those that cannot: numbers, choices
     own: frozenset[str] = frozenset()  # names of the server's own tools
     others: frozenset[str] = frozenset()  # names of the tools of other servers
     here: str = ""  # the parameter that the text describes
@@ -48,7 +49,7 @@ class About:
 
     def place(self, topic: str) -> wording.Place:
         role = "parameter" if self.here or self.parameter else "text"
-        return wording.Place(topic, role, self.here.replace("_", " "), self.carriers, self.own, self.others)
+        return wording.Place(topic, role, self.here.replace("_", " "), self.carriers, self.fixed, self.own, self.others)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def read(text: str, about: About = About(), least: float = LEAST) -> list[Signal
         plain, *bad = wording.chances(one.features)
         if 1 - plain >= least:
             kind = wording.CLASSES[1 + bad.index(max(bad))]
-            found.append((1 - plain, -one.parts, one, kind))
+            if kind != "carry" or wording.carried(one.features):
+                found.append((1 - plain, -one.parts, one, kind))
     kept: list[Signal] = []
     for weight, _, one, kind in sorted(found, key=lambda row: (-round(row[0], 1), -row[1], row[2].start)):
         if len(kept) < 20 and all(one.end <= other.start or other.end <= one.start for other in kept):

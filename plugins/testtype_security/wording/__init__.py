@@ -42,7 +42,8 @@ class Place:
     topic: str = ""  # in lower case
     role: str = "text"  # text, parameter, value
     here: str = ""  # the parameter that is described
-    parameters: frozenset[str] = frozenset()
+    parameters: frozenset[str] = frozenset()  # that can hold a text
+    fixed: frozenset[str] = frozenset()  # that cannot
     own: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
 
@@ -163,7 +164,7 @@ def about(topic: str) -> frozenset[str]:
 def sentence(plain: str, place: Place, opening: bool = False) -> Sentence:
     """Return the features of a sentence in lower case."""
     topic = about(place.topic)
-    text = shapes.marked(plain, place.parameters, place.own, place.others, place.topic)
+    text = shapes.marked(plain, place.parameters, place.fixed, place.own, place.others, place.topic)
     features: dict[str, str] = {}
     words = [word for word in _WORD.findall(text)[:MOST_WORDS] if word[0] != "§"]
     before = ""
@@ -276,8 +277,8 @@ def weights() -> tuple[Mapping[str, tuple[float, ...]], tuple[float, ...]]:
 
 
 def value(count: int) -> float:
-    """Return what each of so many features counts: long sentences are not worse than short ones."""
-    return 6.0 / math.sqrt(count + 30)
+    """Return what each of so many features counts: long sentences are not worse than short ones, and few words say little."""
+    return 9.0 * math.sqrt(count + 1) / (count + 40)
 
 
 def chances(features: Iterable[str]) -> tuple[float, ...]:
@@ -293,6 +294,11 @@ def chances(features: Iterable[str]) -> tuple[float, ...]:
     raised = [math.exp(min(scale * one + base, 60.0)) for one, base in zip(sums, bias, strict=True)]
     whole = sum(raised)
     return tuple(one / whole for one in raised)
+
+
+def carried(features: Mapping[str, str]) -> bool:
+    """Tell whether there is a way for something to be carried: not where all that is named is a number or a choice."""
+    return "i:fixed" not in features or any(f"i:{sink}" in features for sink in _SINKS)
 
 
 def told(features: Mapping[str, str], kind: str, most: int = 6) -> list[str]:

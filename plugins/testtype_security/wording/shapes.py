@@ -43,7 +43,7 @@ _CALLED = re.compile(
 _VALUE = re.compile(r"(?<![\w-])(?:as|in|into|under)\s+(?P<name>[a-z]\w{2,30})(?=$|[\s.,;:)])")
 
 
-def marked(plain: str, parameters: Set[str], own: Set[str], others: Set[str], topic: str) -> str:
+def marked(plain: str, parameters: Set[str], fixed: Set[str], own: Set[str], others: Set[str], topic: str) -> str:
     """Return a sentence in lower case with what can be told by its shape replaced by marks: ``§param``, ``§hard``, ``§url`` …"""
     if "<" in plain or "[" in plain or "#" in plain or ":" in plain or "system" in plain or "admin" in plain:
         plain = _TAG.sub(" §tag ", _CHAT.sub(" §chat ", plain))
@@ -53,19 +53,20 @@ def marked(plain: str, parameters: Set[str], own: Set[str], others: Set[str], to
         plain = _ACCOUNT.sub(" §account ", _URL.sub(" §url ", plain))
     if "@" in plain:
         plain = _MAIL.sub(" §address ", plain)
-    name = _named(parameters, own, others)
-    plain = _CALLED.sub(" §param ", plain) if "`" in plain or "param" in plain or "field" in plain or "argument" in plain else plain
+    name = _named(parameters, fixed, own, others)
+    called = "`" in plain or "param" in plain or "field" in plain or "argument" in plain
     plain = _QUOTED.sub(name("name"), plain)
     plain = _BARE.sub(name("after", "joined", "word", "said"), plain)
-    if parameters:
+    plain = _CALLED.sub(" §param ", plain) if called else plain
+    if parameters or fixed:
         plain = _VALUE.sub(name("name"), plain)
     if "." in plain or "/" in plain or "id_" in plain:
         plain = FILE.sub(lambda match: _file(match[0], topic), plain)
     return plain
 
 
-def _named(parameters: Set[str], own: Set[str], others: Set[str]) -> Callable[..., Callable[[re.Match[str]], str]]:
-    """Return how names become marks: of a parameter of the tool, of a tool of the server, of one of another server."""
+def _named(parameters: Set[str], fixed: Set[str], own: Set[str], others: Set[str]) -> Callable[..., Callable[[re.Match[str]], str]]:
+    """Return how names become marks: of a parameter that holds a text, of any other, of a tool of the server, of one of another."""
 
     def of(*groups: str) -> Callable[[re.Match[str]], str]:
         def mark(match: re.Match[str]) -> str:
@@ -73,7 +74,7 @@ def _named(parameters: Set[str], own: Set[str], others: Set[str]) -> Callable[..
                 name = match[group]
                 if not name:
                     continue
-                for known, mark in ((parameters, "param"), (others, "other"), (own, "own")):
+                for known, mark in ((parameters, "param"), (fixed, "fixed"), (others, "other"), (own, "own")):
                     if name in known:
                         return match[0].replace(name, f" §{mark} ")
             return match[0]
