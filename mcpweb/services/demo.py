@@ -6,12 +6,19 @@ from collections.abc import Callable
 from mcpweb.contracts import Actor, ConfigData
 from mcpweb.core import Core
 from mcpweb.dao import servers as server_rows
+from mcpweb.dao.jobs import Job
 from mcpweb.dao.servers import Server
 from mcpweb.demo import build_demo_image
 from mcpweb.images.engine import RuntimeEngine
-from mcpweb.services import servers
+from mcpweb.services import access, jobs, servers
 
 NAME = "demo"
+
+
+def ask(core: Core, actor: Actor) -> Job:
+    """Have the worker build and register the demo server; one such job at a time. Raises Forbidden."""
+    access.require(core, actor, "server.edit")
+    return jobs.ask(core, actor, "demo", subject="demo")
 
 
 def register(core: Core, actor: Actor, say: Callable[[str], None]) -> Server:

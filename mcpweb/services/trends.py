@@ -177,6 +177,15 @@ def recent(core: Core, actor: Actor, server_id: str, last: int = 12, most: int =
     return Recent(tuple(reversed(runs)), tuple(rows[:most]), len(found) - len(rows))
 
 
+def failing(core: Core, actor: Actor, limit: int = 6) -> list[TestRun]:
+    """Return the newest runs that failed and that no later run of the same server has overtaken."""
+    access.require(core, actor, "test.view")
+    with core.db.reading() as conn:
+        failed = test_runs.listing(conn, verdict="fail", limit=50).rows
+        latest = test_runs.last_of_each(conn, list({run.server_id for run in failed}))
+    return [run for run in failed if run.server_id in latest and latest[run.server_id].id == run.id][:limit]
+
+
 @dataclass(frozen=True)
 class FleetRow:
     """A server with its newest run that came to a verdict, and its roll-up of days."""

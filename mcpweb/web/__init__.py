@@ -30,7 +30,7 @@ from mcpweb.web import (
 BLUEPRINTS = (
     health.bp,  # /healthz /readyz
     session.bp,  # /setup/<token> /sign-in /sign-out /step-up /preferences
-    overview.bp,  # /
+    overview.bp,  # / /demo
     palette.bp,  # /palette /keys-help
     servers.bp,  # /servers[/new|/bulk|/<id>] and start, stop, restart, pull, remove
     transfer.bp,  # /settings/transfer[/export]

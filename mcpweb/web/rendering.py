@@ -18,6 +18,7 @@ from mcpweb.web.hxnonce import HxNonce
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "mcpweb-theme"
 SHORTCUTS_COOKIE = "mcpweb-shortcuts"
+STEPS_COOKIE = "mcpweb-first-steps"
 _PACKED_FROM = 1400  # a shorter answer needs as many packets compressed
 _htmx = HTMX()
 

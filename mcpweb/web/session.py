@@ -12,7 +12,7 @@ from mcpweb.web import language
 from mcpweb.web.identity import actor, core, optional_actor
 from mcpweb.web.permissions import PUBLIC, permission
 from mcpweb.web.pluginpages import sign_in_links
-from mcpweb.web.rendering import SHORTCUTS_COOKIE, THEME_COOKIE, THEMES
+from mcpweb.web.rendering import SHORTCUTS_COOKIE, STEPS_COOKIE, THEME_COOKIE, THEMES
 
 bp = Blueprint("session", __name__)
 
@@ -103,7 +103,7 @@ def preferences() -> Response:
     response = redirect(own_path(request.form.get("next")), 303)
     for cookie, field, known in (
         (language.COOKIE, "language", tuple(language.LANGUAGES)), (THEME_COOKIE, "theme", THEMES),
-        (SHORTCUTS_COOKIE, "shortcuts", ("on", "off")),
+        (SHORTCUTS_COOKIE, "shortcuts", ("on", "off")), (STEPS_COOKIE, "first_steps", ("on", "off")),
     ):
         value = request.form.get(field)
         if value in known:

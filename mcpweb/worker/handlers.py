@@ -8,7 +8,7 @@ from typing import Any
 from mcpweb.dao import configurations, servers
 from mcpweb.errors import Conflict, ServerTimeout
 from mcpweb.events import ServerChanged
-from mcpweb.services import access, keeping, registries, schedules, transfer
+from mcpweb.services import access, demo, keeping, registries, schedules, transfer
 from mcpweb.worker.apart import prune_audit, rotate, verify_audit, verify_keys
 from mcpweb.worker.testing import settle_run, test_run
 from mcpweb.worker.work import Handler, Work
@@ -112,6 +112,13 @@ def remove(work: Work) -> dict[str, Any]:
         threading.Event().wait(0.01)
 
 
+def add_demo(work: Work) -> dict[str, Any]:
+    """Build the demo server's image and register it for who asked."""
+    server = demo.register(work.core, work.actor, lambda said: work.progress(None, said))
+    work.core.announce(ServerChanged(work.job.created_by, server.id, "added"))
+    return {"server_id": server.id, "name": server.name}
+
+
 def retain(work: Work) -> dict[str, Any]:
     """Delete results that are older than results are kept."""
     done = keeping.delete_old(work.core, work.actor, work.progress)
@@ -139,6 +146,7 @@ HANDLERS: dict[str, Handler] = {
     "verify_keys": Handler(verify_keys, "rerun"),
     "verify_audit": Handler(verify_audit, "rerun"),
     "prune_audit": Handler(prune_audit, "rerun"),
+    "demo": Handler(add_demo, "rerun"),
     "retention": Handler(retain, "rerun"),
     "import": Handler(import_setup, "fail", "The worker ended during the import; nothing of it was made.", transfer.forget),
     "test_run": Handler(test_run, "fail", "The worker ended in the middle of the test run.", settle_run),
