@@ -5,6 +5,7 @@ from mcpweb.web import (
     account,
     audit,
     configurations,
+    connect,
     health,
     install,
     jobs,
@@ -36,6 +37,7 @@ BLUEPRINTS = (
     transfer.bp,  # /settings/transfer[/export]
     install.bp,  # /install[/<catalogue>[/<n>|/remove]], /install/done/<server>[/pull|/login|/pin]
     tools.bp,  # /servers/<id>/tools[/<tool>/call|/<tool>/result/<job>]
+    connect.bp,  # /servers/<id>/connect
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
     watching.bp,  # /servers/<id>/logs[/stream|/download], /servers/<id>/stats
     reports.bp,  # /test-runs/<id>/report[.json|.sarif|.xml]

@@ -104,6 +104,9 @@ class Doorway:
             return {}
         if verb == "stats":
             return {"samples": worker.samples(str(payload["server_id"]))}
+        if verb == "endpoint":
+            member = worker.fleet.member(str(payload["server_id"]))
+            return {"url": member.endpoint if member else None}
         if verb == "unlock":
             keys.refresh(worker.core, payload["passphrase"])
             return {}

@@ -345,7 +345,7 @@ class Fleet:
         return Member(
             server_id=server.id, name=server.name, container_id=launched.container_id, config=wanted.config,
             config_hash=wanted.config_hash, image=image, session=session, redactor=redactor,
-            known=wanted.known(), secrets=wanted.secrets,
+            known=wanted.known(), secrets=wanted.secrets, endpoint=launched.endpoint,
         )
 
     def _record(self, server: Server, member: Member) -> None:

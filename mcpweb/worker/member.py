@@ -53,6 +53,7 @@ class Member:
     redactor: Redactor
     known: Redactor
     secrets: tuple[SecretDelivery, ...] = ()
+    endpoint: str | None = None
     started: float = field(default_factory=time.monotonic)
     sight: Sight = field(default_factory=Sight)
 
