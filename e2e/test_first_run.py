@@ -16,7 +16,8 @@ PAGES = (
     "/", "/servers", "/servers/new", "/servers/demo", "/servers/demo/tools", "/servers/demo/configurations",
     "/servers/demo/tests", "/servers/demo/logs", "/servers/demo/logs?q=demo&level=info", "/servers/demo/stats", "/test-runs", "/jobs", "/audit", "/plugins",
     "/settings", "/settings/retention", "/settings/doctor", "/secrets", "/secrets/new", "/servers/demo/tests/cases", "/servers/demo/tests/cases/new",
-    "/servers/demo/tests/schedules", "/servers/demo/tests/schedules/new",
+    "/servers/demo/tests/schedules", "/servers/demo/tests/schedules/new", "/install", "/settings/transfer",
+    "/servers/demo/connect",
     "/users", "/users/new", "/account", "/account/tokens/new",
 )
 

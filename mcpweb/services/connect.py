@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from mcpweb.dao.servers import Server
 from mcpweb.errors import Failure
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.services import access
+
+_WORDS = re.compile(r'\[\n\s*"(?:[^"\\\n]|\\.)*"(?:,\n\s*"(?:[^"\\\n]|\\.)*")*\n\s*\]')
 
 
 @dataclass(frozen=True)
@@ -113,4 +116,6 @@ def _by_url(name: str, url: str) -> Iterator[Snippet]:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    """Return JSON as people write it: one member a line, a list of words on one."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return _WORDS.sub(lambda found: "[" + re.sub(r",\n\s*", ", ", found[0][1:-1].strip()) + "]", text)

@@ -18,7 +18,8 @@ def first(draft: Draft) -> dict[str, Any]:
     """Return what the fields show before anybody typed: what the text says, a secret only if it was in the text itself."""
     fields: dict[str, Any] = {
         "name": draft.name, "image": draft.image, "description": (draft.title or draft.description)[:500],
-        "transport": draft.transport, "port": draft.port or "", "path": draft.path, "delivery": "stdin", "pull": "on",
+        "transport": draft.transport, "port": draft.port or "", "path": draft.path, "delivery": "stdin",
+        "pull": "" if draft.recipe else "on",
     }
     fields |= {f"value:{one.key}": one.default for one in draft.parameters}
     fields |= {f"env:{one.name}": one.value for one in draft.variables}
