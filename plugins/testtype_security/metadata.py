@@ -180,14 +180,15 @@ def _turned(text: str, place: utterance.About, shown: float) -> Iterator[Reading
 
 
 def _orders(thing: Thing, readings: list[Reading]) -> Iterator[CheckResult]:
-    """Yield M01 and M03: each text that is an order by itself, else the texts that are one together."""
+    """Yield M01 and M03: each text that is no plain one, the worst first."""
     by_pointer: dict[tuple[str, str], Reading] = {}
     for one in readings:
         enough = LEAST if one.how else LIMIT if _told(thing, one.text) else SURE
         key = (one.text.pointer, one.how)
         if one.score >= enough and (key not in by_pointer or one.score > by_pointer[key].score):
             by_pointer[key] = one
-    for one in sorted(by_pointer.values(), key=lambda one: -one.score)[:5]:
+    told = [one for one in by_pointer.values() if not any(other.startswith(f"{one.text.pointer}/") for other, _ in by_pointer)]
+    for one in sorted(told, key=lambda one: -one.score)[:5]:  # what is one order in pieces is told of its piece
         yield _order(thing, one)
 
 

@@ -54,6 +54,8 @@ def skeleton(text: str) -> str:
 
 def readable(text: str) -> str:
     """Return the text with what cannot be seen left out and disguised words undone; words of another script stay as they are."""
+    if text.isascii():
+        return text
     plain = "".join(char for char in unicodedata.normalize("NFKC", text) if not unseen(char))
     if plain.isascii():
         return plain
