@@ -22,9 +22,10 @@ def list_(as_json: bool) -> None:
             {"name": PREFIX + s.name, "default": s.default, "help": s.help, "value": None, "source": core.settings.source(s.name)}
             for s in SETTINGS
         ]
-        chosen = periods.every(core, actor)
+        values, chosen = periods.every(core, actor), periods.chosen(core)
         rows += [
-            {"name": one.name, "default": str(one.default), "help": one.help, "value": chosen[one.name], "source": "database"}
+            {"name": one.name, "default": str(one.default), "help": one.help, "value": values[one.name],
+             "source": "database" if one.name in chosen else "default"}
             for one in periods.PERIODS
         ]
         print_listing(rows, None, ("name", "value", "source", "help"), as_json=as_json, empty="None.")

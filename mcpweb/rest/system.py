@@ -92,9 +92,10 @@ def settings() -> Response:
         {"name": PREFIX + s.name, "default": s.default, "help": s.help, "value": None, "source": core().settings.source(s.name)}
         for s in SETTINGS
     ]
-    chosen = periods.every(core(), actor())
+    values, chosen = periods.every(core(), actor()), periods.chosen(core())
     rows += [
-        {"name": p.name, "default": str(p.default), "help": p.help, "value": chosen[p.name], "source": "database"}
+        {"name": p.name, "default": str(p.default), "help": p.help, "value": values[p.name],
+         "source": "database" if p.name in chosen else "default"}
         for p in periods.PERIODS
     ]
     response = few(rows, "name")

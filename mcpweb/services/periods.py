@@ -58,6 +58,12 @@ def every(core: Core, actor: Actor) -> dict[str, int]:
         return {period.name: in_force(conn, period) for period in PERIODS}
 
 
+def chosen(core: Core) -> frozenset[str]:
+    """Return the names of what somebody chose; the others stand at their defaults."""
+    with core.db.reading() as conn:
+        return frozenset(period.name for period in PERIODS if choices.find(conn, period.name) is not None)
+
+
 def in_force(conn: Connection, period: Period) -> int:
     chosen = choices.find(conn, period.name)
     return period.default if chosen is None else int(chosen.value)

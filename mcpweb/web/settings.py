@@ -48,7 +48,7 @@ def index() -> Response:
             groups.append((plugin, own))
     return respond(
         "settings/index.html", groups=groups, prefix=PREFIX, data_dir=core().settings.data_dir, instance=core().instance,
-        kept=periods.every(core(), actor()), warnings=core().settings.warnings,
+        kept=periods.every(core(), actor()), chosen=periods.chosen(core()), warnings=core().settings.warnings,
     )
 
 

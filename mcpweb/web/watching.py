@@ -208,7 +208,7 @@ def charts(samples: Sequence[dict[str, Any]]) -> list[Chart]:
 
     return [
         chart("cpu", [s["cpu_percent"] for s in samples], 100.0, percent),
-        chart("memory", [s["memory_bytes"] for s in samples], limit, formats.size, f"/ {formats.size(limit)}" if limit else ""),
+        chart("memory", [s["memory_bytes"] for s in samples], limit, formats.size),
         chart("pids", [s["pids"] for s in samples], 8.0, lambda value: f"{value:.0f}"),
         chart("received", _steps([s["rx_bytes"] for s in samples]), 1024.0, formats.size, formats.size(last["rx_bytes"])),
         chart("sent", _steps([s["tx_bytes"] for s in samples]), 1024.0, formats.size, formats.size(last["tx_bytes"])),
