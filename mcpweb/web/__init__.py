@@ -17,6 +17,7 @@ from mcpweb.web import (
     reports,
     secrets,
     security,
+    server_activity,
     server_tests,
     servers,
     session,
@@ -41,6 +42,7 @@ BLUEPRINTS = (
     configurations.bp,  # /servers/<id>/configurations[/new|/<id>[/edit|/activate|/restore|/remove]]
     watching.bp,  # /servers/<id>/logs[/stream|/download], /servers/<id>/stats
     reports.bp,  # /test-runs/<id>/report[.json|.sarif|.xml]
+    server_activity.bp,  # /servers/<id>/secrets, /servers/<id>/activity
     server_tests.bp,  # /servers/<id>/tests
     security.bp,  # /servers/<id>/security[/approve|/policy|/findings/<id>[/accept|/withdraw]]
     test_cases.bp,  # /servers/<id>/tests/cases[/new|/record|/<id>[/remove]], …/tests/schedules[/new|/<id>[/remove]]

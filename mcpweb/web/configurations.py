@@ -77,11 +77,11 @@ def show(server_id: str, configuration_id: str) -> Response:
         server_id, "configurations", body="configurations/_show.html", configuration=row, revisions=revisions,
         compared=compared, loosened=loosened(row.config_data), tools=servers.tools_of(core(), actor(), server_id),
         bound=bindings.of_configuration(core(), actor(), row.id) if may("secret.view") else [],
-        bindable=_bindable(row), form={}, cautions=cautions() if may("secret.view") else [],
+        bindable=bindable(row), form={}, cautions=cautions() if may("secret.view") else [],
     )
 
 
-def _bindable(row: Configuration) -> list[Secret]:
+def bindable(row: Configuration) -> list[Secret]:
     """Return the active secrets this configuration may use."""
     if not may("secret.edit"):
         return []

@@ -102,8 +102,11 @@ def _config(form: dict[str, str]) -> ConfigData:
 @permission("server.view")
 def show(server_id: str) -> Response:
     server = servers.get(core(), actor(), server_id)
-    return tab(server_id, "summary", configuration=_active(server.id), own_secrets=secrets.owned_by(core(), actor(), server.id),
-               jobs=jobs.listing(core(), actor(), limit=5, subject=f"server:{server.id}").rows)
+    return tab(
+        server_id, "summary", configuration=active_configuration(server.id),
+        own_secrets=secrets.owned_by(core(), actor(), server.id),
+        jobs=jobs.listing(core(), actor(), limit=5, subject=f"server:{server.id}").rows,
+    )
 
 
 @bp.get("/<server_id>/head")
@@ -174,6 +177,7 @@ def tab(
     )
 
 
-def _active(server_id: str) -> Configuration | None:
+def active_configuration(server_id: str) -> Configuration | None:
+    """Return the configuration that containers of a server get, None without an active one."""
     rows = configurations.listing(core(), actor(), server_id=server_id, limit=200).rows
     return next((row for row in rows if row.is_active), None)
