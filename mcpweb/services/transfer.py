@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from mcpweb.services.setup import STRATEGIES, Report
 
 _ID = re.compile(r"imp_[0-9A-Za-z]{20,40}")
 SUBJECT = "setup"
+_KEPT_S = 86_400
 
 
 class _DryRun(Exception):
@@ -82,6 +84,9 @@ def request(
             return same
     folder = _folder(core)
     private_folder(folder)
+    for old in folder.iterdir():  # of jobs that were cancelled before they began
+        if time.time() - old.stat().st_mtime > _KEPT_S:
+            old.unlink(missing_ok=True)
     name = new_id("imp")
     write_private(folder / name, text)
     try:
