@@ -214,13 +214,16 @@ def call(name: str, tool: str, arguments: str, as_json: bool) -> None:
 @click.option("--follow", "-f", is_flag=True, help="Go on with new lines until Ctrl+C.")
 @click.option("--level", type=click.Choice(["error", "warning", "info", "debug"]))
 @click.option("--search", "q", metavar="TEXT")
+@click.option("--stream", type=click.Choice(["stderr", "stdout", "event"]), help="What the server wrote, or its lifecycle.")
+@click.option("--since", metavar="MOMENT", help="From this moment on (UTC), such as 2026-11-24 or 2026-11-24T08:30.")
+@click.option("--until", metavar="MOMENT", help="Until this moment (UTC); a day is included.")
 @json_option
-def logs(name: str, follow: bool, level: str | None, q: str | None, as_json: bool) -> None:
+def logs(name: str, follow: bool, as_json: bool, **wanted: str | None) -> None:
     """Show what a server wrote to stderr, and its lifecycle."""
     with opened() as (core, actor):
         offset: int | None = None
         while True:
-            page = service.logs(core, actor, name, offset=offset, level=level, q=q)
+            page = service.logs(core, actor, name, offset=offset, limit_bytes=256 * 1024, **wanted)
             for line in page.lines:
                 if as_json:
                     fields = {"offset": line.offset, "at": line.at, "stream": line.stream, "level": line.level, "text": line.text}

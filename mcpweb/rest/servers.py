@@ -65,6 +65,8 @@ class LogQuery(Asked):
     level = fields.String(validate=validate.OneOf(logstore.LEVELS), metadata={"description": "This level and worse."})
     stream = fields.String(validate=validate.OneOf(logstore.STREAMS))
     q = fields.String(metadata={"description": "Only lines that hold this text."})
+    since = fields.String(metadata={"description": "From this moment on (UTC), such as 2026-11-24 or 2026-11-24T08:30:00Z."})
+    until = fields.String(metadata={"description": "Until this moment (UTC); a day is included."})
 
 
 @bp.get("/servers")

@@ -1,6 +1,7 @@
 """Servers: what we manage, and what people ask of them."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.dao.servers import Server
 from mcpweb.dao.tools import Tool
 from mcpweb.db import Connection, driver
-from mcpweb.errors import Conflict, Failure, InvalidInput, NotFound, NoWorker
+from mcpweb.errors import Conflict, Failure, FieldError, InvalidInput, NotFound, NoWorker
 from mcpweb.events import ServerChanged
 from mcpweb.ids import new_id
 from mcpweb.schemas.names import check_image, check_name
@@ -293,12 +294,27 @@ def log_filter(
     *, level: str | None = None, stream: str | None = None, q: str | None = None, since: str | None = None,
     until: str | None = None,
 ) -> logstore.Wanted:
-    """Return what a reader of a log wants. Raises InvalidInput."""
+    """Return what a reader of a log wants; times are UTC, and a day as the end is included. Raises InvalidInput."""
     if level and level not in logstore.LEVELS:
         raise InvalidInput(f"level is one of {', '.join(logstore.LEVELS)}.")
     if stream and stream not in logstore.STREAMS:
         raise InvalidInput(f"stream is one of {', '.join(logstore.STREAMS)}.")
-    return logstore.Wanted(level or None, stream or None, q or None, since or None, until or None)
+    begin, end = _moment("since", since, ""), _moment("until", until, " 24")
+    return logstore.Wanted(level or None, stream or None, q or None, begin, end)
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?Z?)?")
+
+
+def _moment(name: str, text: str | None, day_end: str) -> str | None:
+    """Return a moment as lines have it. Raises InvalidInput."""
+    if not text:
+        return None
+    if not _MOMENT.fullmatch(text):
+        fault = FieldError(f"/{name}", "a moment in UTC")
+        raise InvalidInput(f"{name} is a moment such as 2026-11-24 08:30 (UTC).", errors=[fault])
+    plain = text.replace("T", " ").removesuffix("Z")
+    return plain + (day_end if len(plain) == 10 else "")
 
 
 def is_running(core: Core, server_id: str) -> bool:

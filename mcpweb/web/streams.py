@@ -153,7 +153,8 @@ class Streams:
                         if newest != version or now - sure >= _SURE_S:
                             self._ask(streams)
                             version, sure = newest, now
-                self._publish()
+                with suppress(OSError):  # a folder that cannot be read now can be read later
+                    self._publish()
         finally:
             self._core.db.close()
 

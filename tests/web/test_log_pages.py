@@ -237,3 +237,15 @@ def test_who_is_far_behind_is_let_go_and_comes_back(core: Core, actor: Actor, vi
     stream = streams.Stream(streams.Follow("me", servers.log_folder(core, server.id), streams.Wanted(), lambda: "", lambda lines, out: ""), 0)
     assert all(stream.put(b"x") for _ in range(streams._WAITING - 1)) and not stream.put(b"x")
     assert hub.free()
+
+
+def test_the_api_and_the_command_line_take_the_same_span(
+    core: Core, actor: Actor, visitor: Visitor, stamped: Callable[..., Path], server: Server
+) -> None:
+    stamped("2026-01-01 00:00:00.000\tevent\tstarted", "2026-01-02 12:30:00.000\tstderr\tnoon", "2026-01-03 00:00:00.000\tstderr\tlate")
+    page = servers.logs(core, actor, server.id, since="2026-01-02T00:00:00Z", until="2026-01-02")
+    assert [line.text for line in page.lines] == ["noon"]
+    path = f"/api/v1/servers/{server.id}/logs"
+    answer = visitor.get(f"{path}?since=2026-01-02&stream=stderr&until=2026-01-02T12:31")
+    assert answer.json and [item["text"] for item in answer.json["items"]] == ["noon"]
+    assert visitor.get(f"{path}?since=noon").status_code == 422
