@@ -127,7 +127,7 @@ class Due:
     audit_rows: int
 
 
-COUNTED = 100_000
+COUNTED = 20_000
 
 
 def due(core: Core, actor: Actor) -> Due:

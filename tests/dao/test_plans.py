@@ -180,6 +180,8 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "choices.find": lambda c: choices.find(c, "x"),
     "jobs.kept_apart": jobs.kept_apart,
     "test_results.success_rate": lambda c: results.success_rate(c, "2026-01-01", "2026-01-02"),
+    "test_runs.count_old": lambda c: runs.count_old(c, "2026-01-01", 100),
+    "test_results.count_old": lambda c: results.count_old(c, "2026-01-01", 100, ["x"]),
     "jobs.newest_by": lambda c: jobs.newest_by(c, "cli:me", 20),
     "jobs.count_old": lambda c: jobs.count_old(c, "2026-01-01", 100),
     "jobs.delete_some_old": lambda c: jobs.delete_some_old(c, "2026-01-01", 100),
