@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from mcpweb.catalogs.draft import Draft, Kind, Lost, MountWanted, Parameter, Sec
 from mcpweb.catalogs.nodes import Node
 from mcpweb.catalogs.secretlike import secret_value
 
+_NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 _KINDS: dict[str, Kind] = {name: name for name in ("string", "number", "integer", "boolean", "array")}  # type: ignore[misc]
 
 
@@ -75,8 +77,11 @@ class Sketch:
     def words(self, nodes: Sequence[Node]) -> tuple[str, ...]:
         """Return the words of a command without those that would take a secret or something unknown in."""
         kept = []
+        values = {one.name: one.value for one in self.variables}
         for node in nodes:
             word = templates.normal(node.text(2000), self.owner)
+            if (known := _NAMED.fullmatch(word)) and known[1] in values:  # as a shell would, for what is no secret
+                word = values[known[1]]
             if templates.names_outside(word):
                 self.lose(node.pointer, "secret_in_text" if any(one in word for one in self.secrets) else "variable_from_outside")
             elif not templates.understood(word):

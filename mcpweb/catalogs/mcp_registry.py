@@ -111,12 +111,23 @@ def _variables(sketch: Sketch, node: Node) -> None:
             sketch.secret(one, variable=name, name=name, required=required, description=description)
             continue
         if one.has("value"):
-            sketch.variable(one, name, _value(sketch, one, f"{name}"), description=description)
+            _put(sketch, one, name, _value(sketch, one), description)
         elif names.is_variable(name):
             sketch.parameters[name] = _parameter(one, name, required)
             sketch.variable(one, name, "{{" + name + "}}", description=description)
         else:
             sketch.lose(one.pointer, "variable")
+
+
+def _put(sketch: Sketch, node: Node, name: str, text: str, description: str) -> None:
+    """Note a variable whose value is given; one that is nothing but a secret input is that secret."""
+    found = re.fullmatch(r"\$\{([A-Za-z0-9_.-]+)\}", text)
+    asked = node.at("variables").at(found[1]) if found else None
+    if asked is not None and asked.at("isSecret", "is_secret").flag():
+        told = asked.at("description").prose(2000) or description
+        sketch.secret(node, variable=name, name=name, required=asked.at("isRequired", "is_required").flag(), description=told)
+    else:
+        sketch.variable(node, name, text, description=description)
 
 
 def _parameter(node: Node, key: str, required: bool | None = None) -> Parameter:
@@ -127,7 +138,7 @@ def _parameter(node: Node, key: str, required: bool | None = None) -> Parameter:
     return Parameter(key, kind, needed, shown(node.at("default")), choices, about)
 
 
-def _value(sketch: Sketch, node: Node, hint: str) -> str:
+def _value(sketch: Sketch, node: Node) -> str:
     """Return the value of an input with ``{name}`` turned into templates, its variables noted as parameters."""
     text = node.at("value").text()
     variables = dict(node.at("variables").items())
@@ -153,13 +164,15 @@ def _arguments(sketch: Sketch, listed: Node) -> list[str]:
 
 
 def _argument(sketch: Sketch, one: Node) -> list[str]:
+    if not one.is_mapping:  # a plain word, as some write it
+        return list(sketch.words([one]))
     flag = one.at("name").text(200) if one.at("type").text(40) == "named" else ""
     hint = flag.lstrip("-") or one.at("valueHint", "value_hint", "name").text(100) or "argument"
     if one.at("isSecret", "is_secret").flag():
         sketch.lose(one.pointer, "secret_in_text")
         return []
     if one.has("value"):
-        value = _value(sketch, one, hint)
+        value = _value(sketch, one)
         if "${" in value:
             sketch.lose(one.pointer, "secret_in_text")
             return []
@@ -182,7 +195,7 @@ def _runtime_arguments(sketch: Sketch, node: Node) -> tuple[str, str]:
     user, network = "", "outbound"
     for one in node.at("runtimeArguments", "runtime_arguments").each():
         name = one.at("name").text(100)
-        value = _value(sketch, one, name) if one.has("value") else one.at("default").text()
+        value = _value(sketch, one) if one.has("value") else one.at("default").text()
         if not name and value.startswith("-"):
             name, _equals, value = value.partition("=")
         if name in ("-v", "--volume", "--mount"):
@@ -195,7 +208,7 @@ def _runtime_arguments(sketch: Sketch, node: Node) -> tuple[str, str]:
             user = sketch.user(Node(value, one.pointer, one._faults))
         elif name in ("-e", "--env"):
             variable, _equals, text = value.partition("=")
-            sketch.variable(one, variable, text, description=one.at("description").prose(500))
+            _put(sketch, one, variable, text, one.at("description").prose(500))
         elif name in ("--network", "--net") and value == "none":
             network = "none"
         elif name not in ("-i", "--interactive", "--rm", "-t", "-it", "--init"):

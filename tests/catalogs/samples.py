@@ -107,7 +107,7 @@ SERVER_JSON = """\
     {"registryType": "npm", "identifier": "@example/notes", "version": "1.4.0", "transport": {"type": "stdio"}},
     {
       "registryType": "oci",
-      "identifier": "docker.io/example/notes:1.4.0",
+      "identifier": "registry.example.com/example/notes:1.4.0",
       "transport": {"type": "streamable-http", "url": "http://localhost:8080/notes/mcp"},
       "runtimeArguments": [
         {"type": "named", "name": "-v", "value": "{folder}:/notes", "variables": {"folder": {"format": "filepath", "isRequired": true}}},

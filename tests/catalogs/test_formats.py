@@ -67,7 +67,7 @@ def test_a_server_yaml_comes_with_the_tools_that_lie_beside_it() -> None:
 
 def test_a_server_json_takes_the_image_of_several_packages_and_says_what_became_of_the_others() -> None:
     draft = one(samples.SERVER_JSON)
-    assert (draft.name, draft.image) == ("notes", "docker.io/example/notes:1.4.0")
+    assert (draft.name, draft.image) == ("notes", "registry.example.com/example/notes:1.4.0")
     assert (draft.transport, draft.port, draft.path) == ("http", 8080, "/notes/mcp")
     assert draft.command == ("serve", "--language={{language}}") and draft.user == "1000"
     assert {p.key: (p.required, p.default, p.choices) for p in draft.parameters} == {
@@ -118,6 +118,27 @@ def test_a_profile_gives_images_and_snapshots() -> None:
     assert [(draft.name, draft.image, draft.why_not) for draft in found] == [
         ("one", "example/one:1", ""), ("mcp", "", "remote"), ("snap", "example/snap:1", ""),
     ]
+
+
+def test_an_option_that_hands_a_secret_input_on_is_that_secret_and_a_plain_word_is_a_word() -> None:
+    package = {
+        "registryType": "oci", "identifier": "example/x:1", "packageArguments": ["stdio", {"type": "positional", "value": "now"}],
+        "runtimeArguments": [
+            {"type": "named", "name": "-e", "value": "KEY={key}", "variables": {"key": {"isSecret": True, "isRequired": True, "description": "The key"}}},
+            {"type": "named", "name": "-e", "value": "ZONE={zone}", "variables": {"zone": {"default": "UTC"}}},
+            {"type": "named", "name": "-e", "value": "HEADER=Bearer {token}", "variables": {"token": {"isSecret": True}}},
+        ],
+    }
+    draft = one(json.dumps({"name": "io.example/x", "packages": [package]}))
+    assert [(s.variable, s.required, s.description) for s in draft.secrets] == [("KEY", True, "The key")]
+    assert {v.name: v.value for v in draft.variables} == {"ZONE": "{{zone}}", "HEADER": ""} and draft.command == ("stdio", "now")
+    assert set(lost(draft)) == {"/packages/0/runtimeArguments/2"}
+
+
+def test_a_variable_in_a_command_is_its_value_unless_it_is_a_secret() -> None:
+    text = "registry: {a: {image: x/y, env: [{name: ZONE, value: '{{a.zone}}'}], secrets: [{name: a.k, env: KEY}], command: [$ZONE, '${KEY}']}}"
+    draft = one(text)
+    assert draft.command == ("{{zone}}",) and lost(draft) == {"/registry/a/command/1": "secret_in_text"}
 
 
 @pytest.mark.parametrize(
