@@ -113,6 +113,12 @@ def count_admins(conn: Connection) -> int:
     return int(conn.execute(sql).fetchone()[0])
 
 
+def names_of(conn: Connection, user_ids: Sequence[str]) -> dict[str, str]:
+    """Return the names of these users, by id."""
+    sql = "SELECT id, name FROM users WHERE id IN (SELECT value FROM json_each(?))"
+    return {row[0]: row[1] for row in conn.execute(sql, (dumps(list(user_ids)),))}
+
+
 def page_of_users(conn: Connection, *, after: Cursor | None = None, limit: int = 50) -> Listing[User]:
     """Return one page of users, newest first."""
     return paging.select(conn, "users", USER_FIELDS, lambda row: User(**dict(row)), after=after, limit=limit)

@@ -193,6 +193,14 @@ def actor_for_session(core: Core, secret: str) -> Actor | None:
     return actor_of(user, session)
 
 
+def prefer(core: Core, actor: Actor, *, language: str | None, theme: str | None) -> None:
+    """Remember which language and theme a user chose, for the next browser they sign in with."""
+    with core.db.writing() as conn:
+        user = accounts.find_user(conn, actor.user_id)
+        if user is not None:
+            accounts.set_preferences(conn, user.id, language=language or user.language, theme=theme or user.theme)
+
+
 def sign_out(core: Core, actor: Actor) -> None:
     """End the actor's session."""
     with core.db.writing() as conn:

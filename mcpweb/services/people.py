@@ -5,6 +5,7 @@ for whoever holds a cookie from before holds nothing. There is always an admin w
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcpweb import clock, passwords
@@ -52,6 +53,13 @@ def listing(core: Core, actor: Actor, *, after: Cursor | None = None, limit: int
         tokens = accounts.token_counts(conn, ids, now)
     rows = tuple(Person(user, sessions.get(user.id, 0), tokens.get(user.id, 0)) for user in page.rows)
     return Listing(rows, page.next)
+
+
+def names_of(core: Core, actor: Actor, user_ids: Sequence[str]) -> dict[str, str]:
+    """Return the names of these users, by id."""
+    access.require(core, actor, "user.manage")
+    with core.db.reading() as conn:
+        return accounts.names_of(conn, user_ids)
 
 
 def holdings(core: Core, actor: Actor, user: str | None = None) -> Holdings:

@@ -13,7 +13,7 @@ from mcpweb.web.permissions import permission
 from mcpweb.web.rendering import done, respond
 
 bp = Blueprint("people", __name__, url_prefix="/users")
-_MOST = 50
+_MOST = 40
 
 
 @bp.get("")
@@ -24,6 +24,7 @@ def index() -> Response:
     tokens = accounts.page_of_tokens(core(), actor(), after=paging.decode(tokens_after) if tokens_after else None, limit=_MOST)
     return respond(
         "people/index.html", users=users.rows, tokens=tokens.rows, now=clock.now(),
+        names=people.names_of(core(), actor(), list({token.user_id for token in tokens.rows})),
         cursor=users_after, next=paging.encode(users.next) if users.next else "",
         tokens_cursor=tokens_after, tokens_next=paging.encode(tokens.next) if tokens.next else "",
     )

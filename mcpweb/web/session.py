@@ -1,6 +1,7 @@
 """First run, sign-in, sign-out, the password once more, language and theme."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request
@@ -15,6 +16,10 @@ from mcpweb.web.pluginpages import sign_in_links
 from mcpweb.web.rendering import SHORTCUTS_COOKIE, STEPS_COOKIE, THEME_COOKIE, THEMES
 
 bp = Blueprint("session", __name__)
+_PREFERENCES = (
+    (language.COOKIE, "language", tuple(language.LANGUAGES)), (THEME_COOKIE, "theme", THEMES),
+    (SHORTCUTS_COOKIE, "shortcuts", ("on", "off")), (STEPS_COOKIE, "first_steps", ("on", "off")),
+)
 
 
 @bp.get("/setup/<token>")
@@ -100,16 +105,21 @@ def _step_up(failure: Failure | None) -> Response:
 @bp.post("/preferences")
 @permission(PUBLIC)
 def preferences() -> Response:
-    response = redirect(own_path(request.form.get("next")), 303)
-    for cookie, field, known in (
-        (language.COOKIE, "language", tuple(language.LANGUAGES)), (THEME_COOKIE, "theme", THEMES),
-        (SHORTCUTS_COOKIE, "shortcuts", ("on", "off")), (STEPS_COOKIE, "first_steps", ("on", "off")),
-    ):
-        value = request.form.get(field)
-        if value in known:
-            response.set_cookie(cookie, str(value), max_age=31536000, samesite="Lax", httponly=True,
+    response: Response = redirect(own_path(request.form.get("next")), 303)  # type: ignore[assignment]
+    chosen = {field: str(request.form[field]) for _, field, known in _PREFERENCES if request.form.get(field) in known}
+    _prefer(response, chosen)
+    who = optional_actor()
+    if who is not None and who.via == "session":
+        accounts.prefer(core(), who, language=chosen.get("language"), theme=chosen.get("theme"))
+    return response
+
+
+def _prefer(response: Response, chosen: Mapping[str, str]) -> None:
+    """Let the browser keep how pages look and which language they speak."""
+    for cookie, field, known in _PREFERENCES:
+        if chosen.get(field) in known:
+            response.set_cookie(cookie, chosen[field], max_age=31536000, samesite="Lax", httponly=True,
                                 secure=core().settings.secure_cookie)
-    return response  # type: ignore[return-value]
 
 
 def _form(name: str, failure: Failure | None, status: int) -> Response:
@@ -120,8 +130,10 @@ def _form(name: str, failure: Failure | None, status: int) -> Response:
 
 
 def _signed_in(name: str, password: str, then: str) -> Response:
-    secret, _ = accounts.sign_in(core(), name, password, request.remote_addr or "", request.user_agent.string)
-    return with_session(redirect(then, 303), secret)  # type: ignore[arg-type]
+    secret, user = accounts.sign_in(core(), name, password, request.remote_addr or "", request.user_agent.string)
+    response = with_session(redirect(then, 303), secret)  # type: ignore[arg-type]
+    _prefer(response, {"language": user.language, "theme": user.theme})
+    return response
 
 
 def with_session(response: Response, secret: str) -> Response:

@@ -221,6 +221,7 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "accounts.session_counts": lambda c: accounts.session_counts(c, ["x", "y"], "2026-01-01", "2026-01-01"),
     "accounts.token_counts": lambda c: accounts.token_counts(c, ["x", "y"], "2026-01-01"),
     "accounts.session_named": lambda c: accounts.session_named(c, "abc"),
+    "accounts.names_of": lambda c: accounts.names_of(c, ["x", "y"]),
     "accounts.find_identity": lambda c: accounts.find_identity(c, "x", "y"),
     "accounts.identities_of": lambda c: accounts.identities_of(c, "x"),
     "accounts.sessions_of": lambda c: accounts.sessions_of(c, "x"),

@@ -130,6 +130,17 @@ def _too_often(core: Core, visitor: Visitor) -> TestResponse:
     return answer
 
 
+def test_a_stream_carries_them_from_its_first_byte(new_visitor: NewVisitor, make_server: MakeServer) -> None:
+    server, visitor = make_server(status="running"), new_visitor().sign_in("viewer")
+    answer = visitor.client.get(f"/servers/{server.id}/logs/stream", base_url=f"http://{HOST}")
+    try:
+        assert answer.status_code == 200 and answer.mimetype == "text/event-stream" and answer.is_streamed
+        held(answer)
+    finally:
+        answer.close()
+    assert new_visitor().get(f"/servers/{server.id}/logs/stream").status_code == 303
+
+
 def test_static_files_are_kept_and_carry_the_rest(new_visitor: NewVisitor) -> None:
     stranger = new_visitor()
     page = stranger.get("/sign-in").text

@@ -1,6 +1,7 @@
 """Users, their sessions and tokens, as an admin and as everybody sees them; and what a cookie is worth after a change."""
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 
@@ -277,6 +278,23 @@ def test_long_lists_of_users_and_tokens_come_in_pages(visitor: Visitor, hx: Htmx
     assert "token-000" in visitor.get(link[1]).text
     assert visitor.get("/users?cursor=damaged").status_code == 422 and hx.get("/users").status_code == 200
     assert len(visitor.get(f"/users/{user_id(ada)}").text) > 1000
+
+
+def test_the_pages_keep_to_their_budget(core: Core, visitor: Visitor, new_visitor: NewVisitor) -> None:
+    for number in range(60):
+        who = new_visitor().sign_in("viewer", name=f"a-person-with-a-long-name-{number}@example.org")
+        accounts.create_token(core, Actor.cli("x"), user=user_id(who), name=f"nightly backup of everything {number}", role=None, days=1)
+    for path in ("/users", f"/users/{user_id(visitor)}", "/account"):
+        visitor.get(path)
+        asked: list[str] = []
+        with core.db.reading() as conn:
+            conn.set_trace_callback(asked.append)
+        page = visitor.get(path)
+        with core.db.reading() as conn:
+            conn.set_trace_callback(None)
+        told = [one for one in asked if not one.startswith(("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA"))]
+        assert len(told) <= 8, (path, told)
+        assert len(gzip.compress(page.data, 3)) <= 12 * 1024 and len(check_markup(visitor.app, page.text).elements) <= 1500, path
 
 
 @pytest.mark.parametrize(("text", "words"), [

@@ -22,8 +22,8 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 # what somebody who only looks may change: their own account, and how pages look to them
 FOR_EVERYBODY = {
     "/sign-out", "/step-up", "/account/password", "/account/sessions/end", "/account/sessions/<session_id>/end",
-    "/account/tokens", "/account/tokens/<token_id>/revoke", "/api/v1/sessions/<session_id>", "/api/v1/tokens",
-    "/api/v1/tokens/<token_id>",
+    "/account/tokens", "/account/tokens/<token_id>/revoke", "/api/v1/sessions", "/api/v1/sessions/<session_id>",
+    "/api/v1/tokens", "/api/v1/tokens/<token_id>",
 }
 FOR_NOBODY_YET = {"/setup/<token>", "/sign-in", "/preferences"}
 # what a token has no business with: the browser's own forms, and what wants the password of a person

@@ -180,6 +180,17 @@ def test_a_browser_keeps_its_theme_and_language(visitor: Visitor) -> None:
     assert '<html lang="ja" data-theme="dark">' in page
 
 
+def test_what_somebody_chose_comes_along_to_the_next_browser(core: Core, new_visitor: NewVisitor, ada: str) -> None:
+    first, second, stranger = new_visitor(), new_visitor(), new_visitor()
+    _sign_in(first, "ada", PASSWORD)
+    first.post("/preferences", {"theme": "dark"})
+    first.post("/preferences", {"language": "ja"})
+    stranger.post("/preferences", {"theme": "light", "language": "en"}, page="/sign-in")
+    _sign_in(second, "ada", PASSWORD)
+    assert '<html lang="ja" data-theme="dark"' in second.get("/servers").text
+    assert accounts.get_user(core, Actor.cli("x"), "ada").revision == 1, "which is no change of the account"
+
+
 def test_a_browser_that_prefers_japanese_gets_it_unasked(app: Flask, new_visitor: NewVisitor) -> None:
     assert 'lang="ja"' in new_visitor().get("/sign-in", **{"Accept-Language": "ja,en;q=0.5"}).text
     assert 'lang="en"' in new_visitor().get("/sign-in", **{"Accept-Language": "de"}).text
