@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mcpweb import clock
@@ -46,7 +46,7 @@ def _read(row: Mapping[str, Any]) -> Configuration:
 
 
 def insert(conn: Connection, configuration: Configuration) -> None:
-    fields = asdict(configuration) | {"config_data": dumps(configuration.config_data)}
+    fields = dict(vars(configuration)) | {"config_data": dumps(configuration.config_data)}
     conn.execute(f"INSERT INTO configurations ({columns(fields)}) VALUES ({parameters(fields)})", fields)
     _keep_revision(conn, configuration.id, configuration.created_by)
 

@@ -90,7 +90,7 @@ def find_blank(conn: Connection, name: str, scope: str, owner_id: str = "") -> S
     """Return the secret of this name, scope and owner that waits for its first value."""
     sql = (
         f"SELECT {FIELDS} FROM secrets WHERE name = :name AND scope = :scope AND owner_id = :owner_id AND is_active = FALSE "
-        "AND value_version = 0 ORDER BY created_at, id LIMIT 1"
+        "AND value_version = 0 LIMIT 1"
     )
     row = conn.execute(sql, {"name": name, "scope": scope, "owner_id": owner_id}).fetchone()
     return _read(row) if row is not None else None

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcpweb import clock
@@ -65,7 +65,7 @@ def _read(row: Mapping[str, Any]) -> Server:
 
 
 def insert(conn: Connection, server: Server) -> None:
-    fields = asdict(server) | {"metadata": dumps(server.metadata), "pinned": dumps(server.pinned)}
+    fields = dict(vars(server)) | {"metadata": dumps(server.metadata), "pinned": dumps(server.pinned)}
     conn.execute(f"INSERT INTO servers ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 

@@ -224,6 +224,7 @@ def _one(
     if strategy == "replace":
         server = servers.get(conn, name)
         server = servers.update(conn, server.id, expect=None, description=one["description"], image=one["image"])
+        there = {row.name: row for row in _all(configurations, conn, server_id=server.id)}
         report.replaced.append(name)
     else:
         if strategy == "rename":
@@ -236,8 +237,12 @@ def _one(
             created_at=clock.now(), created_by=actor.name,
         )
         servers.insert(conn, server)
-    servers.set_pin_policy(conn, server.id, one["pin_policy"])
-    made = _configurations(conn, actor, server, one["configurations"])
+        there = {}
+    if one["pin_policy"] != server.pin_policy:
+        servers.set_pin_policy(conn, server.id, one["pin_policy"])
+    if strategy == "replace":
+        _cleared(conn, server)
+    made = _configurations(conn, actor, server, one["configurations"], there)
     _secrets_and_bindings(core, conn, actor, pointer, one, server, made, report)
     _cases(conn, actor, server, one["test_cases"])
     _schedules(core, conn, actor, pointer, server, one["schedules"])
@@ -246,8 +251,20 @@ def _one(
     })
 
 
-def _configurations(conn: Connection, actor: Actor, server: Server, wanted: list[Any]) -> dict[str, Configuration]:
-    there = {row.name: row for row in _all(configurations, conn, server_id=server.id)}
+def _cleared(conn: Connection, server: Server) -> None:
+    """Take away what a replaced server has besides configurations and secrets: its cases, its schedules, its bindings."""
+    for case in _all(test_cases, conn, server_id=server.id):
+        test_cases.delete(conn, case.id)
+    for schedule in _all(schedules, conn, server_id=server.id):
+        schedules.delete(conn, schedule.id)
+    for configuration in _all(configurations, conn, server_id=server.id):
+        for binding in bindings.of_configuration(conn, configuration.id):
+            bindings.delete(conn, binding.id)
+
+
+def _configurations(
+    conn: Connection, actor: Actor, server: Server, wanted: list[Any], there: Mapping[str, Configuration]
+) -> dict[str, Configuration]:
     for name in set(there) - {one["name"] for one in wanted}:
         configurations.delete(conn, there[name].id)
     made: dict[str, Configuration] = {}
@@ -279,8 +296,6 @@ def _secrets_and_bindings(
         own[scope, inside, wanted["name"]] = _blank(core, conn, actor, wanted, scope, owner, server.name, report)
     for number, configuration in enumerate(one["configurations"]):
         row = made[configuration["name"]]
-        for old in bindings.of_configuration(conn, row.id):
-            bindings.delete(conn, old.id)
         for place, wanted in enumerate(configuration["bindings"]):
             where = f"{pointer}/configurations/{number}/bindings/{place}"
             scope, name = wanted["scope"], wanted["secret"]
@@ -300,8 +315,6 @@ def _secrets_and_bindings(
 
 
 def _cases(conn: Connection, actor: Actor, server: Server, wanted: list[Any]) -> None:
-    for old in _all(test_cases, conn, server_id=server.id):
-        test_cases.delete(conn, old.id)
     for one in wanted:
         now = clock.now()
         test_cases.insert(conn, test_cases.TestCase(
@@ -312,8 +325,6 @@ def _cases(conn: Connection, actor: Actor, server: Server, wanted: list[Any]) ->
 
 
 def _schedules(core: Core, conn: Connection, actor: Actor, pointer: str, server: Server, wanted: list[Any]) -> None:
-    for old in _all(schedules, conn, server_id=server.id):
-        schedules.delete(conn, old.id)
     for at, one in enumerate(wanted):
         try:
             wanted_types, every = one["types"] or None, one["every_minutes"]
