@@ -19,6 +19,7 @@ PAGES = (
     "/servers/demo/tests/schedules", "/servers/demo/tests/schedules/new", "/install", "/settings/transfer",
     "/servers/demo/connect",
     "/users", "/users/new", "/account", "/account/tokens/new",
+    "/api", "/api?operation=servers.create",
 )
 
 

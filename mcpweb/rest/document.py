@@ -25,7 +25,7 @@ Failures are problems (RFC 9457) with a stable `code`."""
 AREAS = {
     "servers": "Servers", "configurations": "Configurations", "secrets": "Secrets and bindings", "keys": "Keys",
     "test_runs": "Test runs and results", "findings": "Findings and pins", "test_cases": "Test cases",
-    "schedules": "Schedules", "catalog": "Install", "transfer": "Export and import", "people": "Users, sessions and tokens",
+    "schedules": "Schedules", "transfer": "Install, export and import", "people": "Users, sessions and tokens",
     "audit": "Audit log", "system": "Jobs, plugins, settings and health",
 }
 METHODS = ("get", "post", "put", "patch", "delete")

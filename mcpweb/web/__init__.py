@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from mcpweb.web import (
     account,
+    api,
     audit,
     configurations,
     connect,
@@ -53,6 +54,7 @@ BLUEPRINTS = (
     audit.bp,  # /audit[/verify|/export]
     settings.bp,  # /settings[/doctor|/retention[/run]]
     plugins.bp,  # /plugins
+    api.bp,  # /api
     people.bp,  # /users[/new|/<id>[/role|/password|/disable|/enable|/sessions/…/end|/tokens/<id>/revoke]]
     account.bp,  # /account[/password|/sessions/…/end|/tokens[/new|/<id>/revoke]]
 )
