@@ -44,7 +44,7 @@ class Query(Asked):
 
     prefix = ""
     limit = AskedWhole(load_default=50, validate=validate.Range(1, 200), metadata={"description": "At most so many."})
-    cursor = fields.String(load_default=None, metadata={"description": "Where the page begins: the ``next`` of the page before."})
+    cursor = fields.String(load_default=None, metadata={"description": "Where the page begins: the `next` of the page before."})
 
 
 class Page(Query):

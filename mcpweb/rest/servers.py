@@ -45,8 +45,8 @@ class ServerQuery(Query):
 
 
 class NewServer(Body):
-    name = fields.String(required=True, validate=NAMED)
-    image = fields.String(required=True)
+    name = fields.String(required=True, validate=NAMED, metadata={"description": "Unique among servers."})
+    image = fields.String(required=True, metadata={"description": "An image reference, such as `example/server:1.2`."})
     description = fields.String(load_default="", validate=validate.Length(max=500))
     config_data = fields.Dict(load_default=None, allow_none=True)
 
@@ -61,7 +61,7 @@ class CallBody(Body):
 
 
 class LogQuery(Asked):
-    offset = AskedWhole(validate=validate.Range(min=0), metadata={"description": "Where to go on: the ``next`` before."})
+    offset = AskedWhole(validate=validate.Range(min=0), metadata={"description": "Where to go on: the `next` before."})
     level = fields.String(validate=validate.OneOf(logstore.LEVELS), metadata={"description": "This level and worse."})
     stream = fields.String(validate=validate.OneOf(logstore.STREAMS))
     q = fields.String(metadata={"description": "Only lines that hold this text."})

@@ -104,7 +104,7 @@ def described(view: Callable[..., Any], said: Told) -> dict[str, Any]:
     """Return the operation as the document has it, its schemas still classes."""
     area = view.__module__.rpartition(".")[2]
     operation: dict[str, Any] = {
-        "operationId": f"{area}.{view.__name__}", "summary": (inspect.getdoc(view) or "").partition("\n")[0],
+        "operationId": f"{area}.{view.__name__}", "summary": (inspect.getdoc(view) or "").partition("\n")[0].replace("``", "`"),
         "x-permission": said.permission, "x-least-role": PERMISSIONS[said.permission],
         "responses": _answers(view, said),
         "parameters": [],

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -15,6 +16,7 @@ from mcpweb.web.rendering import respond
 from mcpweb.web.words import N_
 
 bp = Blueprint("api", __name__, url_prefix="/api")
+_DEEPEST = 2
 # the areas of the document in the reader's language; a test holds them to be all
 AREAS = (
     N_("Servers"), N_("Configurations"), N_("Secrets and bindings"), N_("Keys"), N_("Test runs and results"),
@@ -80,11 +82,17 @@ def _members(whole: dict[str, Any], operation: dict[str, Any]) -> list[dict[str,
         return []
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     schema = _resolved(whole, schema)
-    return [
-        {"name": name, "needed": name in schema.get("required", ()), "type": kind(one), "about": one.get("description", ""),
-         "default": json.dumps(one["default"]) if one.get("default") is not None else ""}
-        for name, one in schema.get("properties", {}).items()
-    ]
+    return list(_rows(whole, schema, ""))
+
+
+def _rows(whole: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterator[dict[str, Any]]:
+    """Yield the members of an object, and below each the members of what it refers to."""
+    for name, one in schema.get("properties", {}).items():
+        default = json.dumps(one["default"]) if one.get("default") is not None else ""
+        yield {"name": prefix + name, "needed": name in schema.get("required", ()), "type": kind(one), "default": default,
+               "about": one.get("description", "")}
+        if "$ref" in one and prefix.count(".") < _DEEPEST:
+            yield from _rows(whole, _resolved(whole, one), f"{prefix}{name}.")
 
 
 def _answer(whole: dict[str, Any], status: str, answer: dict[str, Any]) -> dict[str, Any]:
