@@ -37,6 +37,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "people.change_user": {"role": "viewer"},
     "people.add_user": {"name": "ada", "role": "operator", "password": "seven tall lighthouses"},
     "people.create_token": {"name": "ci", "role": "operator", "expires": 90},
+    "transfer.read": {
+        "text": '{"mcpServers": {"weather": {"command": "docker", "args": ["run", "-i", "--rm", "example/weather:1.2"]}}}',
+    },
+    "transfer.take": {
+        "schemaVersion": 1, "kind": "mcpweb-setup", "servers": [{"name": "weather", "image": "example/weather:1.2"}],
+    },
     "audit.prune": {"older_than_days": 365},
     "system.choose": {"keep_results_days": 90},
 }

@@ -29,7 +29,7 @@ from mcpweb.schemas.answers import WHOLE, arrays, listing, ref, thing
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.schemas.objects import server_object, tool_object
 from mcpweb.schemas.strict import NAMED, AskedWhole
-from mcpweb.services import servers
+from mcpweb.services import demo, servers
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 
@@ -165,3 +165,11 @@ def logs(server_id: str) -> Response:
 def stats(server_id: str) -> Response:
     """Return the newest samples of a running server."""
     return few(servers.stats(core(), actor(), server_id), "at")
+
+
+@bp.post("/demo")
+@told("server.edit", job=True, body=Empty)
+def add_demo() -> Response:
+    """Have the demo server built and registered; where it is there already, nothing changes."""
+    body()
+    return asked(lambda: demo.ask(core(), actor(), idempotency()))

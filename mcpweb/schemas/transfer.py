@@ -1,6 +1,7 @@
 """The document of a whole set-up: servers, configurations, bindings, cases, schedules; secrets by name, never by value."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from mcpweb.errors import FieldError, InvalidInput
 from mcpweb.schemas import test_cases
 from mcpweb.schemas.configurations import flatten, load_config_data
 from mcpweb.schemas.names import IMAGE, LONGEST_IMAGE, NAME, VARIABLE
+from mcpweb.schemas.strict import Flag, Matches
 
 VERSION = 1
 KIND = "mcpweb-setup"
@@ -19,9 +21,9 @@ _MOST_OF_ONE = 200
 NO_VALUES = "a set-up holds no values of secrets: take it out, and give the value after the import"
 _SCOPES = ("global", "server", "configuration")
 _NEEDS = ("required", "optional", "conditional")
-_image = validate.Regexp(f"(?:{IMAGE.pattern}|sha256:[a-f0-9]{{64}})\\Z", error="not an image reference")
-_name = validate.Regexp(f"(?:{NAME.pattern})\\Z", error="not a valid name")
-_variable = validate.Regexp(f"(?:{VARIABLE.pattern})\\Z", error="not a variable name")
+_image = Matches(re.compile(f"{IMAGE.pattern}|sha256:[a-f0-9]{{64}}"), "not an image reference")
+_name = Matches(NAME, "not a valid name")
+_variable = Matches(VARIABLE, "not a variable name")
 
 
 class _Part(Schema):
@@ -32,8 +34,10 @@ class _Part(Schema):
 class SecretPart(_Part):
     name = fields.String(required=True, validate=_name)
     description = fields.String(load_default="", validate=validate.Length(max=500))
-    expires_at = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,3})?Z\Z", error="a time such as 2027-01-31T00:00:00.000Z"))
+    expires_at = fields.String(load_default=None, allow_none=True, validate=Matches(
+        re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,3})?Z"),
+        "a time such as 2027-01-31T00:00:00.000Z",
+    ))
 
 
 class OwnSecretPart(SecretPart):
@@ -53,7 +57,7 @@ class BindingPart(_Part):
 class ConfigurationPart(_Part):
     name = fields.String(required=True, validate=_name)
     description = fields.String(load_default="", validate=validate.Length(max=500))
-    is_active = fields.Boolean(load_default=False)
+    is_active = Flag(load_default=False)
     config_data = fields.Dict(required=True)
     bindings = fields.List(fields.Nested(BindingPart), load_default=list, validate=validate.Length(max=_MOST_OF_ONE))
 
@@ -63,7 +67,7 @@ class CasePart(_Part):
     tool = fields.String(required=True, validate=validate.Length(1, 256))
     arguments = fields.Dict(load_default=dict)
     assertions = fields.List(fields.Dict(), load_default=list)
-    is_active = fields.Boolean(load_default=True)
+    is_active = Flag(load_default=True)
 
 
 class SchedulePart(_Part):
@@ -73,8 +77,8 @@ class SchedulePart(_Part):
     profile = fields.String(load_default="quick", validate=validate.OneOf(["quick", "full"]))
     parameters = fields.Dict(load_default=dict)
     every_minutes = fields.Integer(strict=True, load_default=None, allow_none=True)
-    on_new_image = fields.Boolean(load_default=False)
-    is_active = fields.Boolean(load_default=True)
+    on_new_image = Flag(load_default=False)
+    is_active = Flag(load_default=True)
 
 
 class ServerPart(_Part):

@@ -11,14 +11,15 @@ from mcpweb.dao.servers import Server
 from mcpweb.demo import build_demo_image
 from mcpweb.images.engine import RuntimeEngine
 from mcpweb.services import access, jobs, servers
+from mcpweb.services.jobs import Idempotency
 
 NAME = "demo"
 
 
-def ask(core: Core, actor: Actor) -> Job:
+def ask(core: Core, actor: Actor, idempotency: Idempotency | None = None) -> Job:
     """Have the worker build and register the demo server; one such job at a time. Raises Forbidden."""
     access.require(core, actor, "server.edit")
-    return jobs.ask(core, actor, "demo", subject="demo")
+    return jobs.ask(core, actor, "demo", subject="demo", idempotency=idempotency)
 
 
 def register(core: Core, actor: Actor, say: Callable[[str], None]) -> Server:

@@ -125,7 +125,7 @@ def _command(method: str, path: str, operation: dict[str, Any]) -> str:
     words = ["curl", "-sS"]
     if method != "get":
         words += ["-X", method.upper()]
-    headers = ['-H "Authorization: Bearer $MCPWEB_TOKEN"']
+    headers = ['-H "Authorization: Bearer $TOKEN"']
     if any(one["name"] == "If-Match" for one in operation["parameters"]):
         headers.append("-H 'If-Match: \"1\"'")
     if "requestBody" in operation:

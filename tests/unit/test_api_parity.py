@@ -14,7 +14,7 @@ from mcpweb.testing.fixtures import settings_for
 
 # command of the line: the operation of the API that does the same
 COMMANDS = {
-    "doctor": "GET doctor", "settings list": "GET settings", "settings set": "PATCH settings",
+    "doctor": "GET doctor", "demo": "POST demo", "settings list": "GET settings", "settings set": "PATCH settings",
     "servers add": "POST servers", "servers list": "GET servers", "servers show": "GET servers/{}", "servers pull": "POST servers/{}/pull",
     "servers start": "POST servers/{}/start", "servers stop": "POST servers/{}/stop", "servers restart": "POST servers/{}/restart",
     "servers remove": "DELETE servers/{}", "servers logs": "GET servers/{}/logs", "servers tools": "POST servers/{}/tools/refresh",
@@ -52,7 +52,6 @@ COMMANDS = {
 # what has no twin, and why
 LOCAL = {
     "serve": "starts what would answer", "worker": "starts what would do it", "dev": "starts what would answer",
-    "demo": "builds an image out of this installation, before anybody can sign in",
     "db": "for a database that no application may have open; a backup holds keys that no answer may carry",
     "docs": "prints a reference that is the same everywhere",
     "plugins check": "runs code of this machine", "plugins new": "writes files of this machine",
@@ -60,7 +59,7 @@ LOCAL = {
 }
 # form of a page: the operation of the API that does the same
 FORMS = {
-    "/servers": "POST servers", "/servers/<>/start": "POST servers/{}/start", "/servers/<>/stop": "POST servers/{}/stop",
+    "/demo": "POST demo", "/servers": "POST servers", "/servers/<>/start": "POST servers/{}/start", "/servers/<>/stop": "POST servers/{}/stop",
     "/servers/<>/restart": "POST servers/{}/restart", "/servers/<>/pull": "POST servers/{}/pull", "/servers/<>/remove": "DELETE servers/{}",
     "/servers/<>": "PATCH servers/{}", "/servers/<>/edit": "PATCH servers/{}", "/servers/bulk": "POST servers/{}/start",
     "/servers/<>/tools": "POST servers/{}/tools/refresh", "/servers/<>/tools/<>/call": "POST servers/{}/tools/{}/call",
@@ -91,7 +90,7 @@ FORMS = {
     "/users/<>/sessions/end": "DELETE sessions", "/account/sessions/end": "DELETE sessions",
     "/account/password": "PATCH users/{}", "/account/sessions/<>/end": "DELETE sessions/{}", "/account/tokens": "POST tokens",
     "/account/tokens/<>/revoke": "DELETE tokens/{}",
-    "/install": "POST servers", "/install/<>/<>": "POST servers", "/install/done/<>/pull": "POST servers/{}/pull",
+    "/install": "POST catalog/import", "/install/<>/<>": "POST catalog/import", "/install/done/<>/pull": "POST servers/{}/pull",
     "/install/done/<>/login": "POST secrets", "/install/done/<>/pin": "PATCH servers/{}", "/settings/transfer": "POST import",
     "/settings/transfer/import": "POST import", "/settings/transfer/preview": "POST import",
     "/plugins/<>/disable": "POST plugins/{}/disable", "/plugins/<>/enable": "POST plugins/{}/enable",

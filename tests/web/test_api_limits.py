@@ -178,3 +178,19 @@ def test_a_key_of_one_request_is_refused_for_another_and_when_it_is_none(ask: As
     for wrong in ("", "k" * 201):
         assert code(ask("POST", "servers/one/stop", {}, Idempotency_Key=wrong)) == (422, "invalid_input")
     assert ask("POST", "servers/one/stop", {}, Idempotency_Key="k" * 200).status_code == 202
+
+
+def test_a_request_without_a_body_needs_no_length(app: Flask, ask: Ask, make_server: MakeServer) -> None:
+    make_server("one")
+    app.wsgi_app = without_length(app.wsgi_app)  # type: ignore[method-assign]
+    assert ask("POST", "servers/one/stop").status_code == 202, "what `curl -X POST` sends"
+
+
+def without_length(inner: Any) -> Any:
+    """Hand a request on as gunicorn does that has no length and is not chunked."""
+
+    def application(environ: dict[str, Any], start: Any) -> Any:
+        environ.pop("CONTENT_LENGTH", None)
+        return inner(environ | {"wsgi.input_terminated": True}, start)
+
+    return application
