@@ -157,7 +157,7 @@ def count_old(conn: Connection, before: str, most: int) -> int:
     """Return how many runs that are over are older, no further than ``most``."""
     sql = (
         "SELECT count(*) FROM (SELECT 1 FROM test_runs WHERE created_at < :before AND +state NOT IN ('queued', 'running') "
-        "LIMIT :most)"
+        "ORDER BY created_at, id LIMIT :most)"
     )
     return int(conn.execute(sql, {"before": before, "most": most}).fetchone()[0])
 
