@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mcpweb.dao import accounts, audit, choices, configurations, findings, jobs, pins, schedules, servers, tools
+from mcpweb.dao import accounts, audit, choices, configurations, findings, jobs, pins, schedules, secrets, servers, tools
 from mcpweb.dao import test_cases as cases
 from mcpweb.dao import test_metrics as metrics
 from mcpweb.dao import test_results as results
@@ -146,6 +146,7 @@ def test_audit_listing(filled: Connection, before: int | None) -> None:
 
 
 OTHERS: dict[str, Callable[[Any], object]] = {
+    "secrets.find_blank": lambda c: secrets.find_blank(c, "API_KEY", "server", "srv_1"),
     "servers.find": lambda c: servers.find(c, "x"),
     "servers.glance": lambda c: servers.glance(c, ["x", "y"], "2026-01-01"),
     "tools.search": lambda c: tools.search(c, "x", 10),

@@ -56,7 +56,7 @@ def test_an_http_server_has_an_address_while_it_runs(
 ) -> None:
     make_server("web", config=ConfigData(transport="http", port=8000, network="published"))
     assert "It has no address now" in visitor.get("/servers/web/connect").text
-    job = jobs.wait(core, servers.request(core, actor, "web", "start").id, 10)
+    job = jobs.wait(core, servers.request(core, actor, "web", "start").id, 40)
     assert job.state == "succeeded", job.error
     page = visitor.get("/servers/web/connect").text
     check_markup(visitor.app, page)

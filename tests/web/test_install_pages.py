@@ -145,13 +145,13 @@ def test_a_secret_may_wait_and_the_server_does_not_start_before_it_is_filled_in(
     assert "Fill in the secret" in done and f"/secrets/{secret.id}" in done
     from mcpweb.services import jobs, servers
 
-    failed = jobs.wait(core, servers.request(core, actor, server.id, "start").id, 10)
+    failed = jobs.wait(core, servers.request(core, actor, server.id, "start").id, 40)
     assert failed.error and "api_key (no value yet)" in failed.error["detail"]
     with pytest.raises(Exception, match="no value yet"):
         secret_service.set_active(core, actor, secret.id, True)
     secret_service.put(core, actor, name="api_key", value=Sensitive("a-real-value"), scope="server", owner_id=server.id)
     assert state(core, "search")[2]["SEARCH_API_KEY"][1].is_active
-    assert jobs.wait(core, servers.request(core, actor, server.id, "start").id, 10).state == "succeeded"
+    assert jobs.wait(core, servers.request(core, actor, server.id, "start").id, 40).state == "succeeded"
 
 
 def test_files_are_uploaded_a_server_yaml_with_its_tools(visitor: Visitor) -> None:

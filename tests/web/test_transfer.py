@@ -247,5 +247,5 @@ def test_only_an_admin_imports(new_visitor: NewVisitor) -> None:
 
 def test_the_worker_does_an_import_as_a_job_and_says_what_is_wrong(filled: Core, actor: Actor, worker: Worker) -> None:
     text = changed(transfer.export(filled, actor), "/servers/1/schedules", [{"name": "x", "types": ["gone"], "every_minutes": 60}])
-    job = jobs.wait(filled, transfer.request(filled, actor, text, strategy="rename").id, 10)
+    job = jobs.wait(filled, transfer.request(filled, actor, text, strategy="rename").id, 40)
     assert job.state == "failed" and job.error and "/servers/1/schedules/0/types" in job.error["detail"] and "line" in job.error["detail"]
