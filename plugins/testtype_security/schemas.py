@@ -269,12 +269,14 @@ def _deed(thing: Thing) -> tuple[str, str]:
     """Return the verb that names a tool, and again where it changes something; words that are nouns as well need a place of a verb."""
     parts = tokens(thing.name)
     verb = next((part for part in parts if part in _CHANGES or part in _LOOKS), "")
-    if verb in _NOUNS_TOO and (parts[0] != verb or len(parts) == 1 or any(part in _LOOKS or part in _SUMS for part in parts)):
+    first = tokens(re.split(r"[.\n]", described(thing.definition))[0])[:1]
+    said = first[0].removesuffix("s") if first else ""
+    if verb in _NOUNS_TOO and (
+        parts[0] != verb or len(parts) == 1 or any(part in _LOOKS or part in _SUMS for part in parts) or said in _LOOKS | {"return"}
+    ):
         return verb, ""
     if verb:
         return verb, verb if verb in _CHANGES else ""
-    first = tokens(re.split(r"[.\n]", described(thing.definition))[0])[:1]
-    said = first[0].removesuffix("s") if first else ""
     return said, said if said in _CHANGES - _NOUNS_TOO else ""
 
 
