@@ -93,7 +93,8 @@
     const at = stops.indexOf(document.activeElement);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.isComposing) return;
-    if (step) act(event, () => stops[(at + step + stops.length) % stops.length].focus());
+    if (event.key === "Escape") act(event, () => dialog.close());
+    else if (step) act(event, () => stops[(at + step + stops.length) % stops.length].focus());
     else if (event.key === "Enter" && at === 0 && stops[1]) act(event, () => stops[1].click());
     else if (at > 0 && event.key.length === 1 && !event.ctrlKey) stops[0].focus();
   });
