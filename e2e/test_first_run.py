@@ -13,7 +13,7 @@ from mcpweb.testing.served import Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.docker]
 PAGES = (
-    "/", "/servers", "/servers/new", "/servers/demo", "/servers/demo/tools", "/servers/demo/tools?tool=wait", 
+    "/", "/servers", "/servers/new", "/servers/demo", "/servers/demo/tools", "/servers/demo/tools?tool=wait",
     "/servers/demo/secrets", "/servers/demo/activity", "/palette", "/keys-help", "/servers/demo/configurations",
     "/servers/demo/tests", "/servers/demo/logs", "/servers/demo/logs?q=demo&level=info", "/servers/demo/stats", "/test-runs", "/jobs", "/audit", "/plugins",
     "/settings", "/settings/retention", "/settings/doctor", "/secrets", "/secrets/new", "/servers/demo/tests/cases", "/servers/demo/tests/cases/new",
