@@ -54,14 +54,14 @@ class StandIn:
             "response_types_supported": ["code"], "id_token_signing_alg_values_supported": ["RS256", "none", "HS256"],
         })
 
-    def authorize(self, address: str) -> str:
-        """Sign the person in as a browser would there; return the path and query the browser is sent back to."""
+    def authorize(self, address: str, *, whole: bool = False) -> str:
+        """Sign the person in as a browser would there; return the path and query (or all) of where the browser is sent back to."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
         assert asked["response_type"] == "code" and asked["code_challenge_method"] == "S256" and asked["state"] and asked["nonce"]
         code = secrets.token_urlsafe(16)
         self.codes[code] = asked
         back = urlsplit(asked["redirect_uri"])
-        return f"{back.path}?code={code}&state={asked['state']}"
+        return f"{f'{back.scheme}://{back.netloc}' if whole else ''}{back.path}?code={code}&state={asked['state']}"
 
     def token(self, form: Json, authorization: str) -> tuple[int, Json]:
         """Answer the token endpoint; a code is good once and only with its verifier."""
@@ -95,7 +95,12 @@ def serving() -> Iterator[StandIn]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            stand_in.asked.append(self.path)
+            stand_in.asked.append(self.path.partition("?")[0])
+            if self.path.startswith("/authorize?"):
+                self.send_response(303)
+                self.send_header("Location", stand_in.authorize(f"{stand_in.issuer}{self.path}", whole=True))
+                self.end_headers()
+                return
             known: dict[str, Callable[[], Any]] = {
                 "/.well-known/openid-configuration": stand_in.document,
                 "/keys": lambda: {"keys": [key.as_dict(private=False) for key in stand_in.published]},
