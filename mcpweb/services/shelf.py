@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,7 +40,7 @@ class Catalogue:
 
     def matching(self, q: str) -> list[tuple[int, Draft]]:
         """Return the drafts that hold all words somewhere, each with its place."""
-        words = q.casefold().split()
+        words = unicodedata.normalize("NFKC", q).casefold().split()
         return [
             (at, draft) for at, draft in enumerate(self.drafts)
             if all(word in f"{draft.key} {draft.title} {draft.description} {draft.image}".casefold() for word in words)
@@ -51,7 +52,8 @@ def put(core: Core, actor: Actor, name: str, kind: str, drafts: Sequence[Draft])
     access.require(core, actor, "server.edit")
     made = Catalogue(new_id("cat"), name[:100], kind, clock.now(), actor.name, tuple(drafts))
     fields = {"name": made.name, "format": kind, "created_at": made.created_at, "created_by": made.created_by}
-    text = json.dumps(fields | {"count": len(drafts), "drafts": [draft.to_json() for draft in drafts]})
+    head = json.dumps(fields | {"count": len(drafts)})  # on a line of its own, so that lists read no more
+    text = head + "\n" + json.dumps([draft.to_json() for draft in drafts])
     folder = _folder(core)
     private_folder(folder)
     write_private(folder / f"{made.id}.json", text)
@@ -79,7 +81,8 @@ def listing(core: Core, actor: Actor) -> list[dict[str, Any]]:
     found = []
     for path in sorted(_folder(core).glob("cat_*.json"), reverse=True)[:MOST]:
         try:
-            data = json.loads(path.read_text())
+            with path.open() as file:
+                data = json.loads(file.readline())
             kept = {name: data[name] for name in ("name", "format", "created_at", "created_by", "count")}
             found.append(kept | {"id": path.stem})
         except (OSError, ValueError, KeyError):
@@ -110,6 +113,7 @@ def _folder(core: Core) -> Path:
 
 
 def _read(catalogue_id: str, text: str) -> Catalogue:
-    data = json.loads(text)
-    drafts = tuple(Draft.from_json(one) for one in data["drafts"])
+    head, _newline, rest = text.partition("\n")
+    data = json.loads(head)
+    drafts = tuple(Draft.from_json(one) for one in json.loads(rest))
     return Catalogue(catalogue_id, data["name"], data["format"], data["created_at"], data["created_by"], drafts)

@@ -211,3 +211,19 @@ def test_a_viewer_reads_catalogues_and_adds_nothing(new_visitor: NewVisitor, vis
     viewer = new_visitor().sign_in("viewer")
     assert viewer.get("/install").status_code == 200 and viewer.get(where).status_code == 200
     assert viewer.get(f"{where}/0").status_code == 403 and viewer.post("/install", {"text": "tiny:1"}).status_code == 403
+
+
+def test_a_large_catalogue_is_paged_searched_and_light(visitor: Visitor, core: Core) -> None:
+    text = json.dumps({"registry": {f"server-{at:03}": {
+        "image": f"example/x{at}:1", "title": f"Title {at}", "description": "It does something useful. " * 8, "secrets": [{"name": "a.k", "env": "A_KEY"}],
+    } for at in range(330)}})
+    where = put(visitor, text)
+    page = visitor.get(where, **{"Accept-Encoding": "gzip"})
+    assert len(page.data) <= 12 * 1024
+    markup = check_markup(visitor.app, visitor.get(where).text)
+    assert len(markup.elements) <= 1500
+    assert "server-049" in visitor.get(where).text and "server-050" not in visitor.get(where).text
+    assert "server-329" in visitor.get(f"{where}?from=300").text
+    found = visitor.get(f"{where}?q=ｔｉｔｌｅ 329").text
+    assert "server-329" in found and "server-328" not in found
+    assert "330" in visitor.get("/install").text
