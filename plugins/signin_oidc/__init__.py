@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcpweb.plugin import Link, Setting, hookimpl
+from mcpweb.plugin import InvalidInput, Link, Setting, hookimpl
 
 if TYPE_CHECKING:
     from mcpweb.settings import Settings
@@ -49,5 +49,8 @@ def mcpweb_add_blueprints(settings: Settings) -> list[Any]:
 def mcpweb_add_sign_in_links(settings: Settings) -> list[Link]:
     from .config import Config
 
-    config = Config.of(settings)
+    try:
+        config = Config.of(settings)
+    except InvalidInput:  # told once, when the pages were mounted
+        return []
     return [Link(config.name, "/p/signin_oidc/start")] if config else []

@@ -19,7 +19,7 @@ from mcpweb.app import create_app
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import accounts as rows
-from mcpweb.dao import audit
+from mcpweb.dao import audit, plugin_events
 from mcpweb.dao.accounts import User
 from mcpweb.ids import new_id
 from mcpweb.services import accounts, people
@@ -368,9 +368,14 @@ def test_who_begins_very_often_waits(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("values", [{"CLIENT_ID": ""}, {"ALGORITHMS": "RS256 none"}, {"ALGORITHMS": "HS256"}, {"DEFAULT_ROLE": "admin"}, {"SCOPES": "profile"}])
-def test_a_setting_that_would_open_a_door_keeps_it_shut(settle: Callable[..., Callable[[], Visitor]], values: dict[str, str]) -> None:
+def test_a_setting_that_would_open_a_door_keeps_it_shut_and_is_told_once(
+    settle: Callable[..., Callable[[], Visitor]], core: Core, values: dict[str, str]
+) -> None:
     visitor = settle(**values)()
     assert visitor.get("/p/signin_oidc/start").status_code == 404 and "Example" not in visitor.get("/sign-in").text
+    with core.db.reading() as conn:
+        (told,) = plugin_events.recent(conn, "signin_oidc")
+    assert f"MCPWEB_{PREFIX}{next(iter(values))}" in told.error
 
 
 def test_without_an_issuer_there_is_nothing(settle: Callable[..., Callable[[], Visitor]], core: Core) -> None:
