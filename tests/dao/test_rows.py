@@ -62,7 +62,7 @@ ROWS = {
     metrics.Metric: "test_metrics",
     choices.Choice: "choices",
 }
-NOT_ROWS = {"Cursor", "Listing", "PinState", "Verification", "Wanted"}
+NOT_ROWS = {"Called", "Cursor", "Glance", "Listing", "PinState", "Verification", "Wanted"}
 FIELD_LISTS = {
     servers.FIELDS: "servers", configurations.FIELDS: "configurations", types.FIELDS: "test_types",
     results.FIELDS: "test_results", runs.FIELDS: "test_runs", tools.FIELDS: "tools", jobs.FIELDS: "jobs",
