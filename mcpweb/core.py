@@ -13,8 +13,8 @@ from mcpweb import settings as settings_module
 from mcpweb.contracts import Runtime, TestType
 from mcpweb.dao import audit, keys, plugin_events, test_types
 from mcpweb.db import Database, driver, migrate
-from mcpweb.errors import Failure, PluginBroken, RuntimeUnavailable, StorageUnusable, VaultLocked
-from mcpweb.events import Event, KeyRotated, SecretChanged, UserChanged
+from mcpweb.errors import Failure, MigrationRefused, PluginBroken, RuntimeUnavailable, StorageUnusable, VaultLocked
+from mcpweb.events import Event, KeyRotated, PluginFailed, SecretChanged, UserChanged
 from mcpweb.instance import FileLock, Instance
 from mcpweb.line import Line
 from mcpweb.pluginhost import CoreHooks, PluginHost
@@ -69,6 +69,17 @@ class Core:
             self._vault = make_vault(self.settings, self.plugins)
         return self._vault
 
+    def forget(self, plugin: str) -> None:
+        """Offer nothing any more of what a plugin brought; it was switched off."""
+        gone = {name for name, owner in self.plugins.owners.items() if owner == plugin}
+        for hook, name in gone:
+            if hook == "mcpweb_add_test_types":
+                self.test_types.pop(name, None)
+            elif hook == "mcpweb_add_runtimes" and self._runtimes is not None:
+                self._runtimes.pop(name, None)
+            elif hook in ("mcpweb_add_ciphers", "mcpweb_add_key_sources") and self._vault is not None:
+                self._vault.give_up(name)
+
     def announce(self, event: Event) -> None:
         """Tell plugins what happened; call it after the commit. What touches keys, secrets or people is signed at once."""
         if isinstance(event, (KeyRotated, SecretChanged, UserChanged)):
@@ -114,6 +125,7 @@ def open_core(settings: Settings | None = None, role: RoleOfProcess = "cli", *, 
         test_types=_unique(plugins, "mcpweb_add_test_types"), _in_use=in_use,
     )
     plugins.on_error = _recorder(core)
+    plugins.on_gone = core.forget
     return core
 
 
@@ -142,7 +154,11 @@ def registered_test_types(plugins: PluginHost) -> dict[str, TestType]:
 def migration_series(plugins: PluginHost) -> list[tuple[str, Path]]:
     """Return our own series and one for each plugin that brings tables."""
     series = [("core", paths.SQL)]
-    series += [(f"plugin:{name}", Path(folder)) for name, folder in plugins.collect("mcpweb_add_migrations")]
+    for name, folder in plugins.collect("mcpweb_add_migrations"):
+        try:
+            series.append((f"plugin:{name}", Path(folder)))
+        except TypeError as error:
+            plugins.fail(name, "mcpweb_add_migrations", error)
     return series
 
 
@@ -154,13 +170,28 @@ def _prepare(settings: Settings, plugins: PluginHost, *, init: bool) -> Instance
             f"The database {settings.db_path} was there and is gone or empty.",
             next_step="Run `mcpweb db restore FILE --yes`, or `mcpweb db migrate --init` to begin anew.",
         )
-    migrate.migrate(
-        settings.db_path, migration_series(plugins), init=init or known is None, allow_old=settings.allow_old_sqlite,
-        alone=lambda: instances.alone(settings),
-    )
+    _migrate(settings, plugins, init=init or known is None)
     _register_test_types(settings, plugins)
     _first_key(settings, plugins)
     return known or instances.create(settings)
+
+
+def _migrate(settings: Settings, plugins: PluginHost, *, init: bool) -> None:
+    """Bring our tables up to date, and those of plugins; a team's plugin whose files do not fit is broken, and stops nothing."""
+    series = migration_series(plugins)
+    while True:
+        try:
+            migrate.migrate(
+                settings.db_path, series, init=init, allow_old=settings.allow_old_sqlite, alone=lambda: instances.alone(settings),
+            )
+            return
+        except MigrationRefused as failure:
+            label = failure.series.removeprefix("plugin:")
+            record = plugins.records.get(label)
+            if not failure.series.startswith("plugin:") or record is None or record.source == "built-in":
+                raise
+            plugins.leave_out(label, failure)
+            series = [one for one in series if one[0] != failure.series]
 
 
 def _first_key(settings: Settings, plugins: PluginHost) -> None:
@@ -207,17 +238,19 @@ def _unique(plugins: PluginHost, hook: str, **arguments: object) -> dict:  # typ
     """Join contributions by name; a name that exists already breaks the plugin that came later."""
     found: dict[str, object] = {}
     results = plugins.collect(hook, **arguments)
-    order = {name: position for position, name in enumerate(plugins.records)}
+    records = plugins.records
+    order = {name: position for position, name in enumerate(records)}
     for plugin, items in sorted(results, key=lambda pair: order.get(pair[0], 0)):
         for item in items:
             if item.name in found:
-                record = plugins.records[plugin]
+                record = records[plugin]
                 record.error = f"{hook}: the name {item.name} is taken."
                 if record.source == "built-in":
                     raise PluginBroken(f"{plugin}: {record.error}")
                 record.state = "broken"
                 continue
             found[item.name] = item
+            plugins.owners[hook, item.name] = plugin
     return dict(sorted(found.items(), key=lambda pair: getattr(pair[1], "order", 0)))
 
 
@@ -228,5 +261,7 @@ def _recorder(core: Core):  # type: ignore[no-untyped-def]
                 plugin_events.insert(conn, plugin, hook, error)
         except (Failure, RuntimeError, driver.DatabaseError):
             log.warning("the fault of plugin %s in %s could not be recorded", plugin, hook)
+        if hook != "mcpweb_track_event":
+            core.plugins.notify("mcpweb_track_event", event=PluginFailed("system:plugins", plugin, hook))
 
     return record

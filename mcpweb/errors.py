@@ -138,7 +138,13 @@ class StorageUnusable(Unavailable):
 
 
 class MigrationRefused(Unavailable):
+    """``series`` says whose files they are: core, ``plugin:<name>``, or empty for the database as a whole."""
+
     code, title = "migration_refused", "The migrations do not fit the database"
+
+    def __init__(self, detail: str, *, next_step: str = "", series: str = "") -> None:
+        super().__init__(detail, next_step=next_step)
+        self.series = series
 
 
 class SettingsInvalid(Failure):

@@ -16,6 +16,7 @@ import re
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,10 +26,11 @@ from typing import Any
 
 import pluggy
 
-from mcpweb import pluginprobe
+from mcpweb import plugincalls, pluginprobe
 from mcpweb.contracts import TestContext, TestOutcome, TestType
 from mcpweb.errors import Failure, PluginBroken
 from mcpweb.hookspecs import API_VERSION, PROJECT, Specs, hookimpl
+from mcpweb.pluginchoices import Choice, Choices
 from mcpweb.redaction import hide
 from mcpweb.settings import Settings
 
@@ -36,7 +38,10 @@ log = logging.getLogger(__name__)
 
 GROUP = "mcpweb.plugins"
 NAMESPACE = "mcpweb_plugins"
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+FAULTS = 10
+FAULTS_WITHIN_S = 300.0
+_OURS = ("built-in", "core")
 
 OnError = Callable[[str, str, str], None]
 """Told (plugin, hook, error) when a hook raised."""
@@ -55,6 +60,8 @@ class PluginRecord:
     hooks: tuple[str, ...] = ()
     load_ms: float = 0.0
     error: str = ""
+    needs_restart: bool = False  # it was switched off or quarantined, and may be loaded again
+    chosen: bool = field(default=False, repr=False)
     module: ModuleType | None = field(default=None, repr=False)
 
 
@@ -65,9 +72,41 @@ class PluginHost:
         self._settings = settings
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(Specs)
-        self.records: dict[str, PluginRecord] = {}
+        self._records: dict[str, PluginRecord] = {}
+        self._choices: Choices | None = Choices(settings.data_dir)
+        self._applied: Mapping[str, Choice] = {}
+        self._faults: dict[str, deque[float]] = {}
+        self.owners: dict[tuple[str, str], str] = {}  # (hook, name of what was contributed): plugin
         self.on_error = on_error
+        self.on_gone: Callable[[str], None] | None = None
         self._ready_with: Any = None
+
+    @property
+    def records(self) -> dict[str, PluginRecord]:
+        """The plugins by name, each in the state that is in force now."""
+        self.look()
+        return self._records
+
+    def look(self) -> None:
+        """Take out what was switched off or quarantined since, here or by another process; it comes back after a restart."""
+        if self._choices is None:
+            return
+        choices = self._choices.now()
+        if choices is self._applied:
+            return
+        self._applied = choices
+        for name, record in list(self._records.items()):
+            choice = choices.get(name)
+            if choice is not None and (record.state == "loaded" or record.chosen):
+                self._leave(record, choice)
+            elif choice is None and record.chosen:
+                record.needs_restart, record.error = True, ""
+
+    def _leave(self, record: PluginRecord, choice: Choice) -> None:
+        was = record.state
+        record.state, record.error, record.chosen, record.needs_restart = choice.state, choice.reason, True, False
+        if was == "loaded" and self.on_gone is not None:
+            self.on_gone(record.name)
 
     # Loading
 
@@ -93,7 +132,8 @@ class PluginHost:
         host = cls.__new__(cls)
         host._manager = pluggy.PluginManager(PROJECT)
         host._manager.add_hookspecs(Specs)
-        host.records, host.on_error, host._ready_with = {}, None, None
+        host._records, host.on_error, host.on_gone, host._ready_with = {}, None, None, None
+        host._choices, host._applied, host._faults, host.owners = None, {}, {}, {}
         for name, source, origin in described:
             try:
                 if source == "core":
@@ -111,25 +151,29 @@ class PluginHost:
         """Register a module that is already imported (tests, embedding). Raises PluginBroken."""
         record = PluginRecord(name=name, source=source, origin=getattr(module, "__file__", "") or "")
         self._register(record, module)
-        self.records[name] = record
+        self._records[name] = record
         return record
 
     def unregister(self, name: str) -> None:
         """Take a plugin out; unknown names are ignored."""
-        record = self.records.pop(name, None)
+        record = self._records.pop(name, None)
         if record and self._manager.has_plugin(name):
             self._manager.unregister(name=name)
 
     def _enter(self, name: str, source: str, origin: str, load: Callable[[], ModuleType], *, version: str) -> None:
-        if name in self.records:
+        if name in self._records:
             raise PluginBroken(
-                f"Two plugins are named {name}: {self.records[name].origin} and {origin}.",
+                f"Two plugins are named {name}: {self._records[name].origin} and {origin}.",
                 next_step="Remove one of them, or name it in MCPWEB_PLUGINS_OFF after renaming its folder.",
             )
         record = PluginRecord(name=name, source=source, origin=origin, version=version)
-        self.records[name] = record
+        self._records[name] = record
         if self._is_off(record):
             record.state = "off"
+            return
+        choice = self._choices.now().get(name) if self._choices else None
+        if choice is not None:
+            self._leave(record, choice)
             return
         started = time.perf_counter()
         try:
@@ -137,7 +181,7 @@ class PluginHost:
                 refusal = pluginprobe.refusal(self._settings, name, source, origin)
                 if refusal:
                     raise PluginBroken(refusal)
-            self._register(record, load())
+            self._register(record, load() if source == "built-in" else plugincalls.within(plugincalls.LOAD_S, load))
         except Exception as error:
             if source == "built-in":
                 raise PluginBroken(f"The built-in plugin {name} does not load: {error}") from error
@@ -197,7 +241,7 @@ class PluginHost:
         recorded and skipped."""
         for name, function, names in self._implementations(hook):
             try:
-                result = function(*(arguments[a] for a in names))
+                result = self._called(name, hook, function, names, arguments)
             except Failure:
                 raise
             except Exception as error:
@@ -208,11 +252,16 @@ class PluginHost:
         return None
 
     def vote(self, hook: str, **arguments: Any) -> bool:
-        """Return the joined verdict of an authorising hook: any False or fault denies, then any True allows."""
+        """Return the joined verdict of an authorising hook: any False or fault denies, then any True allows.
+
+        A plugin in quarantine cannot say what it would deny, so it denies.
+        """
         allowed = False
-        for name, function, names in self._implementations(hook):
+        for name, function, names in self._implementations(hook, quarantined=True):
+            if self._records[name].state == "quarantined":
+                return False
             try:
-                result = function(*(arguments[a] for a in names))
+                result = self._called(name, hook, function, names, arguments)
             except Exception as error:
                 self._report(name, hook, error)
                 return False
@@ -225,25 +274,71 @@ class PluginHost:
         """Call through pluggy itself, so that wrappers take part; what is raised passes through."""
         return getattr(self._manager.hook, hook)(**arguments)
 
-    def _implementations(self, hook: str) -> Iterator[tuple[str, Callable[..., Any], tuple[str, ...]]]:
+    def _implementations(
+        self, hook: str, *, quarantined: bool = False
+    ) -> Iterator[tuple[str, Callable[..., Any], tuple[str, ...]]]:
+        self.look()
         caller = getattr(self._manager.hook, hook)
         for implementation in reversed(caller.get_hookimpls()):
             if not implementation.wrapper and not implementation.hookwrapper:
-                yield implementation.plugin_name, implementation.function, implementation.argnames
+                record = self._records.get(implementation.plugin_name)
+                if record is None or record.state == "loaded" or (quarantined and record.state == "quarantined"):
+                    yield implementation.plugin_name, implementation.function, implementation.argnames
+
+    def _called(
+        self, name: str, hook: str, function: Callable[..., Any], names: tuple[str, ...], arguments: Mapping[str, Any]
+    ) -> Any:
+        """Call one implementation; what is not our own has its time, and a thread of its own."""
+        record = self._records.get(name)
+        given = [arguments[a] for a in names]
+        if self._choices is None or record is None or record.source in _OURS:
+            return function(*given)
+        return plugincalls.within(plugincalls.CALL_S, lambda: plugincalls.shaped(hook, function(*given)))
 
     def _guarded(
         self, name: str, hook: str, function: Callable[..., Any], names: tuple[str, ...], arguments: Mapping[str, Any]
     ) -> tuple[bool, Any]:
         try:
-            return True, function(*(arguments[a] for a in names))
+            return True, self._called(name, hook, function, names, arguments)
         except Exception as error:
             self._report(name, hook, error)
             return False, None
 
     def _report(self, name: str, hook: str, error: Exception) -> None:
         log.warning("plugin %s failed in %s", name, hook, exc_info=error)
+        told = hide(f"{type(error).__name__}: {error}")[:2000]
         if self.on_error is not None:
-            self.on_error(name, hook, hide(f"{type(error).__name__}: {error}")[:2000])
+            self.on_error(name, hook, told)
+        record = self._records.get(name)
+        if self._choices is None or record is None or record.source in _OURS or record.state != "loaded":
+            return
+        now = time.monotonic()
+        faults = self._faults.setdefault(name, deque(maxlen=FAULTS))
+        faults.append(now)
+        if isinstance(error, plugincalls.OverTime):
+            self.quarantine(name, f"It did not come back from {hook} within {plugincalls.CALL_S:g} s.")
+        elif len(faults) == FAULTS and now - faults[0] <= FAULTS_WITHIN_S:
+            self.quarantine(name, f"{FAULTS} faults within {FAULTS_WITHIN_S / 60:.0f} minutes, the last in {hook}: {told[:300]}")
+
+    def fail(self, name: str, hook: str, error: Exception) -> None:
+        """Record a fault in what a hook returned."""
+        self._report(name, hook, error)
+
+    def leave_out(self, name: str, error: Exception) -> None:
+        """Show a plugin as broken and call it no more."""
+        self._break(self._records[name], error)
+
+    def quarantine(self, name: str, reason: str) -> None:
+        """Use a plugin no more, in every process, until somebody enables it again."""
+        record = self._records[name]
+        if self._choices is not None:
+            try:
+                self._choices.put(name, "quarantined", reason)
+            except Failure as failure:
+                log.warning("the quarantine of %s is known to this process only: %s", name, failure.sentence)
+        if record.state == "loaded":
+            self._leave(record, Choice("quarantined", reason, ""))
+        log.warning("plugin %s is in quarantine: %s", name, reason)
 
 
 class CoreHooks:
@@ -300,12 +395,12 @@ def folder_plugins(folder: Path) -> list[Path]:
     return sorted(
         place
         for place in folder.iterdir()
-        if _NAME.fullmatch(place.stem) and (place.suffix == ".py" or (place / "__init__.py").is_file())
+        if NAME.fullmatch(place.stem) and (place.suffix == ".py" or (place / "__init__.py").is_file())
     )
 
 
 def _check_manners(name: str, module: ModuleType) -> None:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise PluginBroken(f"{name!r} is not a plugin name: lower-case letters, digits and underscores.")
     if not inspect.getdoc(module):
         raise PluginBroken(f"{name} has no docstring; its first line is shown on the Plugins page.")

@@ -10,10 +10,10 @@ import hashlib
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+from mcpweb import pluginload
 from mcpweb.settings import Settings
 
 TIME_LIMIT_S = 20
@@ -21,18 +21,18 @@ TIME_LIMIT_S = 20
 
 def refusal(settings: Settings, name: str, source: str, origin: str) -> str:
     """Return why this plugin must not be loaded here, empty when it may."""
-    digest = _digest(source, origin)
+    found = digest(source, origin)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     seen_path = settings.data_dir / "plugins.seen.json"
     with open(settings.data_dir / "plugins.lock", "a", opener=_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         seen = _read(seen_path)
-        if digest not in seen:
-            seen[digest] = _try(name, source, origin)
+        if found not in seen:
+            seen[found] = _try(settings, name, source, origin)
             temporary = seen_path.with_suffix(".new")
             temporary.write_text(json.dumps(seen, indent=1))
             temporary.replace(seen_path)
-        return seen[digest]
+        return seen[found]
 
 
 def _private(path: str, flags: int) -> int:
@@ -47,7 +47,16 @@ def _read(path: Path) -> dict[str, str]:
     return seen if isinstance(seen, dict) else {}
 
 
-def _digest(source: str, origin: str) -> str:
+def digest(source: str, origin: str) -> str:
+    """Return one hash over the files of a plugin."""
+    total = hashlib.sha256(f"{source}:{origin}".encode())
+    for file in files_of(source, origin):
+        total.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def files_of(source: str, origin: str) -> list[Path]:
+    """Return the Python files of a plugin."""
     if source == "installed":
         spec = importlib.util.find_spec(origin.split(":")[0].split(".")[0])
         place = Path(spec.origin) if spec and spec.origin else Path(origin)
@@ -55,27 +64,13 @@ def _digest(source: str, origin: str) -> str:
     else:
         place = Path(origin)
     files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-    total = hashlib.sha256(f"{source}:{origin}".encode())
-    for file in files:
-        if file.is_file():
-            total.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
-    return total.hexdigest()
+    return [file for file in files if file.is_file()]
 
 
-def _try(name: str, source: str, origin: str) -> str:
-    code = (
-        "import sys; from mcpweb import pluginhost; from pathlib import Path; import importlib\n"
-        "name, source, origin = sys.argv[1:]\n"
-        "importlib.import_module(origin.split(':')[0]) if source == 'installed' else "
-        "pluginhost.import_folder(name, Path(origin))\n"
+def _try(settings: Settings, name: str, source: str, origin: str) -> str:
+    told = pluginload.in_child(
+        name, source, origin, whole=False, limit_s=TIME_LIMIT_S, environment=settings.clean(),
+        path=[one for one in sys.path if one],
     )
-    try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter, arguments as a list
-            [sys.executable, "-c", code, name, source, origin],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=TIME_LIMIT_S, check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"{name} did not finish loading within {TIME_LIMIT_S} s; it is quarantined until its files change."
-    if done.returncode:
-        return f"{name} does not load: {done.stderr.decode(errors='replace')[-1500:] or f'exit {done.returncode}'}"
-    return ""
+    error: str = told["error"]
+    return error

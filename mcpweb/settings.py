@@ -79,6 +79,10 @@ class Settings:
         told = {FROM_FILE: ",".join(sorted(self.from_file))} if self.from_file else {}
         return system | {PREFIX + name: text for name, text in self.given.items()} | docker | told
 
+    def clean(self) -> dict[str, str]:
+        """Return the environment without anything of ours: for programs that have no business with it."""
+        return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+
     def source(self, name: str) -> str:
         """Return where a setting comes from: default, file or environment."""
         if name in self.from_file:

@@ -152,14 +152,21 @@ class Vault:
     """Keys in use. Material is cached, and used only after the caller's own transaction has seen its version alive."""
 
     def __init__(self, ciphers: Mapping[str, Cipher], sources: Mapping[str, KeySource], default_source: str) -> None:
-        self.ciphers = ciphers
-        self.sources = sources
+        self.ciphers = dict(ciphers)
+        self.sources = dict(sources)
         self.default_source = default_source
         self._cache: dict[tuple[str, int], tuple[str, bytes]] = {}
         self._reserved: dict[tuple[str, int], int] = {}
         self._guard = threading.Lock()
 
     # Values
+
+    def give_up(self, name: str) -> None:
+        """Offer a cipher or key source no more, and drop the keys in use."""
+        self.ciphers.pop(name, None)
+        self.sources.pop(name, None)
+        with self._guard:
+            self._cache.clear()
 
     def seal(self, conn: Connection, place: Place, value: Sensitive, *, key_name: str = FIRST_KEY) -> Sealed:
         """Encrypt a value under the active version of a key, inside the caller's writing transaction.

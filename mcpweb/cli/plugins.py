@@ -1,15 +1,17 @@
 """``mcpweb plugins …``"""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from mcpweb import settings as settings_module
-from mcpweb.cli.common import json_option, print_listing, print_object
+from mcpweb.cli.common import json_option, opened, print_json, print_listing, print_object
 from mcpweb.core import load_plugins
 from mcpweb.errors import NotFound
 from mcpweb.schemas.objects import plugin_object
+from mcpweb.services import plugins as service
 
 
 def _records() -> list[dict[str, Any]]:
@@ -19,7 +21,7 @@ def _records() -> list[dict[str, Any]]:
 
 @click.group()
 def plugins() -> None:
-    """What is loaded, and what is broken."""
+    """What is loaded, what is broken, and how to write, check and install one."""
 
 
 @plugins.command("list")
@@ -41,3 +43,65 @@ def info(name: str, as_json: bool) -> None:
             print_object(row, as_json=as_json)
             return
     raise NotFound(f"There is no plugin {name}.", next_step="`mcpweb plugins list` shows all.")
+
+
+@plugins.command()
+@click.argument("name")
+@json_option
+def disable(name: str, as_json: bool) -> None:
+    """Call a plugin no more: at once, in every process."""
+    with opened() as (core, actor):
+        print_object(plugin_object(service.disable(core, actor, name)), as_json=as_json)
+
+
+@plugins.command()
+@click.argument("name")
+@json_option
+def enable(name: str, as_json: bool) -> None:
+    """Allow a plugin again, out of quarantine too; it is loaded at the next start."""
+    with opened() as (core, actor):
+        record = service.enable(core, actor, name)
+        print_object(plugin_object(record), as_json=as_json)
+        if record.needs_restart:
+            click.echo("It is loaded when mcpweb starts again.", err=True)
+
+
+@plugins.command()
+@click.argument("place", metavar="PATH|NAME")
+@json_option
+def check(place: str, as_json: bool) -> int:
+    """Look at a plugin: its source, then loaded in a child process with limits. Exit code 1 when something is wrong.
+
+    PATH is a project, a package or a file; NAME one that is installed or lies in MCPWEB_PLUGINS_DIR.
+    """
+    from mcpweb.kit import check as looking
+
+    settings = settings_module.load()
+    found = looking.find(place, settings)
+    findings = looking.check(found, settings)
+    bad = any(one.level == "problem" for one in findings)
+    if as_json:
+        print_json({"name": found.name, "ok": not bad, "findings": [vars(one) for one in findings]})
+        return int(bad)
+    for one in findings:
+        click.echo(f"{one.level:8} {one.where}: {one.sentence}")
+    click.echo(f"{found.name} is {'not in order' if bad else 'fine'}.")
+    return int(bad)
+
+
+@plugins.command()
+@click.argument("name")
+@click.option(
+    "--kind", type=click.Choice(["testtype", "cipher", "keysource", "runtime", "events"]), default="testtype", show_default=True,
+    help="What it brings.",
+)
+@click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=Path("."), help="Folder it is written into.")
+def new(name: str, kind: str, into: Path) -> None:
+    """Write a complete plugin project with tests that pass."""
+    from mcpweb.kit.new import new as write
+
+    made = write(name, kind, into)
+    target = into / made[0].relative_to(into).parts[0]
+    for file in made:
+        click.echo(f"  {file.relative_to(into)}")
+    click.echo(f"Next: cd {target} && mcpweb plugins check . && pytest")

@@ -66,10 +66,11 @@ def read(series: Series) -> list[Migration]:
             match = _NAME.fullmatch(path.name)
             if match is None:
                 raise MigrationRefused(f"{path.name} of {label} is not named NNNN_what_it_adds.sql.",
-                                       next_step="Rename the file.")
+                                       next_step="Rename the file.", series=label)
             if int(match[1]) != expected:
                 raise MigrationRefused(f"{path.name} of {label}: expected number {expected:04d}.",
-                                       next_step="Numbers go up by one, without gaps or repeats; reinstall, or rename.")
+                                       next_step="Numbers go up by one, without gaps or repeats; reinstall, or rename.",
+                                       series=label)
             text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
             found.append(Migration(label, expected, path.name, text, hashlib.sha256(text.encode()).hexdigest()))
             expected += 1
@@ -250,19 +251,19 @@ def _pending(applied: dict[tuple[str, int], tuple[str, str]], migrations: list[M
             if number > newest > 0:
                 raise MigrationRefused(
                     f"The database has {name}, which this program does not know: it was written by a newer version.",
-                    next_step="Upgrade mcpweb, or restore a backup made before the upgrade.",
+                    next_step="Upgrade mcpweb, or restore a backup made before the upgrade.", series=label,
                 )
-            raise MigrationRefused(f"The file {name} is missing.", next_step="Reinstall mcpweb.")
+            raise MigrationRefused(f"The file {name} is missing.", next_step="Reinstall mcpweb.", series=label)
         if file.sha256 != sha256 or file.name != name:
             raise MigrationRefused(
                 f"The file {file.name} was edited after it was applied as {name}.",
-                next_step="Put the released file back; changes go into a new file with the next number.",
+                next_step="Put the released file back; changes go into a new file with the next number.", series=label,
             )
     pending = [m for m in migrations if m.key not in applied]
     for m in pending:
         if any(label == m.series and number > m.number for label, number in applied):
             raise MigrationRefused(f"{m.name} comes before files that are applied already.",
-                                   next_step="Give it the next free number.")
+                                   next_step="Give it the next free number.", series=m.series)
     return pending
 
 
@@ -284,7 +285,7 @@ def _apply(conn: Connection, migration: Migration) -> bool:
         broken = conn.execute("PRAGMA foreign_key_check").fetchone()
         if broken:
             raise MigrationRefused(f"{migration.name} leaves a row of {broken[0]} without its parent {broken[2]}.",
-                                   next_step="Nothing of this file was applied; run `mcpweb db check`.")
+                                   next_step="Nothing of this file was applied; run `mcpweb db check`.", series=migration.series)
         conn.execute(
             "INSERT INTO migrations (series, number, name, sha256, applied_at) VALUES (?, ?, ?, ?, ?)",
             (*migration.key, migration.name, migration.sha256, clock.now()),
@@ -300,7 +301,7 @@ def _apply(conn: Connection, migration: Migration) -> bool:
         first = " ".join(re.sub(r"--[^\n]*", "", statement).split())[:80]
         raise MigrationRefused(
             f"{migration.name} failed at «{first}»: {error}.",
-            next_step="Nothing of this file was applied. Put the released file back, or ask its author.",
+            next_step="Nothing of this file was applied. Put the released file back, or ask its author.", series=migration.series,
         ) from error
     finally:
         if conn.in_transaction:
@@ -319,7 +320,7 @@ def statements(migration: Migration) -> Iterator[str]:
             buffer = ""
     if re.sub(r"--[^\n]*|\s", "", buffer):
         raise MigrationRefused(f"{migration.name} ends in the middle of a statement.",
-                               next_step="Nothing of this file was applied. Put the released file back.")
+                               next_step="Nothing of this file was applied. Put the released file back.", series=migration.series)
 
 
 def drift(path: Path) -> list[str]:

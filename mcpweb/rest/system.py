@@ -7,11 +7,11 @@ from typing import Any
 from flask import Blueprint, Response
 from marshmallow import fields, validate
 
-from mcpweb.errors import InvalidInput, NotFound, PreconditionFailed
+from mcpweb.errors import InvalidInput, PreconditionFailed
 from mcpweb.rest.common import Body, Empty, Page, Query, body, expected_revision, few, one, page, query, told
 from mcpweb.schemas.answers import JOB_STATES, WHOLE, arrays, listing, ref, thing
 from mcpweb.schemas.objects import job_object, plugin_object
-from mcpweb.services import health, jobs, keeping, periods, retention
+from mcpweb.services import health, jobs, keeping, periods, plugins, retention
 from mcpweb.services.periods import Period
 from mcpweb.settings import PREFIX, SETTINGS
 from mcpweb.web.identity import actor, core
@@ -78,10 +78,23 @@ def plugin_list() -> Response:
 @told("plugin.view", "Plugin")
 def plugin(name: str) -> Response:
     """Return one plugin."""
-    record = core().plugins.records.get(name)
-    if record is None:
-        raise NotFound(f"There is no plugin {name}.")
-    return one(plugin_object(record))
+    return one(plugin_object(plugins.get(core(), actor(), name)))
+
+
+@bp.post("/plugins/<name>/disable")
+@told("plugin.manage", "Plugin", body=Empty)
+def disable_plugin(name: str) -> Response:
+    """Call a plugin no more, at once and in every process."""
+    body()
+    return one(plugin_object(plugins.disable(core(), actor(), name)))
+
+
+@bp.post("/plugins/<name>/enable")
+@told("plugin.manage", "Plugin", body=Empty)
+def enable_plugin(name: str) -> Response:
+    """Allow a plugin again, out of quarantine too; it is loaded at the next start."""
+    body()
+    return one(plugin_object(plugins.enable(core(), actor(), name)))
 
 
 @bp.get("/settings")

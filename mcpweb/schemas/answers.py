@@ -182,7 +182,7 @@ COMPONENTS: dict[str, Shape] = {
     "AuditVerification": thing(ok=FLAG, rows=WHOLE, first_bad=maybe(WHOLE), reason=TEXT, checkpoints=WHOLE),
     "Plugin": thing(
         name=TEXT, state=TEXT, source=TEXT, origin=TEXT, version=TEXT, description=TEXT, hooks=arrays(TEXT), load_ms=NUMBER,
-        error=TEXT,
+        error=TEXT, needs_restart=FLAG,
     ),
     "Setting": thing(name=TEXT, default=TEXT, help=TEXT, value=maybe(WHOLE), source=TEXT),
     "DoctorFinding": thing(name=TEXT, level=TEXT, sentence=TEXT, next_step=TEXT),

@@ -293,5 +293,5 @@ def plugin_object(record: PluginRecord) -> Object:
     return {
         "name": record.name, "state": record.state, "source": record.source, "origin": record.origin,
         "version": record.version, "description": record.description, "hooks": list(record.hooks),
-        "load_ms": round(record.load_ms, 1), "error": record.error,
+        "load_ms": round(record.load_ms, 1), "error": record.error, "needs_restart": record.needs_restart,
     }

@@ -44,6 +44,9 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     "disk.low": ("problem", "The disk of {path} has {free} MiB left.", "Make room: the database cannot grow."),
     "disk.room": ("ok", "The disk of the data folder has {free} MiB left.", ""),
     "plugins.broken": ("problem", "Broken plugins: {names}.", "See `mcpweb plugins info NAME`."),
+    "plugins.quarantined": (
+        "problem", "Plugins in quarantine: {names}.", "See `mcpweb plugins info NAME`, then `mcpweb plugins enable NAME`.",
+    ),
     "plugins.loaded": ("ok", "{count} plugins are loaded.", ""),
 }
 """What can be found: level, sentence and next step; pages show both in their language."""
@@ -117,10 +120,11 @@ def findings(core: Core) -> list[Finding]:
     else:
         found.append(find("engine.away", since=engine.since, detail=engine.value.get("detail")))
     found += [_vault_finding(core), _audit_finding(core), _backup_finding(core), _disk_finding(core), sqlite_finding()]
-    broken = [record.name for record in core.plugins.records.values() if record.state == "broken"]
-    found.append(
-        find("plugins.broken", names=", ".join(broken)) if broken else find("plugins.loaded", count=len(core.plugins.records))
-    )
+    records = core.plugins.records.values()
+    bad = {state: ", ".join(one.name for one in records if one.state == state) for state in ("broken", "quarantined")}
+    found += [find(f"plugins.{state}", names=names) for state, names in bad.items() if names]
+    if not any(bad.values()):
+        found.append(find("plugins.loaded", count=len(records)))
     return found
 
 

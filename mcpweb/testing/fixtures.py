@@ -1,14 +1,16 @@
-"""Fixtures for our tests and for plugin authors: ``pytest_plugins = ["mcpweb.testing.fixtures"]``.
+"""Fixtures for our tests and for plugin authors: ``pytest_plugins = ["mcpweb.testing"]`` brings these and those of ``authors``.
 
 Everything is real but the engine: a migrated SQLite file, the plugins, Flask, templates. The runtime is ``FakeRuntime``.
 """
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from jinja2 import FileSystemBytecodeCache
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
-from mcpweb import clock, passwords, settings
+from mcpweb import clock, passwords, pluginprobe, settings
 from mcpweb.app import create_app
 from mcpweb.contracts import Actor, ConfigData, Role
 from mcpweb.core import Core, open_core
@@ -29,13 +31,17 @@ from mcpweb.dao.accounts import Session, User
 from mcpweb.dao.servers import Server
 from mcpweb.db import Database
 from mcpweb.ids import new_id
+from mcpweb.pluginhost import GROUP
 from mcpweb.services import accounts, servers
 from mcpweb.settings import Settings
 from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.spoken import Spoken
 from mcpweb.worker import Worker
 
-pytest.register_assert_rewrite("mcpweb.testing.contracts", "mcpweb.testing.testtypecontract", "mcpweb.testing.deliverycontract")
+pytest.register_assert_rewrite(
+    "mcpweb.testing.contracts", "mcpweb.testing.testtypecontract", "mcpweb.testing.deliverycontract",
+    "mcpweb.testing.vaultcontracts",
+)
 
 HOST = "127.0.0.1:8080"
 MakeServer = Callable[..., Server]
@@ -72,15 +78,49 @@ def runtime() -> Iterator[FakeRuntime]:
     fake.close()
 
 
+@pytest.fixture(scope="session")
+def under_test() -> dict[str, Path]:
+    """Plugins that ``core`` loads beside the built-in ones, by name; an author's project says which."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def plugins_folder(under_test: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A folder with copies of ``under_test``, None when they are none or installed in this environment."""
+    wanted = {name: path for name, path in under_test.items() if not metadata.entry_points(group=GROUP, name=name)}
+    if not wanted:
+        return None
+    folder = tmp_path_factory.mktemp("plugins")
+    for name, path in wanted.items():
+        shutil.copytree(path, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / name).chmod(0o700)
+    return folder
+
+
 @pytest.fixture
-def core(tmp_path: Path, migrated_file: Path, runtime: FakeRuntime) -> Iterator[Core]:
+def plugin_settings() -> dict[str, str]:
+    """Settings of the plugins under test: ``{"plugin_mine_folder": "…"}`` is MCPWEB_PLUGIN_MINE_FOLDER."""
+    return {}
+
+
+@pytest.fixture
+def core(
+    tmp_path: Path, migrated_file: Path, runtime: FakeRuntime, under_test: dict[str, Path], plugins_folder: Path | None,
+    plugin_settings: dict[str, str],
+) -> Iterator[Core]:
     """The application without HTTP, on a database of its own."""
-    wanted = settings_for(tmp_path)
+    wanted = settings_for(tmp_path, **({"plugins_dir": str(plugins_folder)} if plugins_folder else {}), **plugin_settings)
     wanted.data_dir.mkdir(mode=0o700)
+    if plugins_folder is not None:  # what is under test is loaded here at once, and its faults are seen here
+        digests = [pluginprobe.digest("folder", str(plugins_folder / name)) for name in under_test]
+        (wanted.data_dir / "plugins.seen.json").write_text(json.dumps(dict.fromkeys(digests, "")))
     shutil.copy(migrated_file, wanted.db_path)
     wanted.key_dir.mkdir(mode=0o700)
     shutil.copy(settings_of(migrated_file).key_file, wanted.key_file)
     made = open_core(wanted, role="web")
+    for name in under_test:
+        record = made.plugins.records.get(name)
+        assert record is not None and record.state == "loaded", record.error if record else f"{name} is not there"
     made.use_runtime(runtime)
     yield made
     made.close()

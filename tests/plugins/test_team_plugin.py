@@ -140,10 +140,14 @@ def test_an_authorising_plugin_that_raises_denies(tmp_path: Path, folder: Path) 
     core.close()
 
 
-def test_a_plugin_may_not_make_tables_of_another_prefix(tmp_path: Path, folder: Path) -> None:
+def test_a_plugin_that_makes_tables_of_another_prefix_is_broken_and_the_rest_starts(tmp_path: Path, folder: Path) -> None:
     put(folder, "thief", GOOD, "-- not ours\nCREATE TABLE servers_copy AS SELECT * FROM servers;\n")
-    with pytest.raises(Exception, match="0001_counts"):
-        opened(tmp_path, folder)
+    core = opened(tmp_path, folder)
+    record = core.plugins.records["thief"]
+    assert record.state == "broken" and "0001_counts" in record.error and "team_check" not in core.test_types
+    with core.db.reading() as conn:
+        assert not conn.execute("SELECT 1 FROM sqlite_schema WHERE name = 'servers_copy'").fetchone()
+    core.close()
 
 
 def test_a_folder_others_can_write_is_refused(tmp_path: Path, folder: Path) -> None:
