@@ -76,7 +76,8 @@ def _main(name: str, source: str, origin: str, *rest: str) -> None:
             module = pluginhost.import_folder(name, Path(origin))
         result["load_ms"] = round((time.perf_counter() - began) * 1000, 1)
         if rest:
-            result.update(_contributed(name, module))
+            with tempfile.TemporaryDirectory() as folder:
+                result.update(_contributed(name, module, folder))
     except BaseException as error:
         # the plugin's frames are the last ones; nothing of ours follows
         text = "".join(traceback.format_exception(error, limit=-3))[-1500:]
@@ -87,11 +88,11 @@ def _main(name: str, source: str, origin: str, *rest: str) -> None:
     os._exit(0)  # threads of the plugin may go on
 
 
-def _contributed(name: str, module: Any) -> dict[str, Any]:
+def _contributed(name: str, module: Any, folder: str) -> dict[str, Any]:
     from mcpweb import settings as settings_module
     from mcpweb.pluginhost import PluginHost
 
-    settings = settings_module.load({"MCPWEB_DATA_DIR": tempfile.gettempdir()})
+    settings = settings_module.load({"MCPWEB_DATA_DIR": folder})
     faults: list[str] = []
     host = PluginHost(settings, on_error=lambda _, hook, error: faults.append(f"{hook}: {error}"))
     record = host.register(module, name)
