@@ -192,3 +192,14 @@ def test_the_first_load_is_small_and_nothing_moves(page: Page, served: Served, t
     assert sum(size for url, size in loaded.items() if ".js" in url) <= 25 * 1024, loaded
     assert page.evaluate("window.moved") < 0.01
     assert page.evaluate("document.querySelector('tbody tr').getBoundingClientRect().height") <= 37
+
+
+def test_while_nobody_answers_a_notice_says_so_and_leaves_with_the_next_answer(page: Page, served: Served) -> None:
+    sign_in(page, served)
+    page = page.context.new_page()  # one on which the browser may complain
+    page.goto(f"{served.url}/servers")
+    page.route("**/servers", lambda route: route.abort())
+    expect(page.locator("#notices [data-offline]")).to_be_visible(timeout=12_000)
+    assert page.locator("#notices [data-offline]").count() == 1
+    page.unroute("**/servers")
+    expect(page.locator("#notices [data-offline]")).to_have_count(0, timeout=12_000)

@@ -75,6 +75,7 @@ class Unauthenticated(Failure):
 class Forbidden(Failure):
     status, code, title = 403, "forbidden", "Not allowed"
     next_step = "Ask an administrator for a role that may do this."
+    needed = ""  # the least role that would do, where the role is what is missing
 
 
 class StepUpNeeded(Forbidden):

@@ -62,7 +62,10 @@ def require(core: Core, actor: Actor, permission: str, **resource: str) -> None:
         return
     with core.db.writing() as conn:
         note(conn, actor, "access.denied", next(iter(resource.values()), ""), {"permission": permission})
-    raise Forbidden(f"{actor.label or actor.name} may not do this ({permission}).")
+    refusal = Forbidden(f"{actor.label or actor.name} may not do this ({permission}).")
+    if not by_role(actor, permission):
+        refusal.needed = PERMISSIONS[permission]
+    raise refusal
 
 
 @contextmanager

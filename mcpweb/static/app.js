@@ -18,6 +18,14 @@
       leave(notice);
     })).observe(notices, { childList: true });
   }
+  // While nobody answers, one notice says so; it leaves with the next answer.
+  document.addEventListener("htmx:error", (event) => {
+    if (!(event.detail.error instanceof TypeError) || notices.querySelector("[data-offline]")) return;
+    const notice = document.getElementById("offline").content.firstElementChild.cloneNode(true);
+    notice.dataset.offline = "";
+    notices.append(notice);
+  });
+  document.addEventListener("htmx:after:request", () => notices?.querySelector("[data-offline]")?.remove());
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-dismiss]");
     if (button) button.closest(".notice").remove();
@@ -79,7 +87,8 @@
     const dialog = document.getElementById(name);
     if (!dialog || dialog.open) return;
     dialog.showModal();
-    dialog.querySelector("input")?.select();
+    const input = dialog.querySelector("input");
+    if (input) input.value = "";
     dialog.querySelector("[hx-trigger=ask]").dispatchEvent(new Event("ask"));
   };
   document.addEventListener("click", (event) => {

@@ -117,3 +117,13 @@ def test_the_audit_log_says_from_where(visitor: Visitor, make_server: MakeServer
         by_fixture = audit.listing(conn, audit.Wanted(action="server.add"), limit=1)[0]
     assert by_request.ip == "127.0.0.1" and by_request.request_id.startswith("req_")
     assert (by_fixture.ip, by_fixture.request_id) == ("", "")
+
+
+def test_a_refusal_names_the_role_it_needs_and_ones_own(new_visitor: NewVisitor, make_server: MakeServer) -> None:
+    server = make_server("demo")
+    for role, path, needed in (("viewer", "/servers/new", "operator"), ("operator", "/audit", "admin")):
+        answer = new_visitor().sign_in(role).get(path)
+        assert answer.status_code == 403
+        assert f'<span class="badge info">{needed}</span>' in answer.text and f'<span class="badge">{role}</span>' in answer.text
+    missing = new_visitor().sign_in("viewer").get(f"/servers/{server.id}x")
+    assert missing.status_code == 404 and "Role it needs" not in missing.text
