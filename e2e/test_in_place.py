@@ -42,7 +42,7 @@ def test_a_row_starts_tests_and_stops_without_leaving_the_list(page: Page, serve
     expect(row.get_by_role("button", name="Stop", exact=True)).to_be_visible(timeout=20_000)
     row.get_by_role("button", name="Test", exact=True).click()
     expect(row.get_by_text("Testing")).to_be_visible()
-    expect(row.locator(".verdict")).to_be_visible(timeout=120_000)
+    expect(row.locator(".mark")).to_be_visible(timeout=120_000)
     row.get_by_role("button", name="Stop", exact=True).click()
     expect(row.get_by_role("button", name="Start", exact=True)).to_be_visible(timeout=20_000)
     assert page.url == f"{served.url}/servers"
