@@ -126,6 +126,9 @@ def open_core(settings: Settings | None = None, role: RoleOfProcess = "cli", *, 
     )
     plugins.on_error = _recorder(core)
     plugins.on_gone = core.forget
+    for fault in plugins.early:
+        plugins.on_error(*fault)
+    plugins.early.clear()
     return core
 
 

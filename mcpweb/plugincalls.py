@@ -4,9 +4,10 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from mcpweb.contracts import Cipher, KeySource, Link, Runtime, Setting, TestType
+from mcpweb.contracts import Actor, Cipher, KeySource, Link, Runtime, Setting, TestType
 
 CALL_S = 5.0
 LOAD_S = 20.0
@@ -15,6 +16,11 @@ LISTS: dict[str, type] = {
     "mcpweb_add_settings": Setting, "mcpweb_add_runtimes": Runtime, "mcpweb_add_ciphers": Cipher,
     "mcpweb_add_key_sources": KeySource, "mcpweb_add_test_types": TestType, "mcpweb_add_sign_in_links": Link,
     "mcpweb_add_blueprints": object,
+}
+
+
+SINGLE: dict[str, tuple[type, ...]] = {
+    "mcpweb_authorize": (bool,), "mcpweb_authenticate": (Actor,), "mcpweb_add_migrations": (Path, str),
 }
 
 
@@ -56,8 +62,9 @@ def shaped(hook: str, result: Any) -> Any:
     wanted = LISTS.get(hook)
     if result is None:
         return None
-    if hook == "mcpweb_authorize" and not isinstance(result, bool):
-        raise TypeError(f"{hook} returns True, False or None, not {type(result).__name__}.")
+    single = SINGLE.get(hook)
+    if single is not None and not isinstance(result, single):
+        raise TypeError(f"{hook} returns {' or '.join(one.__name__ for one in single)} or None, not {type(result).__name__}.")
     if wanted is None:
         return result
     if isinstance(result, str | bytes | dict):

@@ -78,6 +78,7 @@ class PluginHost:
         self._faults: dict[str, deque[float]] = {}
         self.owners: dict[tuple[str, str], str] = {}  # (hook, name of what was contributed): plugin
         self.on_error = on_error
+        self.early: list[tuple[str, str, str]] = []  # faults before anybody listened
         self.on_gone: Callable[[str], None] | None = None
         self._ready_with: Any = None
 
@@ -133,7 +134,7 @@ class PluginHost:
         host._manager = pluggy.PluginManager(PROJECT)
         host._manager.add_hookspecs(Specs)
         host._records, host.on_error, host.on_gone, host._ready_with = {}, None, None, None
-        host._choices, host._applied, host._faults, host.owners = None, {}, {}, {}
+        host._choices, host._applied, host._faults, host.owners, host.early = None, {}, {}, {}, []
         for name, source, origin in described:
             try:
                 if source == "core":
@@ -309,6 +310,8 @@ class PluginHost:
         told = hide(f"{type(error).__name__}: {error}")[:2000]
         if self.on_error is not None:
             self.on_error(name, hook, told)
+        else:
+            self.early.append((name, hook, told))
         record = self._records.get(name)
         if self._choices is None or record is None or record.source in _OURS or record.state != "loaded":
             return

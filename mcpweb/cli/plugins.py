@@ -9,7 +9,7 @@ import click
 from mcpweb import settings as settings_module
 from mcpweb.cli.common import json_option, opened, print_json, print_listing, print_object
 from mcpweb.core import load_plugins
-from mcpweb.errors import NotFound
+from mcpweb.errors import InvalidInput, NotFound
 from mcpweb.schemas.objects import plugin_object
 from mcpweb.services import plugins as service
 
@@ -105,3 +105,38 @@ def new(name: str, kind: str, into: Path) -> None:
     for file in made:
         click.echo(f"  {file.relative_to(into)}")
     click.echo(f"Next: cd {target} && mcpweb plugins check . && pytest")
+
+
+TRUST = (
+    "A plugin is trusted code: it runs in the processes of mcpweb and can reach the container engine, the database and "
+    "every secret. Install only what you have read, or whose author you trust."
+)
+
+
+@plugins.command()
+@click.argument("given", metavar="SPEC|PATH")
+@click.option("--yes", is_flag=True, help="The code may do all that mcpweb can.")
+@json_option
+def install(given: str, yes: bool, as_json: bool) -> None:
+    """Install a plugin into our environment with pip: a path, or a requirement such as name==1.2."""
+    click.echo(TRUST, err=True)
+    if not yes:
+        raise InvalidInput("Nothing was installed.", next_step="Say --yes when you trust it.")
+    with opened() as (core, actor):
+        for one in service.install(core, actor, given):
+            print_object({"name": one.name, "distribution": one.distribution, "version": one.version}, as_json=as_json)
+    click.echo("It is loaded when mcpweb starts again.", err=True)
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Remove it.")
+@json_option
+def uninstall(name: str, yes: bool, as_json: bool) -> None:
+    """Remove a plugin that was installed with pip. Its tables, and results of its test types, stay."""
+    if not yes:
+        raise InvalidInput(f"This removes the plugin {name}.", next_step="Say --yes.")
+    with opened() as (core, actor):
+        one = service.uninstall(core, actor, name)
+        print_object({"name": one.name, "distribution": one.distribution, "version": one.version}, as_json=as_json)
+    click.echo("It is gone when mcpweb starts again.", err=True)

@@ -19,8 +19,8 @@ READY_S = 40.0
 class Served:
     """Start, use and stop an installation. ``setup_link`` is set while no user exists."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, python: str = sys.executable, **environment: str) -> None:
+        self.folder, self.python = folder, python
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.setup_link = ""
@@ -33,7 +33,7 @@ class Served:
     def start(self) -> Served:
         """Start and wait until the worker is ready."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mcpweb", "serve"], env=self.environment, stdout=subprocess.PIPE,
+            [self.python, "-m", "mcpweb", "serve"], env=self.environment, stdout=subprocess.PIPE,
             stderr=open(self.folder / "serve.log", "a"), text=True, cwd=self.folder,  # noqa: SIM115 - the child's
         )
         assert self._process.stdout is not None
@@ -95,7 +95,7 @@ class Served:
     def cli(self, *arguments: str, code: int | None = 0, given: str | None = None, timeout_s: float = 120) -> str:
         """Run a command and return its standard output; the exit code must be ``code`` (None: any)."""
         done = subprocess.run(
-            [sys.executable, "-m", "mcpweb", *arguments], env=self.environment, input=given, capture_output=True,
+            [self.python, "-m", "mcpweb", *arguments], env=self.environment, input=given, capture_output=True,
             text=True, timeout=timeout_s, cwd=self.folder,
         )
         self.stderr = done.stderr

@@ -1,7 +1,6 @@
 """Pages of plugins under ``/p/<plugin>/``, and the other ways to sign in that they offer."""
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -14,7 +13,6 @@ from mcpweb.errors import NotFound
 from mcpweb.web.permissions import PUBLIC, permission
 
 PREFIX = "/p/"
-log = logging.getLogger(__name__)
 
 
 def mount(app: Flask, core: Core) -> None:
@@ -24,7 +22,7 @@ def mount(app: Flask, core: Core) -> None:
             try:
                 app.register_blueprint(blueprint, url_prefix=f"{PREFIX}{name}", name=f"p_{name}_{blueprint.name}")
             except Exception as error:
-                log.warning("a blueprint of plugin %s cannot be mounted", name, exc_info=error)
+                core.plugins.fail(name, "mcpweb_add_blueprints", error)
     for endpoint, view in app.view_functions.items():
         if endpoint.startswith("p_") and endpoint.endswith(".static"):
             app.view_functions[endpoint] = permission(PUBLIC)(lambda *given, _view=view, **named: _view(*given, **named))

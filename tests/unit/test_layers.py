@@ -32,7 +32,7 @@ MAY = {
     "apart": {"core", "line", "schemas", "services"},
     "core": {"db", "dao", "pluginhost", "instance", "line", "vault", "checkpoints"},
     "reports": {"dao"},
-    "services": {"reports", "catalogs", "core", "db", "dao", "schemas", "instance", "line", "pluginhost", "pluginchoices", "pluginprobe", "demo", "images", "vault", "failpoints", "signing", "checkpoints", "segments"},
+    "services": {"reports", "catalogs", "core", "db", "dao", "schemas", "instance", "line", "pluginhost", "pluginchoices", "pluginprobe", "kit", "demo", "images", "vault", "failpoints", "signing", "checkpoints", "segments"},
     "bench": {"core", "mcp", "pluginhost", "line", "schemas", "services", "images", "instance"},
     "worker": {"core", "db", "dao", "schemas", "services", "bench", "mcp", "instance", "line", "fitness", "apart"},
     "web": {"catalogs", "reports", "core", "dao", "schemas", "services", "db", "rest"},
