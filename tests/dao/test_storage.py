@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from mcpweb.core import Core
 from mcpweb.dao import accounts, audit, keys, servers
 from mcpweb.db import driver, migrate
 from mcpweb.errors import Conflict, InvalidInput, MigrationRefused, StorageUnusable
-from mcpweb.services import backups, storage
+from mcpweb.services import backupfiles, backups, storage
 from mcpweb.settings import Settings, load
 from tests.dao.rows import make_server
 
@@ -39,6 +40,26 @@ print("ready", flush=True)
 sys.stdin.readline()
 backups.restore(load(), [("core", paths.SQL)], Path(sys.argv[1]))
 """
+BACKER = """
+import sys
+from pathlib import Path
+from mcpweb.contracts import Actor
+from mcpweb.core import open_core
+from mcpweb.services import backups
+core = open_core()
+print("ready", flush=True)
+sys.stdin.readline()
+backups.backup(core, Actor.cli("me"), Path(sys.argv[1]))
+sys.stdin.readline()
+"""
+
+
+def _manifest(file: Path) -> dict[str, Any]:
+    """Read the manifest as its description says, not as the program does."""
+    data = file.read_bytes()
+    assert data.endswith(b"MCPWEBBK")
+    size = int.from_bytes(data[-48:-40], "big")
+    return dict(json.loads(data[-48 - size : -48]))
 
 
 @pytest.fixture
@@ -176,12 +197,15 @@ def test_a_backup_is_one_private_file_with_a_manifest(core: Core, tmp_path: Path
         head = audit.append(conn, actor="cli:me", actor_kind="cli", action="x", target="y")
     target = tmp_path / "kept.db"
     said = backups.backup(core, ME, target)
-    manifest = json.loads(target.with_name("kept.db.manifest.json").read_text())
+    manifest = _manifest(target)
     assert manifest == {key: said[key] for key in manifest}
-    assert manifest["sha256"] == backups._sha256(target)
+    database = shutil.copy(target, tmp_path / "copy")
+    assert backupfiles.take(Path(database)) == manifest and manifest["sha256"] == backupfiles.sha256(Path(database))
+    Path(database).unlink()
+    assert manifest["instance"] == core.instance.id and manifest["rows"]["servers"] == 1 and manifest["rows"]["audit_log"] >= 1
     assert (manifest["schema"], manifest["audit_head"]["seq"]) == ({"core": len(list(paths.SQL.glob("*.sql")))}, head.seq)
-    assert {stat.S_IMODE(p.stat().st_mode) for p in (target, target.with_name("kept.db.manifest.json"))} == {0o600}
-    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["kept.db", "kept.db.manifest.json"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["kept.db"]
     assert _names(target) == ["before"]
     with core.db.reading() as conn:
         assert audit.listing(conn, limit=1)[0].action == "db.backup"
@@ -322,24 +346,84 @@ def test_an_upgrade_is_refused_while_the_old_program_runs(core: Core, tmp_path: 
 
 def test_a_damaged_backup_is_refused_and_the_database_stays(settings: Settings, kept: Path) -> None:
     whole = kept.read_bytes()
-    manifest = kept.with_name("kept.db.manifest.json")
+    size = len(whole) - 48 - int.from_bytes(whole[-48:-40], "big")  # of the database
+    manifest = whole[size:]
     damaged = {
-        "edited": whole[:-1] + b"x",
+        "last byte edited": whole[:-1] + b"x",
+        "database edited": whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:],
+        "manifest edited": whole.replace(b'"format": 2', b'"format": 3'),
         "cut": whole[: len(whole) // 2],
+        "end cut": whole[:-1],
+        "manifest cut": whole[: size + 4],
+        "a page less": whole[4096:],
+        "longer": whole + b"x",
+        "manifest of another": whole[: len(whole) // 2] + whole[len(whole) // 2 + 4096 :],
         "garbage": b"no database " * 1000,
+        "only a manifest": manifest,
         "empty": b"",
     }
     before = settings.db_path.read_bytes()
-    for with_manifest in (True, False):
-        if not with_manifest:
-            manifest.unlink()
-            del damaged["edited"]  # one bit of free space more or less: only the manifest can tell
-        for data in damaged.values():
-            kept.write_bytes(data)
-            with pytest.raises(StorageUnusable):
-                backups.restore(settings, CORE, kept)
+    for what, data in damaged.items():
+        assert data != whole, what
+        kept.write_bytes(data)
+        with pytest.raises(StorageUnusable):
+            backups.restore(settings, CORE, kept)
+        assert not backups.check(settings, CORE, kept)["ok"], what
     assert settings.db_path.read_bytes() == before
     assert not list(settings.data_dir.glob("*restoring*")) and not list(settings.data_dir.glob("*replaced*"))
+
+
+def test_a_backup_of_an_earlier_version_with_its_manifest_beside_it_is_restored_and_checked_against_it(
+    settings: Settings, kept: Path
+) -> None:
+    manifest = backupfiles.take(kept)
+    assert manifest is not None
+    beside = kept.with_name("kept.db.manifest.json")
+    beside.write_text(json.dumps(manifest | {"format": 1, "sha256": "0" * 64}))
+    with pytest.raises(StorageUnusable, match="does not match"):
+        backups.restore(settings, CORE, kept)
+    beside.write_text(json.dumps(manifest | {"format": 1}))
+    assert backups.check(settings, CORE, kept)["ok"]
+    backups.restore(settings, CORE, kept)
+    assert _names(settings.db_path) == ["before"]
+
+
+def test_a_check_of_a_backup_says_what_is_in_it_and_changes_nothing(settings: Settings, kept: Path) -> None:
+    before = {path: path.read_bytes() for path in (kept, settings.db_path)}
+    said = backups.check(settings, CORE, kept)
+    assert (said["ok"], said["problems"], said["encrypted"]) == (True, [], False)
+    assert said["manifest"] == _manifest(kept)
+    assert {path: path.read_bytes() for path in before} == before
+    assert not list(settings.data_dir.glob(".check*"))
+
+
+def test_a_backup_killed_at_any_moment_is_whole_or_not_there_and_the_next_one_clears_up(core: Core, tmp_path: Path) -> None:
+    with core.db.writing() as conn:
+        for number in range(300):
+            make_server(conn, f"more{number}")
+    seen = set()
+    target = tmp_path / "made.db"
+    for delay in (0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12):
+        target.unlink(missing_ok=True)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", BACKER, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=paths.PACKAGE.parent,
+        )
+        assert writer.stdout is not None and writer.stdin is not None
+        writer.stdout.readline()
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+        time.sleep(delay)
+        writer.send_signal(signal.SIGKILL)
+        writer.communicate()
+        if target.exists():
+            assert backups.check(core.settings, CORE, target)["ok"]
+        seen.add(target.exists())
+    target.unlink(missing_ok=True)
+    backups.backup(core, ME, target)
+    assert backups.check(core.settings, CORE, target)["manifest"]["rows"]["servers"] == 301
+    assert [path.name for path in tmp_path.glob("made*")] == ["made.db"] and storage.check(core.settings)["ok"]
+    assert seen == {True, False}
 
 
 def test_another_kind_of_database_is_refused(settings: Settings, kept: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def backup(tmp_path: Path) -> tuple[Path, str]:
 def test_neither_the_value_nor_key_material_stands_in_database_log_or_backup(tmp_path: Path, backup: tuple[Path, str]) -> None:
     ring = json.loads((tmp_path / "old" / "data.keys" / "ring.json").read_text())["keks"][0]["key"]
     files = [path for path in (tmp_path / "old" / "data").rglob("*") if path.is_file()]
-    files += [backup[0], backup[0].with_name("kept.db.manifest.json")]
+    files += [backup[0]]
     assert len(files) >= 3
     for path in files:
         content = path.read_bytes()
@@ -74,3 +74,46 @@ def test_restored_beside_another_ring_the_vault_is_locked_and_names_both_keys(tm
     with core.db.reading() as conn:
         assert [key.key_name for key in keys.listing(conn)] == ["main"]
     core.close()
+
+
+SECRET_NAME = "a-name-only-tables-know"
+
+
+def test_under_a_passphrase_neither_value_nor_token_nor_table_stands_in_the_file_and_it_comes_back(
+    tmp_path: Path, backup: tuple[Path, str]
+) -> None:
+    old = tmp_path / "old"
+    core = open_core(load({"MCPWEB_DATA_DIR": str(old / "data")}))
+    with core.db.writing() as conn:
+        conn.execute("UPDATE encryption_keys SET created_by = created_by || :name", {"name": SECRET_NAME})
+    core.close()
+    phrase, wrong = tmp_path / "phrase", tmp_path / "wrong"
+    phrase.write_text("twelve characters at least\n")
+    wrong.write_text("twelve characters at most\n")
+    phrase.chmod(0o600)
+    wrong.chmod(0o600)
+    under = ("--passphrase-file", str(phrase))
+    sealed, open_one = tmp_path / "sealed.mcpweb", tmp_path / "open.db"
+    assert mcpweb(old, "db", "backup", str(open_one))[0] == 0
+    code, told, _ = mcpweb(old, "db", "backup", str(sealed), *under)
+    assert (code, told["encrypted"]) == (0, True)
+    for word in (CANARY, backup[1], SECRET_NAME, "CREATE TABLE", "SQLite format", "audit_log", '"format"', told["instance"]):
+        assert word.encode() not in sealed.read_bytes(), word
+        assert word == CANARY or word.encode() in open_one.read_bytes(), f"{word}: the search can find"
+    assert not [path for path in (old / "data").iterdir() if "plain" in path.name or "check" in path.name]
+
+    code, _, errors = mcpweb(old, "db", "check", str(sealed))
+    assert code == 2 and "--passphrase-file" in errors
+    code, _, errors = mcpweb(old, "db", "restore", str(sealed), "--yes", "--passphrase-file", str(wrong))
+    assert code == 2 and "wrong_passphrase" in errors
+    code, said, _ = mcpweb(old, "db", "check", str(sealed), *under)
+    assert (code, said["ok"], said["missing_keys"], said["manifest"]["instance"]) == (0, True, [], told["instance"])
+    elsewhere = tmp_path / "new"
+    elsewhere.mkdir()
+    code, said, errors = mcpweb(elsewhere, "db", "check", str(sealed), *under)
+    assert (code, [one["key"] for one in said["missing_keys"]]) == (0, ["main"]) and "Warning: main version 1 needs kek_" in errors
+    assert not (elsewhere / "data").exists()
+    code, said, errors = mcpweb(old, "db", "restore", str(sealed), "--yes", *under)
+    assert (code, said["vault"], said["missing_keys"], errors) == (0, "open", [], "")
+    phrase.chmod(0o666)
+    assert mcpweb(old, "db", "check", str(sealed), *under)[0] == 2
