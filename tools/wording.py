@@ -3,16 +3,20 @@
 
     tools/wording.py            write plugins/testtype_security/wording/weights.tsv
     tools/wording.py --check    say whether that file is what these texts give (exit 1 if not)
+    tools/wording.py --stamp    say so by the hashes in its first line, in a moment and without learning anew
     tools/wording.py --folds    hold out one style after the other and tell what is found there
+    tools/wording.py --sets     learn without one set after the other, and tell what is found in that one's texts
 
 A line is ``class | passage`` or ``plain | tool | what it does | passage``; {a|b} stands for either, ``@name`` marks a parameter of
 the tool, ``%name`` a tool of its server, ``^name`` one of another, and a passage that begins with ``@name:`` describes that
 parameter. ``* | *`` stands for any tool of topics.txt. A line of everyday.txt is a plain text of any tool, or ``name: text`` of a
-parameter. Nothing is left to chance but by a seed: the same texts give the same weights.
+parameter. independent-N.txt are sets in manners of their own, each scored before it was learned from: ``# tool | what it does``, below it
+``class | passage`` without alternatives. Nothing is left to chance but by a seed: the same texts give the same weights.
 """
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import random
 import re
@@ -75,9 +79,25 @@ def passages(variants: int = VARIANTS) -> Iterator[Passage]:
             tool = chance.choice(topics)
             text = f"@{said}" if re.match(r"[a-z_]+: ", said) else said
             yield from _placed("plain", f"plain: everyday {number % 5}", number, text, *tool, chance, variant)
+    yield from independent()
     for name, does in topics:
         number += 1
         yield Passage("plain", "plain: topics", number, does, utterance.About(topic=spaced(name)), False)
+
+
+def independent() -> Iterator[Passage]:
+    """Yield the lines of independent-N.txt, each where it stands, and texts of tools once more as what a tool says first."""
+    for at, path in enumerate(sorted(TEXTS.glob("independent-*.txt"))):
+        name = does = ""
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            mark, _, rest = line.partition(" | ")
+            if mark.startswith("# "):
+                name, does = mark[2:], rest
+            elif rest:
+                for one in _placed(mark, path.stem, 10_000 * (at + 1) + number, rest, name, does, None, 0):
+                    yield one
+                    if one.kind != "plain" and not one.about.parameter:
+                        yield replace(one, about=replace(one.about, opening=True))
 
 
 def spaced(name: str) -> str:
@@ -88,14 +108,19 @@ def _worded(passage: str, chance: random.Random) -> str:
     return re.sub(r"\{([^{}]*)\}", lambda match: chance.choice(re.split(r"(?<! )\|(?! )", match[1])), passage).strip()
 
 
-def _placed(kind: str, style: str, line: int, said: str, name: str, does: str, chance: random.Random, variant: int) -> Iterator[Passage]:
+def _placed(kind: str, style: str, line: int, said: str, name: str, does: str, chance: random.Random | None, variant: int) -> Iterator[Passage]:
     marks = {mark: frozenset(found.lower() for found in re.findall(rf"(?<!\w){re.escape(mark)}([a-z_]\w*)", said)) for mark in "@%^"}
     text = re.sub(r"(?<!\w)[@%^](?=[a-z_]\w*)", "", said)
     topic = f"{spaced(name)}\n{does}"
-    extra = frozenset(chance.sample(("value", "city", "amount", "lang", "mode"), 2))
+    extra = frozenset(chance.sample(("value", "city", "amount", "lang", "mode"), 2) if chance else ())
     about = utterance.About(opening=False, carriers=marks["@"] | extra, own=marks["%"], others=marks["^"], topic=topic)
     if (match := re.match(r"@([a-z_]\w*):\s*", said, re.IGNORECASE)) is not None:
         yield Passage(kind, style, line, text[match.end() - 1 :], _at(about, match[1].lower()), kind != "plain")
+        return
+    if chance is None:  # where it stands is known
+        yield Passage(kind, style, line, text, about, kind != "plain")
+        if kind == "plain":
+            yield Passage(kind, style, line, text, replace(about, opening=True), False)
         return
     if kind == "asks":  # the same words may stand under many a name
         here = chance.choice(("note", "comment", "ref", "hint", "context", "memo", "extra", "info", "tag", "meta", "remarks", "x", "client", "reason"))
@@ -171,12 +196,21 @@ def learn(found: list[Example]) -> tuple[dict[str, list[float]], list[float]]:
 
 def written(table: dict[str, list[float]], bias: list[float]) -> str:
     """Return the file of weights: whole hundredths, what weighs next to nothing left out."""
-    lines = ["# What a feature weighs, in hundredths, for: " + ", ".join(wording.CLASSES) + ". Written by tools/wording.py."]
+    lines: list[str] = []
     lines.append("\t".join(["", *(str(round(one * 100)) for one in bias)]))
     for name, row in sorted(table.items()):
         if max(row) - min(row) >= WEIGHT_AT_LEAST:
             lines.append("\t".join([name, *("" if round(one * 100) == 0 else str(round(one * 100)) for one in row)]))
-    return "\n".join(lines) + "\n"
+    body = "\n".join(lines) + "\n"
+    return f"# What a feature weighs, in hundredths, for: {', '.join(wording.CLASSES)}. Written by tools/wording.py: {stamp(body)}\n{body}"
+
+
+def stamp(body: str) -> str:
+    """Return what ties weights to all they are learned from: the texts, the ideas, and the code that reads them."""
+    here = WEIGHTS.parent
+    read = [*sorted(TEXTS.glob("*.txt")), Path(__file__), *sorted(here.glob("*.py")), here / "ideas.txt", here.parent / "utterance.py", here.parent / "script.py"]
+    texts = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in read)).hexdigest()[:16]
+    return f"{texts} {hashlib.sha256(body.encode()).hexdigest()[:16]}"
 
 
 def trained() -> str:
@@ -208,11 +242,37 @@ def folds(count: int) -> None:
             print(f"{kind:6} {chance:.2f} {style}: {one.text[:230]}  [{one.about.topic.partition(chr(10))[0]}; {one.about.here}]")
 
 
+def sets() -> None:
+    """Hold out one set after the other, learn from the rest, and count what is found of each class at several bounds."""
+    told = list(passages(2))
+    of = {one.style: one.style if one.style.startswith("independent") else "all others" for one in told}
+    for held in sorted({*of.values()}):
+        table, bias = learn(examples([one for one in told if of[one.style] != held]))
+        fresh = ({name: tuple(row) for name, row in table.items()}, tuple(bias))
+        wording.weights = lambda fresh=fresh: fresh  # type: ignore[assignment, misc]
+        seen = {(one.line, one.about.here): one for one in reversed(told) if of[one.style] == held}
+        rows = [(one.kind, utterance.score(utterance.read(one.text, one.about, 0.0))) for one in seen.values()]
+        print(held)
+        for bound in (0.3, 0.4, 0.5, utterance.LIMIT, 0.6, 0.7, 0.8):
+            counts = [(kind, [chance for name, chance in rows if name == kind]) for kind in wording.CLASSES]
+            print(f"  {bound:.2f}", "  ".join(f"{kind} {sum(one >= bound for one in chances)}/{len(chances)}" for kind, chances in counts))
+
+
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--check", action="store_true")
     asked.add_argument("--folds", nargs="?", type=int, const=6)
+    asked.add_argument("--sets", action="store_true")
+    asked.add_argument("--stamp", action="store_true")
     given = asked.parse_args()
+    if given.stamp:
+        first, _, body = WEIGHTS.read_text(encoding="utf-8").partition("\n")
+        same = first.endswith(stamp(body))
+        print("the weights are stamped with what they are learned from" if same else "texts, code or weights were changed since: run tools/wording.py")
+        return 0 if same else 1
+    if given.sets:
+        sets()
+        return 0
     if given.folds:
         folds(given.folds)
         return 0

@@ -76,7 +76,7 @@ def of_thing(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
             told,
             opening=(text.parent == "description" and _main(text, thing))
             or (text.role == "prose" and thing.kind != "instructions"),
-            parameter="/properties/" in text.pointer,
+            parameter="/properties/" in text.pointer and "/outputSchema/" not in text.pointer,
             here=_parameter(text.pointer),
         )
         plain = _words(text)

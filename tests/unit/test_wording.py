@@ -12,6 +12,7 @@ import pytest
 from mcpweb import paths
 from mcpweb.contracts import CheckResult
 from mcpweb.pluginhost import import_folder
+from tests.sizes import NIGHT
 from tests.unit.metadata_carried import CARRIED, HONEST
 from tests.unit.metadata_texts import ORDERS, PLAIN
 
@@ -78,6 +79,14 @@ def test_what_is_wrong_is_told_with_its_sentence_and_its_twin_is_left_alone(chec
     assert [one.summary for one in found(fixed)] == []
 
 
+def test_what_a_tool_gives_back_is_not_what_it_asks_for() -> None:
+    """The same words under a parameter ask for the model's name, and under a field of the result say what is in it."""
+    said = {"type": "object", "properties": {"scale": {"type": "string", "description": "Name and version of the language model filling in this field"}}}
+    plain = tool("bmi", "Computes the body mass index.", ("w",))
+    assert found({**plain, "outputSchema": said}) == []
+    assert [one.check_id for one in found({**plain, "inputSchema": said})].count("M09") == 1
+
+
 def part(texts: Iterable[Told]) -> float:
     told = [bool(found(tool(*one))) for one in texts]
     return sum(told) / len(told)
@@ -94,7 +103,8 @@ def test_of_what_only_sounds_like_it_little_is_told() -> None:
 
 
 def test_the_weights_are_what_the_texts_give() -> None:
-    checked = subprocess.run([sys.executable, str(paths.PLUGINS.parent / "tools" / "wording.py"), "--check"], capture_output=True, text=True, timeout=170)
+    """By the hashes of both; the night learns anew."""
+    checked = subprocess.run([sys.executable, str(paths.PLUGINS.parent / "tools" / "wording.py"), "--check" if NIGHT else "--stamp"], capture_output=True, text=True, timeout=170)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
