@@ -33,9 +33,9 @@ def list_(as_json: bool) -> None:
 
 @settings.command("set")
 @click.argument("name", type=click.Choice([period.name for period in periods.PERIODS]))
-@click.argument("days", type=int)
+@click.argument("value", type=int)
 @json_option
-def set_(name: str, days: int, as_json: bool) -> None:
-    """Choose for how many days something is kept."""
+def set_(name: str, value: int, as_json: bool) -> None:
+    """Choose for how many days something is kept, or how often a backup is made."""
     with opened() as (core, actor):
-        print_object(periods.set_all(core, actor, {name: days}), as_json=as_json)
+        print_object(periods.set_all(core, actor, {name: value}), as_json=as_json)

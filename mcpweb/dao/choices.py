@@ -25,6 +25,13 @@ def find(conn: Connection, name: str) -> Choice | None:
     return None if row is None else Choice(**(dict(row) | {"value": loads(str(row["value"]))}))  # SQLite gives a number as one
 
 
+def some(conn: Connection, names: list[str]) -> dict[str, Any]:
+    """Return the values of those that were chosen among these."""
+    sql = "SELECT name, value FROM choices WHERE name IN (SELECT value FROM json_each(:names))"
+    rows = conn.execute(sql, {"names": dumps(names)})
+    return {str(row["name"]): loads(str(row["value"])) for row in rows}
+
+
 def put(conn: Connection, name: str, value: Any, updated_by: str) -> None:
     conn.execute(
         "INSERT INTO choices (name, value, updated_at, updated_by) VALUES (:name, :value, :now, :by) ON CONFLICT (name) "

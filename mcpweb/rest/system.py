@@ -32,15 +32,17 @@ CHOSEN = {
 }
 
 
-def _days(period: Period) -> fields.Integer:
-    return fields.Integer(strict=True, validate=validate.Range(0 if period.for_good else period.least, periods.MOST_DAYS))
+def _chosen(period: Period) -> fields.Integer:
+    return fields.Integer(strict=True, validate=validate.Range(0 if period.for_good else period.least, period.most))
 
 
 class Choices(Body):
-    keep_results_days = _days(periods.RESULTS)
-    keep_jobs_days = _days(periods.JOBS)
-    keep_logs_days = _days(periods.LOGS)
-    keep_audit_days = _days(periods.AUDIT)
+    keep_results_days = _chosen(periods.RESULTS)
+    keep_jobs_days = _chosen(periods.JOBS)
+    keep_logs_days = _chosen(periods.LOGS)
+    keep_audit_days = _chosen(periods.AUDIT)
+    backup_every_hours = _chosen(periods.BACKUP_HOURS)
+    backup_keep = _chosen(periods.BACKUPS)
 
 
 @bp.get("/jobs")
@@ -124,7 +126,7 @@ def _revision() -> int:
 @bp.patch("/settings")
 @told("settings.edit", CHOSEN, body=Choices, if_match=True)
 def choose() -> Response:
-    """Change what is chosen for the installation: how many days results, jobs, logs and rows of the audit log are kept."""
+    """Change what is chosen: how many days results, jobs, logs and audit rows are kept, how often a backup is made."""
     expect = expected_revision()
     given = body()
     if not given:

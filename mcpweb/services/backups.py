@@ -124,6 +124,14 @@ def read_passphrase(path: Path) -> Sensitive:
     return Sensitive(text)
 
 
+def clear_up(settings: Settings, folder: Path) -> None:
+    """Take away the parts that a crash left in a folder and beside the database; those of a running backup stay."""
+    for path in (settings.data_dir / "backup.plain", *folder.glob("*.db.part")):
+        if path.exists():
+            with suppress(Failure), _part(path):
+                pass
+
+
 def _require_file(source: Path) -> None:
     if not source.is_file():
         raise InvalidInput(f"{source} is not a file.")

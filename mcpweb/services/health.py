@@ -8,14 +8,16 @@ from typing import Any
 
 from mcpweb import checkpoints, clock
 from mcpweb.core import Core
-from mcpweb.dao import audit, observations
+from mcpweb.dao import audit, choices, observations
 from mcpweb.db import driver
 from mcpweb.errors import Failure
+from mcpweb.services import periods, rounds
 from mcpweb.vault import VaultState
 
 BEAT_S = 20.0
 _BEHIND = 500
 _BACKUP_DAYS = 30
+_OVERDUE_H = 2
 _FREE_MIB = 256
 
 
@@ -40,7 +42,15 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     ),
     "backup.none": ("warning", "No backup was made yet.", "Run `mcpweb db backup FILE`, and keep the key ring elsewhere."),
     "backup.old": ("warning", "The newest backup is {days} days old.", "Run `mcpweb db backup FILE`."),
-    "backup.made": ("ok", "A backup was made on {day}.", ""),
+    "backup.made": ("ok", "The newest backup is of {day}, {hours} hours old.", ""),
+    "backup.failed": (
+        "problem", "The last scheduled backup failed: {detail} The newest one there is: {day}.",
+        "Mend that; it is tried again within the hour.",
+    ),
+    "backup.overdue": (
+        "warning", "The newest scheduled backup is {hours} hours old, and one every {every} hours is wanted.",
+        "See whether the worker runs, and `mcpweb jobs list`.",
+    ),
     "disk.low": ("problem", "The disk of {path} has {free} MiB left.", "Make room: the database cannot grow."),
     "disk.room": ("ok", "The disk of the data folder has {free} MiB left.", ""),
     "plugins.broken": ("problem", "Broken plugins: {names}.", "See `mcpweb plugins info NAME`."),
@@ -165,11 +175,23 @@ def _audit_finding(core: Core) -> Finding:
 def _backup_finding(core: Core) -> Finding:
     with core.db.reading() as conn:
         made = audit.newest(conn, "db.backup")
-    if made is None:
+        every = periods.in_force(conn, periods.BACKUP_HOURS)
+        chosen = choices.find(conn, periods.BACKUP_HOURS.name)
+    at = None if made is None else str(made.detail.get("at", made.at))
+    if every:
+        failure = rounds.last_failure(core)
+        if failure is not None:
+            return find("backup.failed", detail=(failure.error or {}).get("detail", "–"), day=at[:10] if at else "–")
+        scheduled = rounds.written(core)
+        since = max(scheduled[0][0] if scheduled else "", chosen.updated_at if chosen else "")
+        if since and clock.age(since) > (every + _OVERDUE_H) * 3600:
+            return find("backup.overdue", hours=int(clock.age(since) // 3600), every=every)
+    if at is None:
         return find("backup.none")
-    at = str(made.detail.get("at", made.at))
     days = int(clock.age(at) // 86_400)
-    return find("backup.old", days=days) if days > _BACKUP_DAYS else find("backup.made", day=at[:10])
+    if days > _BACKUP_DAYS:
+        return find("backup.old", days=days)
+    return find("backup.made", day=at[:10], hours=max(0, int(clock.age(at) // 3600)))
 
 
 def _disk_finding(core: Core) -> Finding:

@@ -1,4 +1,4 @@
-"""How long things are kept: what can be chosen while mcpweb runs, one row of the database each, audited."""
+"""How long things are kept, how often backups are made: chosen while mcpweb runs, one row of the database each, audited."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MOST_DAYS = 36_500
 
 @dataclass(frozen=True)
 class Period:
-    """One choice. ``least`` is the fewest days, ``for_good`` whether 0 keeps everything; ``help`` is for programs."""
+    """One choice, most in days. ``for_good`` says whether 0 can be chosen: no limit, or off; ``help`` is for programs."""
 
     name: str
     default: int
@@ -23,6 +23,7 @@ class Period:
     for_good: bool
     sentence: str
     help: str
+    most: int = MOST_DAYS
 
 
 RESULTS = Period(
@@ -41,7 +42,15 @@ AUDIT = Period(
     "keep_audit_days", 0, 30, True, f"Audit rows stay for 30 to {MOST_DAYS} days, or with 0 for good.",
     "Audit rows older than so many days are moved into signed files, once a day; 0 keeps all in the database.",
 )
-PERIODS = (RESULTS, JOBS, LOGS, AUDIT)
+BACKUP_HOURS = Period(
+    "backup_every_hours", 0, 1, True, "A backup is made every 1 to 8760 hours, or with 0 never.",
+    "The worker writes a backup into the data folder every so many hours; 0 writes none.", 8760,
+)
+BACKUPS = Period(
+    "backup_keep", 7, 1, False, "From 1 to 1000 scheduled backups are kept.",
+    "So many scheduled backups are kept; older ones are deleted after a new one was written.", 1000,
+)
+PERIODS = (RESULTS, JOBS, LOGS, AUDIT, BACKUP_HOURS, BACKUPS)
 
 
 def days(core: Core, actor: Actor, period: Period) -> int:
@@ -55,13 +64,14 @@ def every(core: Core, actor: Actor) -> dict[str, int]:
     """Return all that is chosen, by name."""
     access.require(core, actor, "settings.view")
     with core.db.reading() as conn:
-        return {period.name: in_force(conn, period) for period in PERIODS}
+        found = choices.some(conn, [period.name for period in PERIODS])
+    return {period.name: int(found.get(period.name, period.default)) for period in PERIODS}
 
 
 def chosen(core: Core) -> frozenset[str]:
     """Return the names of what somebody chose; the others stand at their defaults."""
     with core.db.reading() as conn:
-        return frozenset(period.name for period in PERIODS if choices.find(conn, period.name) is not None)
+        return frozenset(choices.some(conn, [period.name for period in PERIODS]))
 
 
 def in_force(conn: Connection, period: Period) -> int:
@@ -96,8 +106,8 @@ def set_all(core: Core, actor: Actor, wanted: dict[str, int]) -> dict[str, int]:
 def _fits(period: Period, given: object) -> bool:
     if isinstance(given, bool) or not isinstance(given, int):
         return False
-    return period.least <= given <= MOST_DAYS or (period.for_good and given == 0)
+    return period.least <= given <= period.most or (period.for_good and given == 0)
 
 
 def _bounds(period: Period) -> str:
-    return f"{'0, or ' if period.for_good else ''}from {period.least} to {MOST_DAYS}"
+    return f"{'0, or ' if period.for_good else ''}from {period.least} to {period.most}"

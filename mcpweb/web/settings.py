@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request, url_for
 
 from mcpweb.contracts import Setting
 from mcpweb.errors import InvalidInput
-from mcpweb.services import health, jobs, keeping, periods, retention
+from mcpweb.services import health, jobs, keeping, periods, retention, rounds
 from mcpweb.settings import PREFIX, SETTINGS
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
@@ -22,6 +22,7 @@ _GROUPS = (
     (N_("Security"), ("KEY_FILE", "KEY_SOURCE", "KEY_ENV", "PASSPHRASE_FILE", "BIND_ROOTS")),
     (N_("Plugins"), ("PLUGINS_DIR", "PLUGINS_OFF", "PLUGINS_ALLOW")),
 )
+_JOBS = (("retention", "results"), ("prune_audit", "audit"), (rounds.KIND, rounds.SUBJECT))
 _OTHERS = N_("For experts and tests")
 
 
@@ -70,7 +71,7 @@ def kept() -> Response:
 @bp.post("/retention")
 @permission("settings.edit")
 def keep() -> Response:
-    """Choose how long results, jobs, logs and audit rows are kept; all that is sent or none of it."""
+    """Choose how long things are kept and how often a backup is made; all that is sent or none of it."""
     form = {period.name: request.form[period.name].strip() for period in periods.PERIODS if period.name in request.form}
     try:
         periods.set_all(core(), actor(), {name: _number(text) for name, text in form.items()})
@@ -96,11 +97,13 @@ def doctor() -> Response:
 
 
 def _kept(*, failure: InvalidInput | None = None, form: dict[str, str] | None = None) -> Response:
-    latest = [jobs.newest(core(), kind, subject) for kind, subject in (("retention", "results"), ("prune_audit", "audit"))]
+    latest = [jobs.newest(core(), kind, subject) for kind, subject in _JOBS]
     return respond(
         "settings/retention.html", http_status=failure.status if failure else 200, failure=failure,
         kept={**periods.every(core(), actor()), **(form or {})}, most_days=periods.MOST_DAYS, least_days=periods.AUDIT.least,
-        segments=retention.folder(core()), due=keeping.due(core(), actor()), counted=keeping.COUNTED,
+        segments=retention.folder(core()),
+        backups=rounds.folder(core()), backup_count=len(rounds.written(core())),
+        due=keeping.due(core(), actor()), counted=keeping.COUNTED,
         running=[job for job in latest if job and not job.finished], last=[job for job in latest if job and job.finished],
     )
 

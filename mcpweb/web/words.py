@@ -42,14 +42,14 @@ DOING = {
     "tools": N_("Reading the tools"), "remove": N_("Removing"), "call": N_("Calling a tool"), "test_run": N_("Testing"),
     "rotate": N_("Rotating the key"), "verify_keys": N_("Opening every secret"), "verify_audit": N_("Checking the audit log"),
     "prune_audit": N_("Moving old audit rows out"), "demo": N_("Adding the demo server"),
-    "retention": N_("Deleting old results"), "import": N_("Importing the set-up"),
+    "retention": N_("Deleting old results"), "import": N_("Importing the set-up"), "backup": N_("Writing a backup"),
 }
 KINDS = {
     "start": N_("Start"), "stop": N_("Stop"), "restart": N_("Restart"), "pull": N_("Pull"), "tools": N_("Read tools"),
     "remove": N_("Remove"), "call": N_("Call"), "test_run": N_("Test run"),
     "rotate": N_("Key rotation"), "verify_keys": N_("Check of secrets"), "verify_audit": N_("Check of the audit log"),
     "prune_audit": N_("Audit retention"), "demo": N_("Demo server"),
-    "retention": N_("Deletion of old results"), "import": N_("Import of a set-up"),
+    "retention": N_("Deletion of old results"), "import": N_("Import of a set-up"), "backup": N_("Scheduled backup"),
 }
 
 

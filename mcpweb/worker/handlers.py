@@ -8,7 +8,7 @@ from typing import Any
 from mcpweb.dao import configurations, servers
 from mcpweb.errors import Conflict, ServerTimeout
 from mcpweb.events import ServerChanged
-from mcpweb.services import access, demo, keeping, registries, schedules, transfer
+from mcpweb.services import access, demo, keeping, registries, rounds, schedules, transfer
 from mcpweb.worker.apart import prune_audit, rotate, verify_audit, verify_keys
 from mcpweb.worker.testing import settle_run, test_run
 from mcpweb.worker.work import Handler, Work
@@ -126,6 +126,11 @@ def retain(work: Work) -> dict[str, Any]:
             "longest_ms": done.longest_ms}
 
 
+def back_up(work: Work) -> dict[str, Any]:
+    """Write a scheduled backup, and delete the oldest beyond those that are kept."""
+    return rounds.write(work.core, work.actor, work.progress)
+
+
 def import_setup(work: Work) -> dict[str, Any]:
     """Make the servers, configurations and bindings of a set-up, all or nothing."""
     work.progress(None, "Importing the set-up")
@@ -148,6 +153,7 @@ HANDLERS: dict[str, Handler] = {
     "prune_audit": Handler(prune_audit, "rerun"),
     "demo": Handler(add_demo, "rerun"),
     "retention": Handler(retain, "rerun"),
+    "backup": Handler(back_up, "rerun"),
     "import": Handler(import_setup, "fail", "The worker ended during the import; nothing of it was made.", transfer.forget),
     "test_run": Handler(test_run, "fail", "The worker ended in the middle of the test run.", settle_run),
 }

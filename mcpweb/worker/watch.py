@@ -21,7 +21,7 @@ from mcpweb.dao.servers import Server
 from mcpweb.db import driver
 from mcpweb.errors import Failure, NotFound, ServerTimeout, VaultLocked
 from mcpweb.schemas.configurations import load_config_data
-from mcpweb.services import keeping, retention, schedules, storage
+from mcpweb.services import keeping, retention, rounds, schedules, storage
 from mcpweb.services.configurations import config_hash, same_but_for_secrets
 from mcpweb.worker.fleet import ENGINE_AWAY, LOCKED_OUT, exit_sentence
 
@@ -268,6 +268,7 @@ class Watch:
             self._guard(lambda: storage.maintain(self._core.db))
             self._guard(lambda: keeping.request(self._core, SYSTEM))
             self._guard(lambda: retention.request(self._core, SYSTEM))
+            self._guard(lambda: rounds.request(self._core, SYSTEM))
 
     # Schedules
 

@@ -13,7 +13,7 @@ from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import jobs as job_rows
 from mcpweb.dao import observations
-from mcpweb.services import access, accounts, health, jobs, keeping, periods, retention, servers
+from mcpweb.services import access, accounts, health, jobs, keeping, periods, retention, rounds, servers
 from mcpweb.testing.fixtures import MakeServer, NewVisitor, Visitor, check_markup
 from mcpweb.web.language import _catalogue
 from mcpweb.worker import Worker
@@ -78,8 +78,25 @@ def test_how_long_things_are_kept_is_chosen_on_the_page_and_over_the_api(core: C
     assert visitor.client.patch("/api/v1/settings", json={"keep_audit_days": 0}, **api).json == {"keep_audit_days": 0}
     api["headers"]["If-Match"] = visitor.client.get("/api/v1/settings", **api).headers["ETag"]
     assert visitor.client.patch("/api/v1/settings", json={"keep_audit_days": 5}, **api).status_code == 422
+    for name, value in (("backup_every_hours", 8761), ("backup_keep", 0), ("backup_keep", 1001)):
+        assert visitor.client.patch("/api/v1/settings", json={name: value}, **api).status_code == 422
     assert visitor.client.patch("/api/v1/settings", json={}, **api).status_code == 422
     assert (keeping.days(core, me), retention.days(core, me)) == (60, 0)
+
+
+def test_how_often_a_backup_is_made_is_chosen_on_the_page(core: Core, visitor: Visitor, new_visitor: NewVisitor) -> None:
+    text = visitor.get("/settings/retention").text
+    assert re.search(r'name="backup_every_hours" type="number" min="0" max="8760" value="0"', text) and "backups</code>" not in text
+    assert visitor.post("/settings/retention", {"backup_every_hours": "24", "backup_keep": "3"}).status_code == 303
+    chosen = periods.every(core, Actor.cli("tester"))
+    assert (chosen["backup_every_hours"], chosen["backup_keep"], chosen["keep_audit_days"]) == (24, 3, 0)
+    assert visitor.post("/settings/retention", {"backup_every_hours": "24", "backup_keep": "0"}).status_code == 422
+    rounds.write(core, Actor.cli("tester"))
+    text = visitor.get("/settings/retention").text
+    check_markup(visitor.app, text)
+    assert re.search(r"backups</code></dt><dd>1</dd>", text)
+    assert re.search(r"every so many hours</td><td>24</td>", visitor.get("/settings").text)
+    assert "<dd>24</dd>" in new_visitor().sign_in("operator").get("/settings/retention").text
 
 
 def test_a_setting_is_shown_with_its_value_its_source_and_what_it_means_and_no_secret(
@@ -141,4 +158,4 @@ def test_the_doctor_says_when_there_was_no_backup_or_an_old_one_only(core: Core,
     assert "The newest backup is 45 days old." in visitor.get("/settings/doctor").text
     with core.db.writing() as conn:
         access.note(conn, Actor.cli("x"), "db.backup", "c.db", {})
-    assert "A backup was made on" in visitor.get("/settings/doctor").text
+    assert "0 hours old." in visitor.get("/settings/doctor").text
