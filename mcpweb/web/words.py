@@ -46,11 +46,19 @@ DOING = {
 }
 KINDS = {
     "start": N_("Start"), "stop": N_("Stop"), "restart": N_("Restart"), "pull": N_("Pull"), "tools": N_("Read tools"),
-    "remove": N_("Remove"), "call": N_("Call"), "test_run": N_("Test run"),
+    "remove": N_("Remove"), "call": N_("Tool call"), "test_run": N_("Test run"),
     "rotate": N_("Key rotation"), "verify_keys": N_("Check of secrets"), "verify_audit": N_("Check of the audit log"),
     "prune_audit": N_("Audit retention"), "demo": N_("Demo server"),
     "retention": N_("Deletion of old results"), "import": N_("Import of a set-up"), "backup": N_("Scheduled backup"),
 }
+
+# what the test types of the box say of themselves; a team's own are shown as they are
+TYPES = (
+    N_("Connection"), N_("Create, start, handshake, list; which step failed and what to do."),
+    N_("Functionality"), N_("Every tool called with generated input, valid and invalid; lists, resources, prompts, saved cases."),
+    N_("Performance"), N_("Cold start, latency, throughput, memory; slower than a baseline or not, by statistics."),
+    N_("Security"), N_("Container, image, tool descriptions, changes since approval, and how the tools take an attack."),
+)
 
 
 def word(name: str) -> str:
