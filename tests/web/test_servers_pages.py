@@ -32,7 +32,7 @@ def until(ask: Callable[[], TestResponse], wanted: str, *, seconds: float = 15) 
 
 def test_an_empty_list_says_what_to_do(visitor: Visitor) -> None:
     text = visitor.get("/servers").text
-    assert "No server yet" in text and "mcpweb demo" in text and 'href="/servers/new"' in text
+    assert "No server yet" in text and "Add the demo server" in text and 'href="/servers/new"' in text
     assert "First steps" in visitor.get("/").text
 
 
