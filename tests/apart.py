@@ -15,4 +15,7 @@ def environment_at(folder: Path) -> Path:
     python = folder / "bin" / "python"
     asked = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], capture_output=True, text=True, check=True)
     Path(asked.stdout.strip(), "outer.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{ROOT}\n")
+    for command in ("mcpweb", "pytest"):
+        (folder / "bin" / command).write_text(f'#!/bin/sh\nexec "{python}" -m {command} "$@"\n')
+        (folder / "bin" / command).chmod(0o755)
     return python
