@@ -13,7 +13,8 @@ from mcpweb.core import Core, open_core
 from mcpweb.errors import SchemaChanged
 from mcpweb.fitness import Fitness
 from mcpweb.rest import register_api
-from mcpweb.web import BLUEPRINTS, csrf, errors, headers, identity, limits, pluginpages, rendering
+from mcpweb.web import BLUEPRINTS, csrf, errors, headers, identity, limits, metrics, pluginpages, rendering
+from mcpweb.web.traffic import Traffic
 
 
 def create_app(core: Core | None = None) -> Flask:
@@ -26,6 +27,8 @@ def create_app(core: Core | None = None) -> Flask:
     if core.settings.trusted_proxies:
         hops = core.settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    traffic = app.extensions[metrics.EXTENSION] = Traffic()
+    app.wsgi_app = traffic.around(app.wsgi_app)  # type: ignore[method-assign]
     rendering.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

@@ -49,5 +49,6 @@ def when_ready(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let log streams end as soon as the process is asked to leave."""
+    """Let log streams end as soon as the process is asked to leave, and give it numbers of its own to count in."""
+    worker.wsgi.extensions["mcpweb.traffic"].slot = worker.age
     worker.wsgi.extensions["mcpweb.streams"].leaving = lambda: not worker.alive

@@ -11,6 +11,7 @@ from mcpweb.web import (
     install,
     jobs,
     keys,
+    metrics,
     overview,
     palette,
     people,
@@ -32,6 +33,7 @@ from mcpweb.web import (
 
 BLUEPRINTS = (
     health.bp,  # /healthz /readyz
+    metrics.bp,  # /metrics
     session.bp,  # /setup/<token> /sign-in /sign-out /step-up /preferences
     overview.bp,  # / /demo
     palette.bp,  # /palette /keys-help

@@ -5,13 +5,13 @@ import logging
 import secrets
 from urllib.parse import urlencode
 
-from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask import Flask, Response, jsonify, make_response, render_template
 from werkzeug.exceptions import HTTPException
 
 from mcpweb.contracts import Actor
 from mcpweb.errors import Failure, StepUpNeeded
 from mcpweb.schemas.objects import problem_object
-from mcpweb.web.identity import optional_actor
+from mcpweb.web.identity import is_api, optional_actor
 from mcpweb.web.language import _
 from mcpweb.web.rendering import came_from, go, is_partial, notice
 from mcpweb.web.words import N_
@@ -35,9 +35,9 @@ def install(app: Flask) -> None:
 
 def answer(failure: Failure) -> Response:
     """Show a failure the way it was asked for."""
-    if isinstance(failure, StepUpNeeded) and not request.path.startswith("/api/"):
+    if isinstance(failure, StepUpNeeded) and not is_api():
         return go(f"/step-up?{urlencode({'next': came_from()})}")
-    if request.path.startswith("/api/"):
+    if is_api():
         response = jsonify(problem_object(failure))
         response.status_code = failure.status
         response.content_type = "application/problem+json"
@@ -48,7 +48,7 @@ def answer(failure: Failure) -> Response:
         response = make_response(render_template(page, failure=failure), failure.status)
     if failure.retry_after is not None:
         response.headers["Retry-After"] = str(failure.retry_after)
-    if failure.status == 401 and request.path.startswith("/api/"):
+    if failure.status == 401 and is_api():
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
@@ -66,7 +66,7 @@ def _http(error: HTTPException) -> Response:
         return error.response  # type: ignore[return-value]
     status = error.code or 500
     code, title, sentence = _KNOWN.get(status, ("http_error", error.name, error.name))
-    failure = Failure(sentence if request.path.startswith("/api/") else _(sentence), code=code)
+    failure = Failure(sentence if is_api() else _(sentence), code=code)
     failure.status, failure.title = status, title
     response = answer(failure)
     for name, value in error.get_headers():

@@ -20,7 +20,8 @@ def core() -> Core:
 
 
 def is_api() -> bool:
-    return request.path.startswith("/api/")
+    """Tell whether a program asks: it gets problems as JSON, and 401 instead of the way to the sign-in page."""
+    return request.path.startswith("/api/") or request.path == "/metrics"
 
 
 def guard() -> Response | None:

@@ -1,6 +1,7 @@
 """What is installed is whole: the wheel, made from the source archive, works on another path with nothing of the checkout in reach."""
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import signal
@@ -133,12 +134,14 @@ def test_a_database_is_made_a_key_rotated_and_the_log_proven_elsewhere(run: Run)
             assert "broken" not in done.stdout
 
 
-def test_it_is_served_elsewhere_with_its_style_and_in_both_languages(run: Run) -> None:
+def test_it_is_served_elsewhere_with_its_style_in_both_languages_and_counts_over_both_processes(run: Run) -> None:
+    assert run("mcpweb", "users", "add", "ada", "--role", "viewer", "--password-stdin", input="seven tall lighthouses").returncode == 0
+    token = run("mcpweb", "tokens", "create", "--user", "ada", "--name", "prometheus").stdout.strip()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    process = run.popen("mcpweb", "serve", MCPWEB_BIND=f"127.0.0.1:{port}", MCPWEB_WEB_WORKERS="1")  # type: ignore[attr-defined]
+    process = run.popen("mcpweb", "serve", MCPWEB_BIND=f"127.0.0.1:{port}", MCPWEB_WEB_WORKERS="2")  # type: ignore[attr-defined]
     try:
         until = time.monotonic() + 30
         while _get(f"{url}/healthz") is None:
@@ -149,16 +152,22 @@ def test_it_is_served_elsewhere_with_its_style_and_in_both_languages(run: Run) -
         style = page.partition('rel="stylesheet" href="')[2].partition('"')[0]
         assert "@layer" in (_get(url + style) or "")
         assert _get(f"{url}/api/v1/openapi.json")
+        while not process.stdout.readline().startswith("URL: "):  # until then serve itself asks whether it is answered
+            assert process.poll() is None
+        told = [_get(f"{url}/metrics", token=token) or "" for _ in range(8)]
+        counts = [float(one.partition("mcpweb_http_request_seconds_count ")[2].split()[0]) for one in told]
+        assert [later - sooner for sooner, later in itertools.pairwise(counts)] == [1.0] * 7, counts
     finally:
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=30)[0]
     assert process.returncode == 0, said
 
 
-def _get(url: str, language: str = "en") -> str | None:
+def _get(url: str, language: str = "en", token: str = "") -> str | None:
     """Return what is answered with 200, None for anything else."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept-Language": language}), timeout=5) as answer:
+        headers = {"Accept-Language": language} | ({"Authorization": f"Bearer {token}"} if token else {})
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
             return str(answer.read().decode())
     except (OSError, urllib.error.HTTPError):
         return None

@@ -41,7 +41,7 @@ class Cell:
 
     @property
     def is_api(self) -> bool:
-        return self.rule.rule.startswith("/api/")
+        return self.rule.rule.startswith("/api/") or self.rule.rule == "/metrics"  # both for programs
 
     def path(self, given: dict[str, str]) -> str:
         found = self.rule.rule
