@@ -4,7 +4,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +23,8 @@ from mcpweb.services import access, backupfiles
 from mcpweb.settings import Settings
 from mcpweb.vault import Vault
 
-_ENDS = ("", "-wal", "-shm")
+_ENDS = ("", "-wal", "-shm", "-journal")
+_CHECK_S = 24 * 3600.0
 _COUNTED = (
     "servers", "configurations", "secrets", "configuration_secrets", "encryption_keys", "users", "test_runs", "test_results",
     "jobs", "audit_log",
@@ -125,7 +128,15 @@ def read_passphrase(path: Path) -> Sensitive:
 
 
 def clear_up(settings: Settings, folder: Path) -> None:
-    """Take away the parts that a crash left in a folder and beside the database; those of a running backup stay."""
+    """Take away what a crash left in a folder and beside the database; what a running backup or check needs stays.
+
+    Only for who uses the data folder: then no restore runs.
+    """
+    for end in _ENDS:
+        settings.db_path.with_name(f"{settings.db_path.name}.restoring{end}").unlink(missing_ok=True)
+    for copy in settings.data_dir.glob(".check-*"):
+        if time.time() - copy.stat().st_mtime > _CHECK_S:
+            shutil.rmtree(copy, ignore_errors=True)
     for path in (settings.data_dir / "backup.plain", *folder.glob("*.db.part")):
         if path.exists():
             with suppress(Failure), _part(path):
@@ -144,6 +155,7 @@ def _taken(target: Path) -> Conflict:
 @contextmanager
 def _part(path: Path) -> Iterator[Path]:
     """Hold an empty private file to write to, and take it away at the end; one that a crash left is used again."""
+    journal = path.with_name(path.name + "-journal")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -159,9 +171,11 @@ def _part(path: Path) -> Iterator[Path]:
         try:
             os.fchmod(descriptor, 0o600)
             os.ftruncate(descriptor, 0)
+            journal.unlink(missing_ok=True)
             yield path
         finally:
             path.unlink(missing_ok=True)
+            journal.unlink(missing_ok=True)  # of what SQLite could not end
     finally:
         os.close(descriptor)
 
@@ -304,7 +318,7 @@ def _put_aside(path: Path) -> Path | None:
             conn.execute("PRAGMA journal_mode = DELETE")
         finally:
             conn.close()
-    for end in ("-wal", "-shm"):  # only a damaged one still has them
+    for end in _ENDS[1:]:  # only a damaged one still has them, and they must not meet the new one
         with suppress(FileNotFoundError):
             path.with_name(path.name + end).replace(aside.with_name(aside.name + end))
     try:

@@ -37,7 +37,11 @@ def written(core: Core) -> list[tuple[str, Path]]:
 
 
 def request(core: Core, actor: Actor) -> Job | None:
-    """Ask for a backup when one is due, None when none is; after a failure it is tried again within the hour."""
+    """Ask for a backup when one is due, None when none is; after a failure it is tried again within the hour.
+
+    What a crash left of earlier ones, and of those that somebody wrote by hand under a passphrase, is taken away first.
+    """
+    backups.clear_up(core.settings, folder(core))
     with core.db.reading() as conn:
         wait = periods.in_force(conn, periods.BACKUP_HOURS) * 3600.0
         if not wait:
@@ -55,7 +59,6 @@ def write(core: Core, actor: Actor, tell: Callable[[float | None, str], None] = 
     place = folder(core)
     files.private_folder(place)
     place.chmod(0o700)
-    backups.clear_up(core.settings, place)
     stamp = re.sub(r"[-:.]", "", clock.now()).replace(" ", "T")
     made = backups.backup(core, actor, place / f"mcpweb-{stamp}Z.db")
     with core.db.reading() as conn:

@@ -19,11 +19,11 @@ import pytest
 
 from mcpweb import clock, instance, paths
 from mcpweb import core as cores
-from mcpweb.contracts import Actor
+from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import Core
 from mcpweb.dao import accounts, audit, keys, servers
 from mcpweb.db import driver, migrate
-from mcpweb.errors import Conflict, InvalidInput, MigrationRefused, StorageUnusable
+from mcpweb.errors import Conflict, Failure, InvalidInput, MigrationRefused, StorageUnusable
 from mcpweb.services import backupfiles, backups, storage
 from mcpweb.settings import Settings, load
 from tests.dao.rows import make_server
@@ -43,7 +43,7 @@ backups.restore(load(), [("core", paths.SQL)], Path(sys.argv[1]))
 BACKER = """
 import sys
 from pathlib import Path
-from mcpweb.contracts import Actor
+from mcpweb.contracts import Actor, Sensitive
 from mcpweb.core import open_core
 from mcpweb.services import backups
 core = open_core()
@@ -266,6 +266,22 @@ def test_a_backup_never_overwrites_and_leaves_nothing_when_it_fails(core: Core, 
     with pytest.raises(StorageUnusable):
         backups.backup(core, ME, tmp_path / "new.db")
     assert not list(tmp_path.glob("new.db*"))
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_of_the_backup_stays(
+    core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, target: Path) -> None:
+        target.with_name(target.name + "-journal").write_text("SQLite leaves it")
+        raise driver.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(backups, "_copy_consistently", full)
+    for passphrase in (None, Sensitive("twelve or more")):
+        with pytest.raises(Failure):
+            backups.backup(core, ME, tmp_path / "kept.db", passphrase=passphrase)
+        assert not list(tmp_path.glob("kept*")) and not list(core.settings.data_dir.glob("backup*"))
+    with core.db.reading() as conn:
+        assert audit.newest(conn, "db.backup") is None
 
 
 # Restore
@@ -492,6 +508,30 @@ def test_a_restore_killed_at_any_moment_leaves_the_old_database_or_the_new_one(s
         assert names in (["before"], ["after", "before"])
         seen.add(len(names))
     assert 2 in seen
+
+
+def test_a_check_undoes_what_a_crash_left_half_written(settings: Settings, kept: Path) -> None:
+    script = (
+        "import os, sqlite3, sys\nconn = sqlite3.connect(sys.argv[1], isolation_level=None)\nconn.execute('PRAGMA cache_spill = 1')\n"
+        "conn.execute('PRAGMA cache_size = 1')\nconn.execute('PRAGMA journal_mode = DELETE')\nconn.execute('BEGIN IMMEDIATE')\n"
+        "conn.execute('CREATE TABLE half AS SELECT randomblob(4000) AS a FROM (VALUES (1),(2),(3),(4),(5),(6),(7),(8),(9))')\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(settings.db_path)], check=True)
+    journal = settings.db_path.with_name("mcpweb.db-journal")
+    assert journal.stat().st_size > 0
+    told = storage.check(settings)
+    assert [one for one in told["problems"] if "write-ahead" not in one] == [] and not journal.exists()
+
+
+def test_a_journal_of_a_damaged_database_never_meets_the_new_one(
+    settings: Settings, kept: Path
+) -> None:
+    settings.db_path.write_bytes(b"damaged" * 5000)
+    settings.db_path.with_name("mcpweb.db-journal").write_bytes(b"of the old one" * 100)
+    backups.restore(settings, CORE, kept)
+    assert not settings.db_path.with_name("mcpweb.db-journal").exists()
+    assert storage.check(settings)["ok"] and _names(settings.db_path) == ["before"]
 
 
 # A first start and a lost database

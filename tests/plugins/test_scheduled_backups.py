@@ -132,9 +132,16 @@ def test_doctor_tells_when_none_was_made_or_the_newest_is_late(core: Core, ahead
 
 def test_what_a_crash_left_is_cleared_up_and_what_is_being_written_stays(core: Core) -> None:
     rounds.folder(core).mkdir()
-    left = [core.settings.data_dir / "backup.plain", rounds.folder(core) / "mcpweb-20200101T000000000Z.db.part"]
+    data = core.settings.data_dir
+    left = [data / "backup.plain", rounds.folder(core) / "mcpweb-20200101T000000000Z.db.part", data / "mcpweb.db.restoring"]
+    checks = [data / ".check-old", data / ".check-now"]
+    for check in checks:
+        check.mkdir()
+        left.append(check / "copy.db")
     for path in left:
         path.write_text("left")
+    os.utime(checks[0], (0, 0))
     with backups._part(left[1]):
-        backups.clear_up(core.settings, rounds.folder(core))
-        assert [path.exists() for path in left] == [False, True]
+        assert rounds.request(core, ME) is None
+        assert [path.exists() for path in left] == [False, True, False, False, True]
+    assert core.settings.db_path.exists()
