@@ -28,12 +28,13 @@ def get(core: Core, actor: Actor, name: str) -> PluginRecord:
 
 
 def disable(core: Core, actor: Actor, name: str) -> PluginRecord:
-    """Call a plugin no more, at once and in every process. Raises NotFound, Conflict for what cannot be done without."""
+    """Call a plugin no more, at once and in every process. Raises NotFound, Conflict for what keys or people need."""
     access.require(core, actor, "plugin.manage", plugin=name)
     with access.attempt(core, actor, "plugin.disable", name):
         record = _get(core, name)
         if name in NEEDED:
             raise Conflict(f"{name} cannot be switched off. {NEEDED[name]}", next_step="MCPWEB_PLUGINS_OFF can leave it out.")
+        _not_needed(core, name)
         choices = Choices(core.settings.data_dir)
         before = choices.now().get(name)
         if before is not None and before.state == "off":

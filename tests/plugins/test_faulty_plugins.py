@@ -199,10 +199,12 @@ def test_a_choice_whose_audit_row_cannot_be_written_is_not_made(opened: Opened) 
     assert core.plugins.records["sound"].state == "loaded" and opened().plugins.records["sound"].state == "loaded"
 
 
-def test_a_cipher_that_is_switched_off_opens_nothing_any_more(opened: Opened) -> None:
+def test_what_keys_need_is_not_switched_off_by_a_click_and_a_cipher_that_is_out_opens_nothing(opened: Opened) -> None:
     core = opened(SOUND)
     assert core.vault.cipher("A256GCM")
-    plugins.disable(core, ME, "cipher_aesgcm")
-    core.plugins.look()
+    for needed in ("cipher_aesgcm", "keysource_file"):
+        with pytest.raises(Conflict, match=f"needs {needed}"):
+            plugins.disable(core, ME, needed)
+    core.plugins.quarantine("cipher_aesgcm", "It is a test.")
     with pytest.raises(Failure, match="A256GCM"):
         core.vault.cipher("A256GCM")
