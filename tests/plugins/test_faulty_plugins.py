@@ -80,7 +80,7 @@ def test_a_fault_in_every_hook_is_told_and_everything_else_goes_on(opened: Opene
     core = opened(source(MODES[mode], CALLED))
     used(core, runtime)
     core.plugins.ready(core)
-    assert core.plugins.records["sound"].module.heard[-1].change == "added"  # type: ignore[union-attr]
+    assert "added" in [getattr(one, "change", "") for one in core.plugins.records["sound"].module.heard]  # type: ignore[union-attr]
     assert core.plugins.records["faulty"].state == "loaded"
     with core.db.reading() as conn:
         told = {one.hook for one in plugin_events.recent(conn, "faulty", limit=1000)}
