@@ -92,7 +92,7 @@ def test_the_wheel_holds_every_file_of_the_checkout_and_no_other(wheel: Path) ->
 def test_the_source_archive_can_be_built_tested_and_read(archive: Path) -> None:
     with tarfile.open(archive) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
-    for folder in (*FOLDERS, "tests", "e2e", "tools", "benchmarks"):
+    for folder in (*FOLDERS, "tests", "e2e", "tools", "benchmarks", "deploy", "examples"):
         assert {f"{folder}/{name}" for name in files_of(ROOT / folder)} <= held, folder
     assert {"README.md", "LICENSE", "Makefile", "pyproject.toml", "requirements.lock", "wsgi.py"} <= held
 

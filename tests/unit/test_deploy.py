@@ -1,0 +1,42 @@
+"""What `deploy/` holds is true: settings that exist, a credential the key source looks for, and a unit systemd accepts."""
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mcpweb.dao.gauges import COUNTS
+from mcpweb.services import gauges
+from mcpweb.settings import PREFIX, SETTINGS
+
+ROOT = Path(__file__).resolve().parents[2]
+UNIT = ROOT / "deploy/mcpweb.service"
+OPERATIONS = (ROOT / "mcpweb/docs/operations.md").read_text()
+
+
+def test_the_unit_sets_what_exists_and_mounts_the_credential_the_key_source_reads() -> None:
+    text = UNIT.read_text()
+    names = [name for name in re.findall(r"^Environment=(\w+)=", text, re.M) if not name.startswith(f"{PREFIX}PLUGIN_")]
+    assert names and set(names) <= {PREFIX + setting.name for setting in SETTINGS}
+    (credential,) = re.findall(r"^LoadCredential=([\w.]+):", text, re.M)
+    assert f'"{credential}"' in (ROOT / "plugins/keysource_file/given.py").read_text()
+    assert '"SECRETS_DIR"' in (ROOT / "plugins/runtime_docker/__init__.py").read_text()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd-analyze")
+def test_systemd_takes_every_line_of_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.M))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60)
+    wrong = [line for line in done.stderr.splitlines() if UNIT.name in line and "not-found" not in line and "not found" not in line]
+    assert not wrong, done.stderr
+
+
+def test_every_metric_is_explained() -> None:
+    told = set(re.findall(r"mcpweb_\w+", OPERATIONS))
+    source = Path(gauges.__file__).read_text()
+    names = {*COUNTS, *re.findall(r'_one\("(\w+)"', source), *re.findall(r'Gauge\("(\w+)"', source)}
+    assert {f"mcpweb_{name}" for name in names} <= told and len(names) >= 12
