@@ -193,7 +193,9 @@ def test_what_nobody_could_come_back_from_cannot_be_switched_off_and_settings_wi
 def test_a_choice_whose_audit_row_cannot_be_written_is_not_made(opened: Opened) -> None:
     core = opened(SOUND)
     with core.db.writing() as conn:
-        conn.execute("CREATE TRIGGER no_more BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'full'); END")
+        conn.execute("CREATE TABLE parent (id PRIMARY KEY)")  # the commit fails, after all was written
+        conn.execute("CREATE TABLE child (id REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)")
+        conn.execute("CREATE TRIGGER no_more AFTER INSERT ON audit_log BEGIN INSERT INTO child VALUES (1); END")
     with pytest.raises((Failure, Exception)):
         plugins.disable(core, ME, "sound")
     assert core.plugins.records["sound"].state == "loaded" and opened().plugins.records["sound"].state == "loaded"
