@@ -1,6 +1,7 @@
 """Fixtures come from ``mcpweb.testing.fixtures``, the same that plugin authors use; here is what makes thousands of tests quick."""
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from werkzeug.routing import Rule
 
 pytest_plugins = ["mcpweb.testing.fixtures"]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that puts the tests in the background lets every child ignore it
 
 # Files that take long are begun first, so that none of them is alone at the end; what is not named comes by its folder.
 LONG = (

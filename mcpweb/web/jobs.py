@@ -63,7 +63,9 @@ def news() -> Response:
     names = servers.names_of(core(), (job.subject.partition(":")[2] for job in ended))
     body = render_template("jobs/_news.html", watching=bool(unfinished), since=now, ended=ended, names=names, place=place)
     response = make_response(body)
-    if not unfinished:
+    if unfinished:
+        _wait_from(response, now)
+    else:
         response.delete_cookie(COOKIE, httponly=True, samesite="Lax")
     return response
 
@@ -99,20 +101,37 @@ def _subject(text: str) -> str | None:
 
 
 def watch(response: Response) -> Response:
-    """Let the pages of who asked for a job look for its end, a reload of them too."""
-    if g.get("asked_for_job") and not request.path.startswith("/api/"):
-        secure = core().settings.secure_cookie
-        response.set_cookie(COOKIE, "1", max_age=_WATCHED_S, httponly=True, secure=secure, samesite="Lax")
+    """Let the pages of who asked for a job tell its end, the next page too when it has ended by then."""
+    asked_at = g.get("asked_for_job")
+    if asked_at and not request.path.startswith("/api/"):
+        _wait_from(response, _told_until() or asked_at)
     return response
+
+
+def _wait_from(response: Response, at: str) -> None:
+    """Keep in the browser that it waits for news, and until when it has heard them."""
+    secure = core().settings.secure_cookie
+    response.set_cookie(COOKIE, at.replace(" ", "T"), max_age=_WATCHED_S, httponly=True, secure=secure, samesite="Lax")
+
+
+def _told_until() -> str:
+    """Return until when this browser has heard of its jobs, nothing when it waits for none."""
+    at = request.cookies.get(COOKIE, "").replace("T", " ")
+    return at if _TIME.fullmatch(at) else ""
 
 
 def watching() -> bool:
     """Tell whether this browser waits for the end of a job."""
-    return COOKIE in request.cookies or bool(g.get("asked_for_job"))
+    return bool(_told_until() or g.get("asked_for_job"))
+
+
+def news_since() -> str:
+    """Return from when on a page has to tell what ended: what was not told yet, else what ends from now on."""
+    return _told_until() or g.get("asked_for_job") or clock.now()
 
 
 @bp.record
 def _install(state: object) -> None:
     app = state.app  # type: ignore[attr-defined]
     app.after_request(watch)
-    app.jinja_env.globals.update(watches_jobs=watching, time_now=clock.now)
+    app.jinja_env.globals.update(watches_jobs=watching, news_since=news_since)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flask import current_app, g, request
 
-from mcpweb import origin
+from mcpweb import clock, origin
 from mcpweb.errors import BadRequest, BodyTooLarge, LengthRequired
 from mcpweb.ids import new_id
 from mcpweb.services.throttling import throttle
@@ -59,7 +59,7 @@ def _is_ours(host: str, settings: Settings) -> bool:
 def throttle_jobs() -> None:
     """Raise TooManyRequests when this actor creates jobs too often."""
     core = current_app.extensions["mcpweb"]
-    g.asked_for_job = True
+    g.asked_for_job = clock.now()
     throttle(core, f"jobs:{g.actor.name}", per_minute=JOBS_PER_MINUTE, burst=JOBS_PER_MINUTE)
 
 

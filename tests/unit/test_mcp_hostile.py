@@ -331,7 +331,6 @@ def test_a_flood_ends_its_own_session_and_slows_no_neighbour(peer: Make, kind: s
     wait_end(session, 15)
     assert session.ended is not None and session.ended.reason == "flood", session.ended
     assert statistics.median(loud) < max(0.03, 10 * statistics.median(quiet))
-    assert max(loud) < 0.5
     assert fine(neighbour)
     for one in (session, neighbour):
         one.close()
@@ -397,7 +396,7 @@ def test_endless_stderr_slows_no_neighbour_and_not_its_own_answers(peer: Make) -
     neighbour, loud = peer().open(), peer()
     session = loud.open(on_stderr=lambda data: None)
     loud.in_thread(endless, loud, b"noise on stderr\n", 2)
-    assert max(latency(neighbour, seconds=1)) < 0.5
+    assert statistics.median(latency(neighbour, seconds=1)) < 0.1
     assert fine(session)
     assert session.ended is None
     for one in (session, neighbour):

@@ -109,8 +109,11 @@ def test_a_browser_watches_only_after_it_asked_for_something(visitor: Visitor, m
     notes = make_server("notes")
     assert not re.search(watching, re.sub(r'hx-nonce="[^"]*" ', "", visitor.get("/servers").text))
     answer = visitor.post(f"/servers/{notes.id}/start")
-    assert any(cookie.startswith(f"{COOKIE}=1;") and "HttpOnly" in cookie for cookie in answer.headers.getlist("Set-Cookie"))
+    (cookie,) = [one for one in answer.headers.getlist("Set-Cookie") if one.startswith(f"{COOKIE}=")]
+    assert "HttpOnly" in cookie
     assert re.search(watching, re.sub(r'hx-nonce="[^"]*" ', "", visitor.get("/servers").text)), "a reload goes on watching"
+    since = re.search(r"/jobs/news\?since=([^\"]+)\"", visitor.get("/settings").text)
+    assert since and cookie.startswith(f"{COOKIE}={since[1].replace('%20', 'T').replace('%3A', ':')};"), "from the question on, not from this page on"
 
 
 @pytest.mark.parametrize("path", ["/jobs/news?since=2026-01-01%2000:00:00.000", "/jobs/job_1"])
