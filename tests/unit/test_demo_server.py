@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def visit(target: str | StdioServerParameters, mode: str, use: Use) -> Any:
             async with Client(target, mode=mode) as client:
                 return await use(client)
 
-    return anyio.run(main)
+    with ThreadPoolExecutor(1) as own:  # not here: the browser of an earlier test may keep a loop in this thread
+        return own.submit(anyio.run, main).result()
 
 
 def stdio(program: Path, *arguments: str) -> StdioServerParameters:
