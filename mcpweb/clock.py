@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 source: Callable[[], float] = time.time
 
 _FORMAT = "%Y-%m-%d %H:%M:%S"
+_LENGTH = len("2026-01-31 12:00:00.000")
 
 
 def now() -> str:
@@ -17,8 +18,7 @@ def now() -> str:
 
 def text(seconds: float) -> str:
     """Return seconds since the epoch as rows hold time."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment.strftime(_FORMAT)}.{moment.microsecond // 1000:03d}"
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "milliseconds")[:_LENGTH]
 
 
 def later(seconds: float) -> str:

@@ -37,6 +37,8 @@ class Line:
         self._idle: list[socket.socket] = []
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self.worker: str | None = None
+        """Which worker answered last, None when none did; it may have been followed by another since."""
 
     def request(self, verb: str, payload: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
         """Ask the worker and return its answer.
@@ -55,6 +57,7 @@ class Line:
             sock.close()
             raise errors.Interrupted("The worker went away in the middle.") from error
         self._give_back(sock)
+        self.worker = answer.get("worker")
         if "failure" in answer:
             raise rebuild(answer["failure"])
         result: dict[str, Any] = answer["result"]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcpweb import clock
@@ -18,6 +18,7 @@ FIELDS = (
 )
 
 STEPS_KEPT = 100
+LEASE_S = 30.0
 
 # An exclusive job starts when no other of these kinds runs, and none of them starts beside it or ahead of it once it waits.
 KEPT_APART = ("test_run", "rotate", "retention", "prune_audit")
@@ -79,6 +80,10 @@ class Job:
             idempotency_hash=idempotency_hash, attempts=0, worker=None, lease_until=None, cancel_requested=False,
             created_at=created_at, started_at=None, finished_at=None, created_by=created_by, is_exclusive=is_exclusive,
         )
+
+    def given_to(self, worker: str) -> Job:
+        """Return a job that waits as its worker would have claimed it now; it is to be stored and handed over at once."""
+        return replace(self, state="running", worker=worker, lease_until=clock.later(LEASE_S), attempts=1, started_at=clock.now())
 
     def to_wire(self) -> dict[str, Any]:
         """Return the job as it travels from the worker."""
@@ -228,18 +233,21 @@ def tell_waiting(conn: Connection, job_id: str, message: str) -> None:
     )
 
 
-def claim(conn: Connection, *, worker: str, lease_s: float, job_id: str | None = None) -> Job | None:
+def claim(
+    conn: Connection, *, worker: str, lease_s: float, job_id: str | None = None, instead_of: str | None = None
+) -> Job | None:
     """Take the oldest queued job that may start (or the named one, if it is queued) for this worker; None when there is none.
 
-    A call is done by the request that made it, so the queue passes it over. What an exclusive job keeps waiting, waits.
+    A call is done by the request that made it, so the queue passes it over. What an exclusive job keeps waiting, waits. A named
+    job may have been given to a worker that this one has followed (``instead_of``).
     """
     chosen = _NEXT
     if job_id is not None:
-        chosen = "SELECT id FROM jobs WHERE id = :job_id AND state = 'queued'"
+        chosen = "SELECT id FROM jobs WHERE id = :job_id AND (state = 'queued' OR state = 'running' AND worker = :instead_of)"
     row = conn.execute(
         "UPDATE jobs SET state = 'running', worker = :worker, lease_until = :lease, attempts = attempts + 1, "
         f"started_at = :now, message = '' WHERE id = ({chosen}) RETURNING {FIELDS}",
-        {"worker": worker, "lease": clock.later(lease_s), "now": clock.now(), "job_id": job_id},
+        {"worker": worker, "lease": clock.later(lease_s), "now": clock.now(), "job_id": job_id, "instead_of": instead_of},
     ).fetchone()
     return None if row is None else _read(row)
 
@@ -320,9 +328,12 @@ def lost(conn: Connection, worker: str) -> list[Job]:
 
 
 def lost_calls(conn: Connection) -> list[Job]:
-    """Return calls that were asked for and never begun; the request that made them is gone with its process."""
-    sql = f"SELECT {FIELDS} FROM jobs WHERE state = 'queued' AND kind = 'call' AND created_at < :old"
-    return [_read(row) for row in conn.execute(sql, {"old": clock.later(-30)})]
+    """Return calls that were asked for and are not done by anybody; the request that made them is gone with its process."""
+    sql = (
+        f"SELECT {FIELDS} FROM jobs WHERE state IN ('queued', 'running') AND kind = 'call' "
+        "AND iif(state = 'queued', created_at < :old, lease_until < :now)"
+    )
+    return [_read(row) for row in conn.execute(sql, {"old": clock.later(-LEASE_S), "now": clock.now()})]
 
 
 def requeue(conn: Connection, job_id: str) -> None:

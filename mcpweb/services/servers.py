@@ -260,6 +260,8 @@ def call(
             actor, "call", subject=f"server:{server.id}",
             payload={"server_id": server.id, "tool": tool, "arguments": dict(arguments)}, idempotency=idempotency,
         )
+        if core.line.worker is not None:
+            job = job.given_to(core.line.worker)
         job_rows.insert(conn, job)
         access.note(conn, actor, "tool.call", server.id, {"tool": tool, "job": job.id})
     return run_now(core, job, wait_s)
@@ -268,7 +270,7 @@ def call(
 def run_now(core: Core, job: Job, wait_s: float) -> Job:
     """Have the worker do a job at once, ahead of the queue. Raises NoWorker; the job is then failed."""
     try:
-        answer = core.line.request("job", {"id": job.id}, timeout_s=wait_s)
+        answer = core.line.request("job", {"job": job.to_wire()}, timeout_s=wait_s)
         return Job.from_wire(answer["job"])
     except TimeoutError:
         pass

@@ -13,7 +13,7 @@ from dataclasses import replace
 from mcpweb import clock
 from mcpweb.core import Core
 from mcpweb.dao import jobs, observations
-from mcpweb.dao.jobs import Job
+from mcpweb.dao.jobs import LEASE_S, Job
 from mcpweb.db import driver
 from mcpweb.errors import Cancelled, Failure, Interrupted, SchemaChanged, StorageFull
 from mcpweb.events import JobFinished
@@ -32,7 +32,6 @@ from mcpweb.worker.work import Work
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 30.0
 HEARTBEAT_S = 5.0
 LOOK_S = 0.5
 FIRST_LOOK_S = 15.0  # how long the first jobs wait until it is known which containers an earlier worker left
@@ -125,14 +124,20 @@ class Worker:
 
     # Jobs
 
-    def do_now(self, job_id: str) -> Job:
-        """Claim and do one job on the caller's thread; one that is claimed already is returned as it stands."""
+    def do_now(self, job: Job) -> Job:
+        """Do one job on the caller's thread; one that is somebody else's or over is returned as it stands.
+
+        Who stored it may have given it to us already. That was read by nobody, so it must have been a moment ago: with its lease
+        about to end it is claimed like any other.
+        """
+        if job.worker == self.id and job.lease_until is not None and job.lease_until > clock.later(LEASE_S / 2):
+            return self._do(job)
         with self.core.db.writing() as conn:
-            job = jobs.claim(conn, worker=self.id, lease_s=LEASE_S, job_id=job_id)
-        if job is None:
+            claimed = jobs.claim(conn, worker=self.id, lease_s=LEASE_S, job_id=job.id, instead_of=job.worker)
+        if claimed is None:
             with self.core.db.reading() as conn:
-                return jobs.get(conn, job_id)
-        return self._do(job)
+                return jobs.get(conn, job.id)
+        return self._do(claimed)
 
     def _claim(self) -> None:
         seen = -1
@@ -225,6 +230,16 @@ class Worker:
             if handler is not None and handler.clean_up is not None:
                 handler.clean_up(self.core, job)
 
+    def end_lost_calls(self) -> None:
+        """End calls that nobody does and nobody waits for."""
+        with self.core.db.reading() as conn:
+            lost = [job for job in jobs.lost_calls(conn) if job.id not in self._running]
+        for job in lost:
+            error = Interrupted("What asked for this call went away before it began; the tool was not called.").as_job_error()
+            with self.core.db.writing() as conn:
+                if jobs.finish(conn, job.id, job.worker, state="failed", error=error):
+                    audit.note_failed(conn, job, error)
+
     # Heartbeat
 
     def _heartbeat(self) -> None:
@@ -244,6 +259,7 @@ class Worker:
                         asked = jobs.asked_to_stop(conn, self.id)
                     for job_id in asked:
                         self.request_cancel(job_id)
+                self.end_lost_calls()
             except SchemaChanged as failure:
                 log.warning("the worker leaves: %s", failure.detail)
                 os.kill(os.getpid(), signal.SIGTERM)

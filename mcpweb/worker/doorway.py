@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from mcpweb import wire
+from mcpweb.dao.jobs import Job
 from mcpweb.errors import Failure
 from mcpweb.files import private_folder
 from mcpweb.line import describe, socket_path
@@ -73,7 +74,7 @@ class Doorway:
         try:
             while True:
                 message, _ = wire.recv(sock)
-                wire.send(sock, self._answer(message))
+                wire.send(sock, self._answer(message) | {"worker": self._worker.id})
         except (OSError, ValueError):
             pass
         finally:
@@ -98,7 +99,7 @@ class Doorway:
             worker.kick()
             return {}
         if verb == "job":
-            return {"job": worker.do_now(str(payload["id"])).to_wire()}
+            return {"job": worker.do_now(Job.from_wire(payload["job"])).to_wire()}
         if verb == "cancel":
             worker.request_cancel(str(payload["id"]))
             return {}

@@ -159,14 +159,27 @@ def test_leases_are_pushed_on_only_for_jobs_the_worker_holds(conn: Connection, a
     assert jobs.get(conn, other.id).lease_until == before
 
 
-def test_a_call_nobody_began_is_found_after_its_request_must_be_gone(
+def test_a_call_nobody_does_is_found_after_its_request_must_be_gone(
     conn: Connection, at: Callable[[float], None]
 ) -> None:
-    call = make_job(conn, "call")
+    waits, given, done = make_job(conn, "call"), make_job(conn, "call"), make_job(conn, "call")
     make_job(conn, "start")
+    for job in (given, done):
+        jobs.claim(conn, worker="wrk_1", lease_s=jobs.LEASE_S, job_id=job.id)
     assert jobs.lost_calls(conn) == []
+    at(20)
+    jobs.renew(conn, [done.id], "wrk_1", jobs.LEASE_S)
     at(31)
-    assert [job.id for job in jobs.lost_calls(conn)] == [call.id]
+    assert {job.id for job in jobs.lost_calls(conn)} == {waits.id, given.id}
+
+
+def test_a_job_given_to_a_worker_is_what_that_worker_would_have_claimed(conn: Connection, at: Callable[[float], None]) -> None:
+    waiting = make_job(conn, "call")
+    given = waiting.given_to("wrk_1")
+    assert given == jobs.claim(conn, worker="wrk_1", lease_s=jobs.LEASE_S, job_id=waiting.id)
+    assert jobs.claim(conn, worker="wrk_2", lease_s=30, job_id=waiting.id, instead_of="wrk_0") is None
+    taken = jobs.claim(conn, worker="wrk_2", lease_s=30, job_id=waiting.id, instead_of="wrk_1")
+    assert taken is not None and (taken.worker, taken.state) == ("wrk_2", "running")
 
 
 def test_counts_and_listing_by_state_kind_and_subject(conn: Connection, at: Callable[[float], None]) -> None:
