@@ -13,7 +13,7 @@ from mcpweb.core import Core, open_core
 from mcpweb.errors import SchemaChanged
 from mcpweb.fitness import Fitness
 from mcpweb.rest import register_api
-from mcpweb.web import BLUEPRINTS, csrf, errors, headers, identity, limits, metrics, pluginpages, rendering
+from mcpweb.web import BLUEPRINTS, accesslog, csrf, errors, headers, identity, limits, metrics, pluginpages, rendering
 from mcpweb.web.traffic import Traffic
 
 
@@ -38,6 +38,7 @@ def create_app(core: Core | None = None) -> Flask:
     for guard in (limits.guard, identity.guard, csrf.guard):
         app.before_request(guard)
     app.after_request(headers.add)
+    app.after_request(accesslog.note)
     app.teardown_request(lambda _: origin.leave())
     app.before_request(_told_plugins(core))
     app.before_request(_fit(core))

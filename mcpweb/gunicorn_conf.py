@@ -7,13 +7,24 @@ import signal
 import threading
 from typing import Any
 
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
 from mcpweb import logs
 from mcpweb.processes import keep_memory_private
 from mcpweb.settings import load
 from mcpweb.supervisor import LIFELINE
 
-logs.set_up()
 _settings = load()
+logs.set_up(_settings, role="web")
+
+
+class Log(Logger):  # type: ignore[misc]
+    """The web server's own log, written as ours is."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        logs.cover(self.error_log)
+
 
 worker_class = "gthread"
 workers = _settings.web_workers
@@ -29,13 +40,13 @@ limit_request_fields = 60
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - gunicorn's heartbeat file
 accesslog = None
 loglevel = "warning"
+logger_class = Log
 proc_name = "mcpweb"
 
 
 def when_ready(server: Any) -> None:
     """Freeze what is loaded, so that forks share it, and leave when the supervisor is gone."""
     keep_memory_private()
-    logs.cover(server.log.error_log)
     gc.collect()
     gc.freeze()
     given = os.environ.get(LIFELINE)

@@ -18,6 +18,7 @@ import platformdirs
 from mcpweb.contracts import Sensitive, Setting
 from mcpweb.errors import SettingsInvalid
 from mcpweb.keyinput import DESCRIPTOR, KeyInput
+from mcpweb.logs import FORMATS, LEVELS
 
 PREFIX = "MCPWEB_"
 FROM_FILE = "_MCPWEB_FROM_FILE"  # children get all in their environment, and which of it a file said
@@ -39,6 +40,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PLUGINS_OFF", "", "Plugins that are not loaded, separated by commas."),
     Setting("PLUGINS_ALLOW", "", "If set, only these installed plugins are loaded, separated by commas."),
     Setting("ALLOW_OLD_SQLITE", "0", "1 uses WAL on a SQLite with the WAL-reset bug (before 3.51.3)."),
+    Setting("LOG_FORMAT", "", "text or json for the program's own log on standard error. Default: text on a terminal."),
+    Setting("LOG_LEVEL", "warning", "error, warning or info (adds requests and events) for the program's own log."),
     Setting("FAILPOINT", "", "For tests: a named place and what happens there."),
     Setting("REQUIRE_DOCKER", "0", "For tests: 1 makes a missing engine a failure."),
 )
@@ -63,6 +66,8 @@ class Settings:
     plugins_off: frozenset[str] = frozenset()
     plugins_allow: frozenset[str] | None = None
     allow_old_sqlite: bool = False
+    log_format: str = ""
+    log_level: str = "warning"
     failpoint: str = ""
     docker_host: str = ""
     credentials_dir: Path | None = None
@@ -147,6 +152,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         plugins_off=frozenset(_words(value("PLUGINS_OFF"))),
         plugins_allow=frozenset(_words(value("PLUGINS_ALLOW"))) if "PLUGINS_ALLOW" in values else None,
         allow_old_sqlite=_flag("ALLOW_OLD_SQLITE", value("ALLOW_OLD_SQLITE")),
+        log_format=_choice("LOG_FORMAT", value("LOG_FORMAT"), ("", *FORMATS)),
+        log_level=_choice("LOG_LEVEL", value("LOG_LEVEL"), LEVELS),
         failpoint=value("FAILPOINT"),
         docker_host=environ.get("DOCKER_HOST", ""),
         credentials_dir=Path(environ["CREDENTIALS_DIRECTORY"]) if environ.get("CREDENTIALS_DIRECTORY") else None,
@@ -227,6 +234,12 @@ def _flag(name: str, text: str) -> bool:
     if text not in ("", "0", "1"):
         raise SettingsInvalid(f"{PREFIX}{name} is 0 or 1, not {text!r}.")
     return text == "1"
+
+
+def _choice(name: str, text: str, words: tuple[str, ...]) -> str:
+    if text not in words:
+        raise SettingsInvalid(f"{PREFIX}{name} is {' or '.join(filter(None, words))}, not {text!r}.")
+    return text
 
 
 def _number(name: str, text: str, low: int, high: int) -> int:

@@ -1,6 +1,6 @@
 """Start web server and worker, start them again when they die, stop both. Only the standard library, to stay small.
 
-Run as ``python -m mcpweb.supervisor BIND URL SETUP RELOAD``. Both children hold one end of a pipe; when this process
+Run as ``python -m mcpweb.supervisor BIND URL SETUP RELOAD [FORM]``. Both children hold one end of a pipe; when this process
 is gone, however it went, they leave too.
 """
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Child:
         if self.process is not None and self.process.poll() is None:
             return
         if self.process is not None:
-            print(f"The {self.name} ended ({self.process.returncode}); it is started again.", file=sys.stderr, flush=True)
+            _say(f"The {self.name} ended ({self.process.returncode}); it is started again.")
             if now - self._started > STABLE_S:
                 self._pause = 0.5
             self._not_before = now + self._pause
@@ -102,6 +102,14 @@ def main() -> int:
     for child in children:
         child.wait(until)
     return 0
+
+
+def _say(sentence: str) -> None:
+    """Write a line as ``mcpweb.logs`` does, without loading it. The sentence holds neither quotes nor foreign text."""
+    if sys.argv[5:6] == ["json"]:
+        now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        sentence = f'{{"time": "{now}", "level": "warning", "logger": "mcpweb.supervisor", "message": "{sentence}"}}'
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def restart_web() -> None:

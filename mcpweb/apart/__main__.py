@@ -21,6 +21,7 @@ from mcpweb.line import describe
 from mcpweb.processes import keep_memory_private
 from mcpweb.schemas.objects import verification_object
 from mcpweb.services import audit, keycheck, retention, rotation
+from mcpweb.settings import load
 
 TELL_S = 0.2
 Tell = Callable[[float | None, str], None]
@@ -50,7 +51,7 @@ WORK: dict[str, Callable[..., dict[str, Any]]] = {
 def main(what: str, actor_name: str, *words: str) -> int:
     """Do the work, and tell."""
     keep_memory_private()
-    logs.set_up()
+    logs.set_up(load(), role="child")
     stop = threading.Event()
 
     def listen() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from mcpweb import wire
+from mcpweb import logs, wire
 from mcpweb.bench import child
 from mcpweb.bench.containers import RunContainers, Subject
 from mcpweb.bench.rows import CheckResultRow, RunOutcome, RunRequest, from_wire
@@ -120,7 +120,7 @@ def _described(
             "image": baseline.reference, "image_id": baseline.image.id, "configuration": request.baseline["configuration"],
         }
     return {
-        "server": request.server, "config": request.config.to_json(), "types": list(request.types),
+        "log": logs.handed_on("run"), "server": request.server, "config": request.config.to_json(), "types": list(request.types),
         "profile": request.profile, "parameters": request.parameters, "seed": request.seed,
         "approved_image_id": request.approved_image_id,
         "image": asdict(replace(image, raw={**image.raw, "History": history[:MOST_STEPS]})),

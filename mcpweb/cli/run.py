@@ -1,6 +1,7 @@
 """``mcpweb serve``, ``worker``, ``dev`` and ``demo``"""
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -45,7 +46,7 @@ def _serve(*, reload: bool) -> None:
     if handed is not None:
         os.set_inheritable(handed, True)
         environment[DESCRIPTOR] = str(handed)
-    arguments = [core.settings.bind, core.settings.public_url, setup, "1" if reload else "0"]
+    arguments = [core.settings.bind, core.settings.public_url, setup, "1" if reload else "0", logs.form_of(core.settings)]
     sys.stdout.flush()
     # a process of its own size: the supervisor needs nothing of what was imported here
     os.execve(sys.executable, [sys.executable, "-m", "mcpweb.supervisor", *arguments], environment)  # noqa: S606
@@ -75,15 +76,15 @@ def worker(wait: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     keep_memory_private()
-    logs.set_up()
     core = open_core(role="worker")
+    logs.set_up(core.settings, role="worker")
     core.plugins.ready(core)
     elected = Worker(core)
     if not elected.elect(wait=wait):
         raise Conflict("Another worker uses this data folder.", next_step="One is enough; stop it first.")
     _watch_lifeline(stop)
     elected.start()
-    click.echo(f"The worker runs (process {os.getpid()}).", err=True)
+    logging.getLogger(__name__).info("the worker runs")
     stop.wait()
     elected.stop()
     core.close()

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from flask import Response, current_app, g, request
 
+from mcpweb import origin
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.errors import Forbidden, NotFound, Unauthenticated
@@ -40,6 +41,7 @@ def guard() -> Response | None:
         if is_api():
             raise Unauthenticated()
         return rendering.go("/sign-in?" + urlencode({"next": rendering.current_path()}))
+    origin.named(g.actor.name)
     if not access.may(core(), g.actor, tag):
         access.require(core(), g.actor, tag)
         raise Forbidden()

@@ -17,7 +17,7 @@ from mcpweb.web.words import N_
 
 bp = Blueprint("settings", __name__, url_prefix="/settings")
 _GROUPS = (
-    (N_("General"), ("DATA_DIR", "CONFIG")),
+    (N_("General"), ("DATA_DIR", "CONFIG", "LOG_FORMAT", "LOG_LEVEL")),
     (N_("Web server"), ("BIND", "PUBLIC_URL", "TRUSTED_HOSTS", "TRUSTED_PROXIES", "WEB_WORKERS")),
     (N_("Security"), ("KEY_FILE", "KEY_SOURCE", "KEY_ENV", "PASSPHRASE_FILE", "BIND_ROOTS")),
     (N_("Plugins"), ("PLUGINS_DIR", "PLUGINS_OFF", "PLUGINS_ALLOW")),

@@ -17,6 +17,7 @@ CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds; one more bucket holds what took longer
 SLOTS = 64  # a process that is started when 64 more recent ones were adds to the numbers of one that has long ended
 _ROW = len(CLASSES) + len(BOUNDS) + 2  # the last two: what took longer, and microseconds altogether
+BEGAN = "mcpweb.began"  # when a request came, in its environment
 _NUMBER = struct.calcsize("Q")
 
 
@@ -42,6 +43,7 @@ class Traffic:
 
         def counted(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             began, said = time.monotonic(), ["500"]
+            environ[BEGAN] = began
 
             def start(status: str, *more: Any) -> Any:
                 said[0] = status

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from mcpweb import clock
+from mcpweb import clock, origin
 from mcpweb.core import Core
 from mcpweb.dao import jobs, observations
 from mcpweb.dao.jobs import LEASE_S, Job
@@ -176,6 +176,10 @@ class Worker:
             self._wake.set()
 
     def _do(self, job: Job) -> Job:
+        with origin.doing(job.id, job.created_by):
+            return self._done(job)
+
+    def _done(self, job: Job) -> Job:
         work = self._running.setdefault(job.id, Work(self.core, self, job))
         state, result, error = "failed", None, None
         if not self.brief:

@@ -26,6 +26,8 @@ def test_defaults_stand_without_any_setting(tmp_path: Path) -> None:
         ("MCPWEB_PUBLIC_URL", "http://example.org", "in the clear"),
         ("MCPWEB_PUBLIC_URL", "https://example.org/path", "http(s)://host"),
         ("MCPWEB_ALLOW_OLD_SQLITE", "yes", "0 or 1"),
+        ("MCPWEB_LOG_FORMAT", "xml", "text or json"),
+        ("MCPWEB_LOG_LEVEL", "debug", "error or warning or info"),
         ("MCPWEB_BIND_FILE", "x", "not a secret setting"),
         ("MCPWEB_KEY_ENV_FILE", "/nowhere", "cannot be read"),
     ],
