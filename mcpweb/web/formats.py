@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from flask import Flask, current_app, g
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mcpweb import clock
 from mcpweb.schemas.definitions import visible
@@ -31,7 +31,8 @@ def ago(value: str | None) -> Markup | str:
         text = plural("%(n)s h ago", "%(n)s h ago", seconds // 3600) % {"n": seconds // 3600}
     else:
         text = plural("%(n)s day ago", "%(n)s days ago", seconds // 86400) % {"n": seconds // 86400}
-    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(clock.rfc3339(value), value[:19], text)
+    exact = escape(clock.rfc3339(value))
+    return Markup(f'<time datetime="{exact}" title="{escape(value[:19])} UTC">{escape(text)}</time>')  # noqa: S704 - of escaped parts
 
 
 def soon(value: str | None) -> bool:

@@ -16,10 +16,11 @@ def chosen() -> str:
     """Return the language of this request."""
     if not has_request_context():
         return "en"
-    if "language" not in g:
+    known: str | None = g.get("language")  # looked up hundreds of times a page
+    if known is None:
         wanted = request.cookies.get(COOKIE, "")
-        g.language = wanted if wanted in LANGUAGES else request.accept_languages.best_match(LANGUAGES, "en")
-    return str(g.language)
+        known = g.language = wanted if wanted in LANGUAGES else str(request.accept_languages.best_match(LANGUAGES, "en"))
+    return known
 
 
 @cache
