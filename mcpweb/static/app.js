@@ -35,17 +35,20 @@
 
   // Chosen rows are counted; the box in the head chooses all. Htmx keeps what is checked when the list is read again.
   const count = () => document.querySelectorAll("[data-pick]").forEach((form) => {
-    const boxes = [...form.querySelectorAll("tbody [name=id]")];
+    const boxes = [...form.querySelectorAll("tbody [type=checkbox]")];
     const chosen = boxes.filter((box) => box.checked).length;
     const all = form.querySelector("[data-all]");
-    all.hidden = false;
-    all.checked = chosen > 0 && chosen === boxes.length;
-    all.indeterminate = chosen > 0 && chosen < boxes.length;
-    form.querySelector("[data-count]").textContent = chosen;
+    if (all) {
+      all.hidden = false;
+      all.checked = chosen > 0 && chosen === boxes.length;
+      all.indeterminate = chosen > 0 && chosen < boxes.length;
+    }
+    form.querySelectorAll("[data-two]").forEach((button) => { button.disabled = chosen !== 2; });
+    form.querySelectorAll("[data-count]").forEach((place) => { place.textContent = chosen; });
   });
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-all]")) {
-      event.target.form.querySelectorAll("tbody [name=id]").forEach((box) => { box.checked = event.target.checked; });
+      event.target.form.querySelectorAll("tbody [type=checkbox]").forEach((box) => { box.checked = event.target.checked; });
     }
     count();
   });

@@ -197,4 +197,4 @@ def _constants(some: Any) -> bool:
 
 
 def _short(bound: Any) -> str:
-    return f"{bound:g}" if isinstance(bound, int | float) else "…"
+    return f"{bound:.12g}" if isinstance(bound, int | float) and abs(bound) < 1e300 else "…"

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, redirect, request, url_for
 
 from mcpweb.dao import paging
 from mcpweb.dao.paging import Listing
@@ -80,6 +80,8 @@ def again(run_id: str) -> Response:
 @bp.get("/test-runs/compare")
 @permission("test.view")
 def compare() -> Response:
+    if len(chosen := sorted(set(request.args.getlist("run")))) == 2:  # ids are in the order of time
+        return redirect(url_for("test_runs.compare", first=chosen[0], second=chosen[1]), 303)  # type: ignore[return-value]
     first, second = request.args.get("first", ""), request.args.get("second", "")
     if not first or not second:
         raise InvalidInput("Choose two runs to compare.", next_step="Mark two runs in the history, then press Compare.")

@@ -75,6 +75,10 @@ def test_two_runs_are_compared_and_what_got_worse_stands_first(core: Core, actor
     assert text.index("C04") < text.index("C05") and "1 check says the same" in text and "C01" not in text
     assert f"/test-runs/compare?first={first.id}&amp;second={second.id}" in visitor.get(f"/test-runs/{second.id}").text
     assert visitor.get("/test-runs/compare?first=a").status_code == 422
+    chosen = visitor.get(f"/test-runs/compare?run={second.id}&run={first.id}")  # as the boxes of the history send it
+    assert chosen.headers["Location"].endswith(f"first={first.id}&second={second.id}")
+    assert visitor.get(f"/test-runs/compare?run={first.id}").status_code == 422
+    assert visitor.get("/test-runs").text.count('name="run"') == 2
 
 
 def test_a_test_type_that_only_one_of_two_runs_had_is_named_and_not_compared(

@@ -86,6 +86,12 @@ def test_a_fault_in_a_row_is_named_at_that_row(hx: Htmx, make_server: MakeServer
         assert not re.search(r'name="/n/0"[^>]*aria-invalid', text)
 
 
+def test_bounds_are_written_out_however_large_a_stranger_made_them(visitor: Visitor, make_server: MakeServer) -> None:
+    for high, said in ((1e9, "0 to 1000000000"), (0.25, "0 to 0.25"), (10**400, "0 to …")):
+        tool = {"name": "t", "inputSchema": {"type": "object", "properties": {"n": {"type": "number", "minimum": 0, "maximum": high}}}}
+        assert said in visitor.get(f"/servers/{make_server(tools=[tool]).id}/tools?tool=t").text
+
+
 def test_what_destroys_is_asked_about_and_the_server_looks_again(
     core: Core, actor: Actor, hx: Htmx, visitor: Visitor, worker: Worker, make_server: MakeServer
 ) -> None:
