@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -22,9 +23,10 @@ from mcpweb.cli.common import (
     with_hands,
 )
 from mcpweb.dao import paging
-from mcpweb.errors import InvalidInput
+from mcpweb.errors import Conflict, InvalidInput, NotFound
 from mcpweb.schemas.configurations import from_cli_options
 from mcpweb.schemas.objects import job_object, server_object, tool_object
+from mcpweb.services import connect as connections
 from mcpweb.services import servers as service
 
 
@@ -207,6 +209,30 @@ def call(name: str, tool: str, arguments: str, as_json: bool) -> None:
             click.echo(f"Warning: {warning}", err=True)
         if job.result["result"].get("isError"):
             sys.exit(1)
+
+
+@servers.command()
+@click.argument("name")
+@click.option("--client", metavar="NAME", help="Only the text for this client, such as 'VS Code', ready for its file.")
+@json_option
+def connect(name: str, client: str | None, as_json: bool) -> None:
+    """Show what to write into the files of clients to reach a server; values of secrets are not in it."""
+    with opened() as (core, actor):
+        found = connections.show(core, actor, name)
+        if as_json:
+            return print_json(asdict(found))
+        if not found.snippets:
+            raise Conflict(f"{name} has no address while it does not run.", next_step=f"Run `mcpweb servers start {name}`.")
+        wanted = [one for one in found.snippets if client is None or one.client.lower() == client.lower()]
+        if not wanted:
+            names = ", ".join(one.client for one in found.snippets)
+            raise NotFound(f"There is no text for {client}.", next_step=f"There is one for each of: {names}.")
+        for one in wanted:
+            if client is None:
+                click.secho(f"# {one.client}{f': {one.file}' if one.file else ''}", bold=True)
+            click.echo(one.text)
+        if found.secrets and found.transport == "stdio":
+            click.echo(f"Give the client a value for: {', '.join(found.secrets)}.", err=True)
 
 
 @servers.command()

@@ -29,7 +29,7 @@ from mcpweb.schemas.answers import WHOLE, arrays, listing, ref, thing
 from mcpweb.schemas.configurations import load_config_data
 from mcpweb.schemas.objects import server_object, tool_object
 from mcpweb.schemas.strict import NAMED, AskedWhole
-from mcpweb.services import demo, servers
+from mcpweb.services import connect, demo, servers
 from mcpweb.web.identity import actor, core
 from mcpweb.web.limits import throttle_jobs
 
@@ -158,6 +158,13 @@ def logs(server_id: str) -> Response:
         "items": [asdict(line) for line in found.lines], "next": found.next_offset,
         "start_offset": found.start_offset, "end_offset": found.end_offset,
     })
+
+
+@bp.get("/servers/<server_id>/connect")
+@told("server.view", "Connection")
+def connection(server_id: str) -> Response:
+    """Tell what to write into the files of clients to reach a server; values of secrets are not in it."""
+    return one(asdict(connect.show(core(), actor(), server_id)))
 
 
 @bp.get("/servers/<server_id>/stats")

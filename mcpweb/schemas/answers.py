@@ -113,6 +113,10 @@ COMPONENTS: dict[str, Shape] = {
         "required": ["name", "server_id", "seen_at"], "additionalProperties": True,
         "description": "The tool's definition as the server sent it, with ours of the same name in their place.",
     },
+    "Connection": thing(
+        server_id=TEXT, transport=choice("stdio", "http"), url=maybe(TEXT), secrets=arrays(TEXT), files=arrays(TEXT),
+        snippets=arrays(thing(client=TEXT, file=TEXT, text=TEXT)),
+    ) | {"description": "`url` is null while an http server does not run; `files` are the variables that are files here."},
     "Job": thing(
         id=TEXT, kind=TEXT, state=choice(*JOB_STATES), progress=maybe(NUMBER), message=TEXT, result=ANY,
         error=maybe(thing(code=TEXT, detail=TEXT)), subject=TEXT, created_at=TIME, finished_at=maybe(TIME),

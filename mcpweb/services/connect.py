@@ -32,6 +32,7 @@ class Snippet:
 class Connection:
     """How a server is reached: an http server at its ``url`` (None while it does not run), a stdio server by a command."""
 
+    server_id: str
     transport: str
     url: str | None
     secrets: tuple[str, ...]
@@ -51,9 +52,9 @@ def show(core: Core, actor: Actor, server_id: str) -> Connection:
     files = tuple(one.variable for one in bound if one.delivery == "file")
     if config.transport == "http":
         url = endpoint(core, server)
-        return Connection("http", url, variables, files, tuple(_by_url(server.name, url)) if url else ())
+        return Connection(server.id, "http", url, variables, files, tuple(_by_url(server.name, url)) if url else ())
     words = command(server, config, variables)
-    return Connection("stdio", None, variables, files, tuple(_by_command(server.name, words, variables)))
+    return Connection(server.id, "stdio", None, variables, files, tuple(_by_command(server.name, words, variables)))
 
 
 def endpoint(core: Core, server: Server) -> str | None:

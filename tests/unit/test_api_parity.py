@@ -18,7 +18,7 @@ COMMANDS = {
     "servers add": "POST servers", "servers list": "GET servers", "servers show": "GET servers/{}", "servers pull": "POST servers/{}/pull",
     "servers start": "POST servers/{}/start", "servers stop": "POST servers/{}/stop", "servers restart": "POST servers/{}/restart",
     "servers remove": "DELETE servers/{}", "servers logs": "GET servers/{}/logs", "servers tools": "POST servers/{}/tools/refresh",
-    "servers call": "POST servers/{}/tools/{}/call",
+    "servers call": "POST servers/{}/tools/{}/call", "servers connect": "GET servers/{}/connect",
     "configurations add": "POST configurations", "configurations list": "GET configurations",
     "configurations show": "GET configurations/{}", "configurations activate": "POST configurations/{}/activate",
     "configurations diff": "GET configurations/{}/revisions/diff", "configurations remove": "DELETE configurations/{}",

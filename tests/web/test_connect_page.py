@@ -4,10 +4,15 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from typing import Any
+
+from click.testing import CliRunner
 
 from mcpweb import catalogs
+from mcpweb.cli import cli
 from mcpweb.contracts import Actor, ConfigData, Mount, Sensitive
 from mcpweb.core import Core
+from mcpweb.errors import Conflict, NotFound
 from mcpweb.services import bindings, configurations, connect, jobs, secrets, servers
 from mcpweb.testing.fixtures import MakeServer, Visitor, check_markup
 from mcpweb.worker import Worker
@@ -62,3 +67,29 @@ def test_an_http_server_has_an_address_while_it_runs(
     check_markup(visitor.app, page)
     url = json.loads(snippets(page)["Cursor"])["mcpServers"]["web"]["url"]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/mcp", url)
+
+
+def test_programs_and_the_command_line_are_told_what_the_page_shows(
+    visitor: Visitor, make_server: MakeServer, core: Core, actor: Actor
+) -> None:
+    server = make_server("one", config=ConfigData(environment={"MODE": NASTY}))
+    make_server("web", config=ConfigData(transport="http", port=8000, network="published"))
+    secret = secrets.add(core, actor, name="KEY", value=Sensitive("a-value-nobody-sees"))
+    bindings.bind(core, actor, secret.id, configurations.active(core, actor, server.id).id, variable="API_KEY", scope="required", delivery="file")
+    told = visitor.get("/api/v1/servers/one/connect").json
+    assert told["server_id"] == server.id and (told["transport"], told["url"]) == ("stdio", None)
+    assert told["secrets"] == told["files"] == ["API_KEY"] and "a-value-nobody-sees" not in str(told)
+    assert {one["client"]: one["text"] for one in told["snippets"]} == snippets(visitor.get("/servers/one/connect").text)
+    assert visitor.get("/api/v1/servers/web/connect").json["snippets"] == []
+    assert visitor.get("/api/v1/servers/nobody/connect").status_code == 404
+
+    def run(*words: str) -> Any:
+        environment = {"MCPWEB_DATA_DIR": str(core.settings.data_dir)}
+        done = CliRunner().invoke(cli, ["servers", "connect", *words], env=environment, standalone_mode=False)
+        return done.exception or done.stdout
+
+    assert json.loads(run("one", "--json")) == told
+    (code,) = (one["text"] for one in told["snippets"] if one["client"] == "VS Code")
+    assert run("one", "--client", "vs code") == code + "\n"
+    assert "# Cursor: .cursor/mcp.json\n" in run("one") and isinstance(run("one", "--client", "x"), NotFound)
+    assert isinstance(run("web"), Conflict)
