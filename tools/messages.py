@@ -9,13 +9,15 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from babel.messages.catalog import Catalog
+import sentences
+from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
 
 from mcpweb import catalogs, errors, paths, settings
 from mcpweb.services import health, shelf
+from mcpweb.web.phrases import PLACE
 from mcpweb.worker import fleet
 
 LANGUAGES = ("ja",)
@@ -45,7 +47,7 @@ def main() -> int:
 
 
 def collect() -> Catalog:
-    """Return every text that a page may show, the titles of all failures, what settings mean, and the sentences of tables."""
+    """Return every text that a page may show, the titles of all failures, what settings mean, and the sentences of code and tables."""
     catalogue = Catalog(charset="utf-8", fuzzy=False)
     options = {"**.html": {"newstyle_gettext": "true", "trimmed": "true"}}
     for folder, methods in ((paths.TEMPLATES, [("**.html", "jinja2")]), (paths.PACKAGE / "web", [("**.py", "python")])):
@@ -59,6 +61,8 @@ def collect() -> Catalog:
     for text in (fleet.ENGINE_AWAY, fleet.OTHER_SECRETS, fleet.LOCKED_OUT, fleet.OTHER_CONFIGURATION):
         catalogue.add(text)
     for text in (*catalogs.REASONS.values(), *(draft.description for draft in shelf.bundled().drafts)):
+        catalogue.add(text)
+    for text in sentences.of_code():
         catalogue.add(text)
     for setting in settings.SETTINGS:
         catalogue.add(setting.help)
@@ -76,6 +80,7 @@ def check(language: str, found: Catalog) -> list[str]:
     faults = [f"{language}: {m.id!r} is not in the catalogue" for m in found if m.id and m.id not in kept]
     faults += [f"{language}: {m.id!r} is used nowhere" for m in kept if m.id and m.id not in found]
     faults += [f"{language}: {m.id!r} has no translation" for m in kept if m.id and (m.fuzzy or not complete(m.string))]
+    faults += [f"{language}: {m.id!r} has other places than its translation" for m in kept if m.id and not same_places(m)]
     compiled = read_mo(io.BytesIO(place(language).with_suffix(".mo").read_bytes()))
     if texts(compiled) != texts(kept):
         faults.append(f"{language}: the compiled catalogue is older than its source")
@@ -92,6 +97,15 @@ def texts(catalogue: Catalog) -> dict[str, list[str]]:
 
 def complete(text: str | tuple[str, ...]) -> bool:
     return bool(text) and (isinstance(text, str) or all(text))
+
+
+def same_places(message: Message) -> bool:
+    """Tell whether a sentence of code and its translation are filled in the same places."""
+    if not isinstance(message.id, str) or not isinstance(message.string, str) or not message.string:
+        return True
+    return {PLACE.sub(r"\1", one[0]) for one in PLACE.finditer(message.id)} == {
+        PLACE.sub(r"\1", one[0]) for one in PLACE.finditer(message.string)
+    }
 
 
 def place(language: str) -> Path:

@@ -11,6 +11,7 @@ from mcpweb import clock
 from mcpweb.schemas.definitions import visible
 from mcpweb.services import accounts
 from mcpweb.web.language import _, plural
+from mcpweb.web.words import said
 
 SOON_S = 14 * 86400.0
 LONGEST_DOCUMENT = 64 * 1024
@@ -97,8 +98,9 @@ def unquoted(text: str) -> str:
 
 
 def prose(text: str | None) -> Markup:
-    """Return a sentence in which what stands between backticks is shown as code."""
-    parts = (text or "").split("`")
+    """Return a sentence in the language of the page; what stands between backticks in it is shown as code."""
+    text = said(text or "")
+    parts = text.split("`")
     if len(parts) % 2 == 0:
         return Markup("{}").format(text)
     code = Markup("<code>{}</code>")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import gettext
+from collections.abc import Iterator
 from functools import cache, lru_cache
 
 from flask import Flask, g, has_request_context, request
@@ -36,6 +37,18 @@ def _in(language: str, text: str) -> str:
 def _(text: str) -> str:
     """Return the text in the language of this request."""
     return _in(chosen(), text) if text else ""
+
+
+def has(language: str, text: str) -> str | None:
+    """Return a text's translation into a language, None where there is none."""
+    told = _catalogue(language).gettext(text) if text else text  # the empty text is the head of a catalogue
+    return told if told != text else None
+
+
+def with_places(language: str) -> Iterator[tuple[str, str]]:
+    """Return the texts of a language with places such as {0}, and their translations."""
+    known = getattr(_catalogue(language), "_catalog", {})
+    return ((text, told) for text, told in known.items() if isinstance(text, str) and "{0" in text)
 
 
 def plural(one: str, many: str, count: int) -> str:

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache, lru_cache
 
 from flask import Flask
 
 from mcpweb.services.health import filled
-from mcpweb.web.language import _
+from mcpweb.web.language import _, chosen, has, with_places
+from mcpweb.web.phrases import Phrases
 
 
 def N_(text: str) -> str:
@@ -78,9 +80,33 @@ def kind(name: str) -> str:
 
 def told(text: str, facts: Mapping[str, object]) -> str:
     """Return a sentence of a table such as ``health.SENTENCES`` in the language of the page, with its facts."""
+    if chosen() != "en":
+        facts = {name: said(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
     return filled(_(text), facts)
 
 
+def said(text: str) -> str:
+    """Return a sentence made in Python – of a failure, a job, a status – in the language of the page.
+
+    Names and foreign text in it stay as they are, and so does all of it when it is not one of ours. The data stay English.
+    """
+    language = chosen()
+    return text if language == "en" or not text else _said(language, str(text))
+
+
+@lru_cache(maxsize=512)
+def _said(language: str, text: str) -> str:
+    return _phrases(language).said(text)
+
+
+@cache
+def _phrases(language: str) -> Phrases:
+    return Phrases(
+        with_places(language), lambda text: has(language, text), lambda name: has(language, WORDS.get(name, "")) or name
+    )
+
+
 def install(app: Flask) -> None:
-    """Give templates the four."""
+    """Give templates the five."""
     app.jinja_env.globals.update(word=word, doing=doing, kind=kind, told=told)
+    app.jinja_env.filters["said"] = said
