@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ALONGSIDE = -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
 export MCPWEB_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: help setup engine browser images run test soak lint bench lock clean
+.PHONY: help setup engine browser images run test soak lint bench image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -48,8 +48,14 @@ lint: setup ## Style, types, SQL, templates, vendored files
 bench: setup engine images ## Measure the numbers of benchmarks/README.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+image: setup ## Build the container image mcpweb:local from this checkout (BASE=… for another base)
+	@rm -rf deploy/dist && $(BIN)/python -m hatchling build -t wheel -d deploy/dist >/dev/null
+	@docker build $(if $(BASE),--build-arg BASE=$(BASE)) --tag mcpweb:local deploy
+
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 --extra oidc -c requirements.lock pyproject.toml -o deploy/requirements.lock
+	@echo uv | $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 - -o deploy/build.lock
 
 clean: ## Remove .venv and caches; data stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
