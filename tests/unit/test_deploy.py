@@ -35,6 +35,12 @@ def test_systemd_takes_every_line_of_the_unit(tmp_path: Path) -> None:
     assert not wrong, done.stderr
 
 
+def test_the_operations_tell_how_many_calls_the_list_has_and_name_the_files_that_are_there() -> None:
+    listed = re.findall(r"^#   \w+ +/", (ROOT / "deploy/socket-proxy.env").read_text(), re.M)
+    assert f"{len(listed)} calls" in OPERATIONS
+    assert all((ROOT / name).exists() for name in re.findall(r"deploy/[\w.-]+\w", OPERATIONS))
+
+
 def test_every_metric_is_explained() -> None:
     told = set(re.findall(r"mcpweb_\w+", OPERATIONS))
     source = Path(gauges.__file__).read_text()
