@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from flask import Flask
 
 from mcpweb import clock
@@ -96,6 +99,41 @@ def test_a_wrong_password_and_an_unknown_name_look_the_same(new_visitor: NewVisi
         assert answer.status_code == 401  # type: ignore[attr-defined]
         texts.append(re.search(r'role="alert">.*?</div>', answer.text, re.S)[0])  # type: ignore[attr-defined, index]
     assert texts[0] == texts[1]
+
+
+def test_whatever_a_refused_sign_in_lacks_it_costs_one_hash_of_the_same_size_and_one_row(
+    core: Core, actor: Actor, new_visitor: NewVisitor, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Counted:
+        def __new__(cls, **given: Any) -> Any:
+            return Argon2id(**given)
+
+        @staticmethod
+        def verify_phc_encoded(key: bytes, phc: str, *rest: object) -> None:
+            asked.append(re.fullmatch(r"(\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+)\$[^$]{22}\$[^$]{43}", phc)[1])  # type: ignore[index]
+            raise InvalidKey
+
+    monkeypatch.setattr("cryptography.hazmat.primitives.kdf.argon2.Argon2id", Counted)
+
+    def costs(name: str) -> tuple[list[str], int]:
+        asked.clear()
+        before = len(refusals(core))
+        assert _sign_in(new_visitor(), name, "not the password").status_code == 401  # type: ignore[attr-defined]
+        return asked.copy(), len(refusals(core)) - before
+
+    wrong = costs("ada")
+    assert len(wrong[0]) == wrong[1] == 1
+    accounts.add_user(core, actor, name="bob", role="viewer", password=PASSWORD)
+    people.disable(core, actor, "bob")
+    for name in ("eve", "no name at all", "x" * 300, "", "bob"):
+        assert costs(name) == wrong, name
+
+
+def refusals(core: Core) -> list[object]:
+    with core.db.reading() as conn:
+        return conn.execute("SELECT seq FROM audit_log WHERE action = 'session.refused'").fetchall()
 
 
 def test_guessing_is_slowed_down_before_anything_is_hashed(
