@@ -165,14 +165,21 @@ def migration_series(plugins: PluginHost) -> list[tuple[str, Path]]:
     return series
 
 
+def lost(settings: Settings) -> StorageUnusable | None:
+    """Return what to say when the database was there and is gone or empty; None before a first start, and when all is well."""
+    if instances.find(settings) is None or not migrate.looks_lost(settings.db_path):
+        return None
+    return StorageUnusable(
+        f"The database {settings.db_path} was there and is gone or empty.",
+        next_step="Run `mcpweb db restore FILE --yes`, or `mcpweb db migrate --init` to begin anew.",
+    )
+
+
 def _prepare(settings: Settings, plugins: PluginHost, *, init: bool) -> Instance:
     """Do what a first start does, in an order that a crash in between does not spoil: the record comes last."""
     known = instances.find(settings)
-    if known is not None and not init and migrate.looks_lost(settings.db_path):
-        raise StorageUnusable(
-            f"The database {settings.db_path} was there and is gone or empty.",
-            next_step="Run `mcpweb db restore FILE --yes`, or `mcpweb db migrate --init` to begin anew.",
-        )
+    if not init and (loss := lost(settings)) is not None:
+        raise loss
     _migrate(settings, plugins, init=init or known is None)
     _register_test_types(settings, plugins)
     _first_key(settings, plugins)

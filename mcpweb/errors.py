@@ -5,6 +5,7 @@ A failure is raised where it is known and handled in one place (``web/errors.py`
 """
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -136,6 +137,16 @@ class StorageUnusable(Unavailable):
     """The database cannot be read or written: missing, damaged, read-only, on a network file system."""
 
     code, title = "storage_unusable", "The database cannot be used"
+
+
+def of_system(error: BaseException) -> Failure | None:
+    """Return what an error of the system means when it is the disk's and nobody's fault in particular, else None."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return None
+    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    if error.errno == errno.EROFS:
+        return StorageUnusable(f"The disk cannot be written{where}.", next_step="Check the mount of the data folder.")
+    return StorageFull(f"The disk is full{where}.")
 
 
 class MigrationRefused(Unavailable):

@@ -63,7 +63,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 fine, 1 an answer that is no, 2 it could not be done."""
     from mcpweb import logs
-    from mcpweb.errors import Failure
+    from mcpweb.errors import Failure, of_system
 
     logs.set_up(plain=True)
     try:
@@ -80,6 +80,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        known = of_system(error)
+        if known is None:
+            raise
+        _say(known)
+        code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
 

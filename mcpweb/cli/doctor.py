@@ -10,7 +10,7 @@ from mcpweb import settings as settings_module
 from mcpweb.cli.common import json_option, print_json
 from mcpweb.core import open_core
 from mcpweb.db import migrate
-from mcpweb.errors import Failure
+from mcpweb.errors import Failure, of_system
 from mcpweb.services import health
 from mcpweb.services.health import Finding
 
@@ -36,6 +36,8 @@ def _look() -> list[Finding]:
         return [Finding("settings", "problem", failure.detail, failure.next_step)]
     found = [Finding("settings", "ok", f"Data lies in {settings.data_dir}.")]
     try:
+        if (loss := cores.lost(settings)) is not None:
+            raise loss
         status = migrate.status(settings.db_path, cores.migration_series(cores.load_plugins(settings)))
         if not status.applied:
             return [*found, Finding("database", "warning", "There is no database yet.", "Run `mcpweb serve`."),
@@ -44,8 +46,11 @@ def _look() -> list[Finding]:
             return [*found, Finding("database", "problem", f"{len(status.pending)} migrations are pending.",
                                     "Run `mcpweb db migrate`."), _engine(settings)]
         core = open_core(settings, role="cli")
-    except Failure as failure:
-        return [*found, Finding("database", "problem", failure.detail, failure.next_step)]
+    except (Failure, OSError) as error:
+        known = error if isinstance(error, Failure) else of_system(error)
+        if known is None:
+            raise
+        return [*found, Finding("database", "problem", known.detail, known.next_step)]
     found.append(Finding("database", "ok", "The database is up to date."))
     rest = [finding for finding in health.findings(core) if finding.name != "engine"]
     return [*found, *rest, _engine(settings, core)]

@@ -1,6 +1,7 @@
 """What SQLite's errors mean to people. Its texts hold SQL and are not passed on."""
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mcpweb.db import driver
@@ -16,7 +17,7 @@ _MEANINGS: dict[int, tuple[type[Failure], str, str]] = {
     9: (Unavailable, "The database took too long.", "Try a narrower filter."),
     10: (StorageUnusable, "The disk does not answer as it should.", "Look at the system's log."),
     11: (StorageUnusable, "The database file is damaged.", _DAMAGED),
-    13: (StorageFull, "The disk is full; nothing was changed.", ""),
+    13: (StorageFull, "The disk is full.", ""),
     14: (StorageUnusable, "The database is not there or cannot be opened.",
          "Check the data folder, run `mcpweb db migrate`, or restore a backup."),
     15: (StorageUnusable, "The locks of this file system do not work.", "Move the data folder to a local disk."),
@@ -30,4 +31,6 @@ def failure_of(error: driver.DatabaseError, path: Path) -> Failure:
     if meaning is None:
         return Failure(f"The database refused a statement ({type(error).__name__}).", code="storage_error")
     kind, sentence, next_step = meaning
+    if meaning is _MEANINGS[14] and os.path.isfile(path):  # a write-ahead log needs a folder that can be written
+        sentence, next_step = "The database is there, but its log cannot be written.", _MEANINGS[8][2]
     return kind(f"{sentence} ({path.name})", next_step=next_step)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mcpweb import clock
+from mcpweb.core import lost
 from mcpweb.dao import accounts
 from mcpweb.db import Database, configure, driver, failure_of, migrate
 from mcpweb.errors import Failure, StorageUnusable
@@ -30,6 +31,8 @@ def status(settings: Settings, series: migrate.Series) -> dict[str, Any]:
 def check(settings: Settings) -> dict[str, Any]:
     """Return {ok, problems, …pragmas} after looking at every page, foreign key, table, trigger and file mode."""
     path = settings.db_path
+    if (loss := lost(settings)) is not None:
+        raise loss
     if migrate.looks_lost(path):
         raise StorageUnusable(f"There is no database at {path}.", next_step="Run `mcpweb db migrate`.")
     problems: list[str] = []

@@ -9,7 +9,7 @@ from flask import Flask, Response, jsonify, make_response, render_template
 from werkzeug.exceptions import HTTPException
 
 from mcpweb.contracts import Actor
-from mcpweb.errors import Failure, StepUpNeeded
+from mcpweb.errors import Failure, StepUpNeeded, of_system
 from mcpweb.schemas.objects import problem_object
 from mcpweb.web.identity import is_api, optional_actor
 from mcpweb.web.language import _
@@ -77,6 +77,9 @@ def _http(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     """Log type and place, never values, and name the entry."""
+    if (known := of_system(error)) is not None:
+        log.error("%s", known.detail)
+        return answer(known)
     reference = secrets.token_hex(6)
     log.error("unexpected %s (%s)", type(error).__name__, reference, exc_info=error)
     failure = Failure("Something went wrong in mcpweb.", next_step=f"The log has it as {reference}.", code="internal")

@@ -15,7 +15,7 @@ from mcpweb.core import Core
 from mcpweb.dao import jobs, observations
 from mcpweb.dao.jobs import LEASE_S, Job
 from mcpweb.db import driver
-from mcpweb.errors import Cancelled, Failure, Interrupted, SchemaChanged, StorageFull
+from mcpweb.errors import Cancelled, Failure, Interrupted, SchemaChanged, StorageFull, Unavailable, of_system
 from mcpweb.events import JobFinished
 from mcpweb.fitness import Fitness
 from mcpweb.ids import new_id
@@ -36,6 +36,8 @@ HEARTBEAT_S = 5.0
 LOOK_S = 0.5
 FIRST_LOOK_S = 15.0  # how long the first jobs wait until it is known which containers an earlier worker left
 JOB_THREADS = 8
+FINISH_AGAIN_S = 0.5
+BRIEF_TRIES = 20
 
 
 class Worker:
@@ -194,15 +196,22 @@ class Worker:
             error = failure.as_job_error()
         except Exception as fault:
             log.exception("job %s (%s) failed", job.id, job.kind)
-            error = {"code": "internal", "detail": f"An internal error stopped this ({type(fault).__name__})."}
+            known = of_system(fault)
+            unknown = {"code": "internal", "detail": f"An internal error stopped this ({type(fault).__name__})."}
+            error = known.as_job_error() if known else unknown
         finally:
-            ended = self._finish(job, state, result, error)
-            self._running.pop(job.id, None)
+            try:
+                ended = self._finish(job, state, result, error)
+            finally:
+                self._running.pop(job.id, None)
         self.core.announce(JobFinished(job.created_by, job.id, job.kind, ended.state))
         return ended
 
     def _finish(self, job: Job, state: str, result: object, error: dict[str, str] | None) -> Job:
-        for _ in range(20):
+        """Store how a job ended. While the disk is full or the database cannot be written it is tried again; a stop gives up, and
+        the next worker settles it."""
+        tried = 0
+        while True:
             try:
                 with self.core.db.writing() as conn:
                     if not jobs.finish(conn, job.id, self.id, state=state, result=result, error=error):
@@ -213,9 +222,11 @@ class Worker:
                     return replace(
                         job, state=state, result=result, error=error, finished_at=clock.now(), lease_until=None, progress=done
                     )
-            except StorageFull:
-                time.sleep(0.5)
-        raise StorageFull()
+            except (StorageFull, Unavailable):
+                tried += 1
+                if self.stopping.is_set() or (self.brief and tried == BRIEF_TRIES):
+                    raise
+                self.stopping.wait(FINISH_AGAIN_S)
 
     def _settle(self) -> None:
         """End or queue again what a worker left that is gone; its lease does not matter, we hold its lock."""
