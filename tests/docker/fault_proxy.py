@@ -22,6 +22,7 @@ class FaultProxy:
         self.mode = "pass"
         self.only: re.Pattern[bytes] | None = None
         self.requests: list[bytes] = []
+        self.sent: list[bytes] | None = None  # set it, and all that clients send is kept
         self._upstream = upstream
         self._open: list[socket.socket] = []
         self._guard = threading.Lock()
@@ -125,13 +126,15 @@ class FaultProxy:
                 self._open.append(engine)
             back = threading.Thread(target=_pump, args=(engine, client if answer else None), daemon=True)
             back.start()
-            _pump(client, engine)
+            _pump(client, engine, self.sent)
             back.join()
 
 
-def _pump(source: socket.socket, target: socket.socket | None) -> None:
+def _pump(source: socket.socket, target: socket.socket | None, kept: list[bytes] | None = None) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            if kept is not None:
+                kept.append(data)
             if target is not None:
                 target.sendall(data)
     if target is not None:

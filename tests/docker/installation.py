@@ -23,9 +23,13 @@ ACTOR = Actor(name="cli:tester", role="admin", label="tester", via="cli")
 class Installation:
     """Core and worker of a data folder, and the few requests tests make."""
 
-    def __init__(self, folder: Path, **values: str) -> None:
+    def __init__(self, folder: Path, *, brief: bool = True, **values: str) -> None:
         self.core = open_core(load({"MCPWEB_DATA_DIR": str(folder / "data"), **values}))
-        self.worker = Worker(self.core, brief=True)
+        self.work(brief=brief)
+
+    def work(self, *, brief: bool = True) -> None:
+        """Begin to work; a worker that is not brief watches the engine, too."""
+        self.worker = Worker(self.core, brief=brief)
         assert self.worker.elect()
         self.worker.start()
 
@@ -91,9 +95,9 @@ class Report:
 
 
 @contextmanager
-def installation(folder: Path, **values: str) -> Iterator[Installation]:
+def installation(folder: Path, *, brief: bool = True, **values: str) -> Iterator[Installation]:
     """Open an installation; at its end the engine must hold nothing of it, and it is removed if it does."""
-    made = Installation(folder, **values)
+    made = Installation(folder, brief=brief, **values)
     instance, runtime = made.core.instance.id, made.core.runtime
     try:
         yield made

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from mcpweb.testing.served import Served
-from tests.docker.fault_proxy import FaultProxy
+from tests.docker.fault_proxy import MODES, FaultProxy
 from tests.docker.test_command_line import containers, wait_for
+from tests.sizes import NIGHT
 
 pytestmark = pytest.mark.docker
 PAGES = ("/", "/servers", "/servers/demo", "/servers/demo/tools", "/servers/demo/tests", "/servers/demo/logs", "/test-runs",
@@ -73,16 +74,24 @@ def signed_in(served: Served) -> str:
     return "; ".join(c for c in cookies if c.startswith("mcpweb="))
 
 
+def every_page_answers(served: Served, cookie: str) -> None:
+    for path in PAGES:
+        status, body, seconds = get(served, path, cookie)
+        assert status == 200 and seconds < 5, path
+
+
 def test_with_the_engine_away_every_page_answers_and_says_since_when(served: Served, proxy: FaultProxy) -> None:
     cookie = signed_in(served)
     served.cli("servers", "start", "demo")
+    for mode in ("hang", "garbage") if not NIGHT else MODES:
+        proxy.set(mode)
+        proxy.cut()
+        every_page_answers(served, cookie)
     proxy.set("refuse")
     proxy.cut()
     shown = wait_for(lambda: (s := served.json("servers", "show", "demo"))["status"] == "unknown" and s, 60)
     assert "last seen running" in shown["status_detail"]
-    for path in PAGES:
-        status, body, seconds = get(served, path, cookie)
-        assert status == 200 and seconds < 5, path
+    every_page_answers(served, cookie)
     _, body, _ = get(served, "/servers", cookie)
     assert b"<time" in body and b"does not answer" in body
     assert json.loads(get(served, "/readyz", "")[1])["engine"] == "away"
