@@ -76,7 +76,7 @@ def signed_in(served: Served) -> str:
 
 def every_page_answers(served: Served, cookie: str) -> None:
     for path in PAGES:
-        status, body, seconds = get(served, path, cookie)
+        status, _, seconds = get(served, path, cookie)
         assert status == 200 and seconds < 5, path
 
 
