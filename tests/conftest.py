@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 from werkzeug.routing import Rule
 
+from mcpweb import passwords
+from mcpweb.core import Core
+from mcpweb.dao.jobs import Job
+from mcpweb.services import jobs
+
 pytest_plugins = ["mcpweb.testing.fixtures"]
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that puts the tests in the background lets every child ignore it
 
@@ -29,6 +34,31 @@ def _place(item: pytest.Item) -> tuple[int, int]:
     return LONG.index(stem) if stem in LONG else len(LONG), FOLDERS.index(folder) if folder in FOLDERS else 0
 
 
+COST = ("_ITERATIONS", "_LANES", "_MEMORY_KIB", "NOBODYS")
+_AS_INSTALLED = {name: getattr(passwords, name) for name in COST}
+
+
+@pytest.fixture
+def dear_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed as in an installation; in all other tests (of this process) as cheaply as Argon2id can."""
+    for name, value in _AS_INSTALLED.items():
+        monkeypatch.setattr(passwords, name, value)
+
+
+def _cheap_passwords() -> None:
+    passwords._ITERATIONS, passwords._LANES, passwords._MEMORY_KIB = 1, 1, 8
+    passwords.NOBODYS = passwords.hashed("nobody knows this one")
+
+
+def _not_for_nobody(wait: Callable[..., Job]) -> Callable[..., Job]:
+    """Where no worker lives nobody will do a job: it is not waited for."""
+
+    def waited(core: Core, job_id: str, timeout_s: float, **more: Any) -> Job:
+        return wait(core, job_id, timeout_s if core.line.alive() else 0.0, **more)
+
+    return waited
+
+
 def _once(compile_builder: Callable[[Rule, bool], Any]) -> Callable[..., Any]:
     """Keep what builds the address of a rule: the same rules are made application after application."""
     made: dict[tuple[Any, ...], Any] = {}
@@ -42,4 +72,6 @@ def _once(compile_builder: Callable[[Rule, bool], Any]) -> Callable[..., Any]:
     return compiled
 
 
+_cheap_passwords()
+jobs.wait = _not_for_nobody(jobs.wait)
 Rule._compile_builder = _once(Rule._compile_builder)  # type: ignore[method-assign]

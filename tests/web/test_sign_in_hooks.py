@@ -10,7 +10,7 @@ import pytest
 from cryptography.exceptions import InvalidKey
 from flask import Flask
 
-from mcpweb import clock
+from mcpweb import clock, passwords
 from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import plugin_events
@@ -121,7 +121,7 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_an_unknown_name_a_disabled_user_and_a_wrong_password_cost_the_same_one_hash(
-    core: Core, actor: Actor, new_visitor: NewVisitor, hashes: list[str]
+    core: Core, actor: Actor, new_visitor: NewVisitor, hashes: list[str], dear_passwords: None
 ) -> None:
     known, gone = new_visitor().sign_in(name="ada"), new_visitor().sign_in(name="gone")
     with core.db.writing() as conn:
@@ -134,6 +134,10 @@ def test_an_unknown_name_a_disabled_user_and_a_wrong_password_cost_the_same_one_
         costs.append([phc.split("$")[3] for phc in hashes])
         hashes.clear()
     assert costs == [["m=65536,t=3,p=4"]] * 5 and known.user != gone.user
+
+
+def test_a_password_is_kept_as_dearly_as_nobodys(dear_passwords: None) -> None:
+    assert passwords.hashed(PASSWORD).split("$")[:4] == passwords.NOBODYS.split("$")[:4] == ["", "argon2id", "v=19", "m=65536,t=3,p=4"]
 
 
 def test_who_guesses_too_often_costs_no_hash_any_more_by_name_and_by_address(
