@@ -1,6 +1,7 @@
 """Fixtures come from ``mcpweb.testing.fixtures``, the same that plugin authors use; here is what makes thousands of tests quick."""
 from __future__ import annotations
 
+import functools
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from mcpweb import passwords
 from mcpweb.core import Core
 from mcpweb.dao.jobs import Job
 from mcpweb.services import jobs
+from mcpweb.web import assets
 
 pytest_plugins = ["mcpweb.testing.fixtures"]
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that puts the tests in the background lets every child ignore it
@@ -72,6 +74,28 @@ def _once(compile_builder: Callable[[Rule, bool], Any]) -> Callable[..., Any]:
     return compiled
 
 
+def _once_parsed(parse_rule: Callable[[Rule, str], Any]) -> Callable[[Rule, str], Any]:
+    """Keep the parts a rule is made of; what reading them leaves in the rule is left in the next one as well."""
+    made: dict[tuple[Any, ...], tuple[list[Any], list[Any], dict[str, Any]]] = {}
+
+    def parsed(rule: Rule, text: str) -> Any:
+        assert rule.map is not None
+        key = (text, *rule.map.converters.items())
+        if key not in made:
+            traced, known = len(rule._trace), set(rule._converters)
+            parts = list(parse_rule(rule, text))
+            made[key] = parts, rule._trace[traced:], {name: one for name, one in rule._converters.items() if name not in known}
+        else:
+            rule._trace.extend(made[key][1])
+            rule._converters.update(made[key][2])
+            rule.arguments.update(made[key][2])
+        return made[key][0]
+
+    return parsed
+
+
 _cheap_passwords()
 jobs.wait = _not_for_nobody(jobs.wait)
 Rule._compile_builder = _once(Rule._compile_builder)  # type: ignore[method-assign]
+Rule._parse_rule = _once_parsed(Rule._parse_rule)  # type: ignore[method-assign]
+assets._read = functools.cache(assets._read)
