@@ -15,9 +15,13 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from email import message_from_bytes
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"mcpweb": "mcpweb", "sql": "mcpweb/_sql", "templates": "mcpweb/_templates", "plugins": "mcpweb/_plugins"}
@@ -95,6 +99,36 @@ def test_the_source_archive_can_be_built_tested_and_read(archive: Path) -> None:
     for folder in (*FOLDERS, "tests", "e2e", "tools", "benchmarks", "deploy", "examples"):
         assert {f"{folder}/{name}" for name in files_of(ROOT / folder)} <= held, folder
     assert {"README.md", "LICENSE", "Makefile", "pyproject.toml", "requirements.lock", "wsgi.py"} <= held
+
+
+def needed(name: str, extras: frozenset[str] = frozenset(), found: dict[str, metadata.Distribution] | None = None) -> dict[str, metadata.Distribution]:
+    """Return a distribution and all it needs here, by the names of their metadata."""
+    found = {} if found is None else found
+    own = metadata.distribution(name)
+    found[canonicalize_name(name)] = own
+    for line in own.requires or ():
+        wanted = Requirement(line)
+        if canonicalize_name(wanted.name) not in found and any(
+            wanted.marker is None or wanted.marker.evaluate({"extra": extra}) for extra in extras or {""}
+        ):
+            needed(wanted.name, frozenset(wanted.extras), found)
+    return found
+
+
+def test_an_installation_is_small(wheel: Path) -> None:
+    """As packages ship it; the bytecode that pip adds is another 23 MB."""
+    libraries: dict[str, metadata.Distribution] = {}
+    with zipfile.ZipFile(wheel) as file:
+        (about,) = [name for name in file.namelist() if name.endswith(".dist-info/METADATA")]
+        lines = message_from_bytes(file.read(about)).get_all("Requires-Dist") or []
+        size = sum(one.file_size for one in file.infolist())
+    for wanted in map(Requirement, lines):
+        if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+            needed(wanted.name, frozenset(wanted.extras), libraries)
+    for one in libraries.values():
+        size += sum(file.size or 0 for file in one.files or () if file.suffix != ".pyc")
+    assert 30 < len(libraries) + 1 <= 55, sorted(libraries)
+    assert 40e6 < size < 80e6, f"{size / 1e6:.1f} MB"
 
 
 def test_nothing_of_the_checkout_is_used_where_the_wheel_is(run: Run) -> None:
