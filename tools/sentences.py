@@ -9,6 +9,7 @@ import ast
 import itertools
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from mcpweb import errors, paths
@@ -19,20 +20,51 @@ LEFT_OUT = (
     "schemas/answers.py", "supervisor.py", "mcp/asked.py", "mcp/decode.py", "bench/inputs/hints.py",
 )
 """What no page shows: the command line, the API, what runs in another process or in tests."""
+OF_OTHERS = (
+    # marshmallow
+    "Missing data for required field.", "Field may not be null.", "Invalid input type.", "Invalid value.", "Not a valid string.",
+    "Not a valid integer.", "Not a valid number.", "Not a valid boolean.", "Not a valid list.", "Not a valid mapping type.",
+    "Not a valid datetime.", "Must be one of: {0}.", "Must be equal to {0}.", "Length must be between {0} and {1}.",
+    "Length must be {0}.", "Shorter than minimum length {0}.", "Longer than maximum length {0}.",
+    "Must be greater than or equal to {0} and less than or equal to {1}.", "Must be greater than or equal to {0}.",
+    "Must be less than or equal to {0}.", "this is another kind of document",
+    # jsonschema-rs
+    "{0} is not one of {1}", "Additional properties are not allowed ({0} was unexpected)",
+    "Additional properties are not allowed ({0} were unexpected)", "{0} is a required property", "{0} is less than the minimum of {1}",
+    "{0} is greater than the maximum of {1}", "{0} is not of type {1}", "{0} is not of types {1}", "{0} is shorter than {1} characters",
+    "{0} is shorter than 1 character", "{0} is longer than {1} characters", "{0} is longer than 1 character",
+    "{0} does not match {1}", "{0} has less than {1} items", "{0} has less than 1 item", "{0} has more than {1} items",
+    "{0} has more than 1 item", "{0} has non-unique elements", "{0} is valid under more than one of the schemas listed in the 'oneOf' keyword",
+    "{0} is not valid under any of the schemas listed in the 'oneOf' keyword",
+    "{0} is not valid under any of the schemas listed in the 'anyOf' keyword", "{0} was expected", "{0} is not a {1}",
+    "{0} is less than or equal to the minimum of {1}", "{0} is greater than or equal to the maximum of {1}",
+    "{0} is not a multiple of {1}", "{0} is not allowed for {1}", "{0} has less than {1} properties", "{0} has less than 1 property",
+    "{0} has more than {1} properties", "{0} has more than 1 property", "False schema does not allow {0}",
+    # the system
+    "Permission denied", "No such file or directory", "No space left on device", "Read-only file system", "Is a directory",
+    "Not a directory", "Connection refused", "Connection reset by peer", "Broken pipe", "Input/output error", "File exists",
+    "Too many open files", "Operation not permitted",
+    # a test type before what it does now
+    "Connection: {0}", "Functionality: {0}", "Performance: {0}", "Security: {0}",
+)
+"""What libraries, the system and joined texts say on pages, as far as it is met."""
 PLACE = "\0"
 _MOST = 24
-_SENTENCE = re.compile(r"[A-Z\0`'\"][^\n]* [^\n]*[.!]")
+_SENTENCE = re.compile(r"\s*[A-Z\0`'\"][^\n]* [^\n]*(?:[.!]\s*|[.:] ?\0)")
 _NAMED = re.compile(r"\{[a-z]\w*\}")
+_HOLE = re.compile(r"[ :]\.$|: ;|, [;:]|\) [,;]")  # an alternative that says nothing
 _LITERAL = re.compile(r"[A-Za-z]{2}")
 # a called name: where its sentence stands among what it is given
-_CALLS = {"FieldError": 1, "progress": 1, "_progress": 1, "quarantine": 1, "put": 2, "say": 0, "sentence": 0}
+_CALLS = {"FieldError": 1, "progress": 1, "_progress": 1, "quarantine": 1, "put": 2, "ValidationError": 0, "Matches": 1, "SessionEnd": 1, "CheckResult": 2}
+_ASKS = ("call", "stream")  # what the engine was asked to do
 _KEYWORDS = ("next_step", "detail", "status_detail", "message", "refusal")
 _SKIPPED = ("log", "logging", "re", "conn", "argparse", "parser")
 
 
+@cache
 def of_code() -> dict[str, str]:
     """Return every sentence with the file it is from."""
-    found: dict[str, str] = {}
+    found: dict[str, str] = dict.fromkeys(OF_OTHERS, "")
     for folder in (paths.PACKAGE, paths.PACKAGE.parent / "plugins"):
         for file in sorted(folder.rglob("*.py")):
             name = file.relative_to(folder).as_posix()
@@ -44,16 +76,26 @@ def of_code() -> dict[str, str]:
 
 def of_file(file: Path) -> Iterator[str]:
     """Return the sentences of one file."""
-    yield from of_text(file.read_text("utf-8"), whole="testtype_" not in file.as_posix(), folder=file.parent)
+    tree = _parsed(file)
+    if file.parent.parent.name == "plugins" and file.name == "__init__.py":
+        yield str(ast.get_docstring(tree)).split("\n")[0]  # what the plugin does
+    yield from of_tree(tree, file.parent)
 
 
-def of_text(source: str, *, whole: bool = True, folder: Path | None = None) -> Iterator[str]:
-    """Return the sentences of a module: what is given to a failure or told of a job, and (``whole``) all that reads like one."""
-    module = _Module(ast.parse(source), folder)
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
+
+
+def of_tree(tree: ast.Module, folder: Path | None = None) -> Iterator[str]:
+    """Return the sentences of a module: what is given to a failure or told of a job, and all that reads like one."""
+    module = _Module(tree, folder)
     seen: set[str] = set()
-    for node, scope in module.walk():
-        for expression in module.given(node) or ([node] if whole and module.reads(node) else []):
+    for node, scope in module.made:
+        for expression in module.given(node) or ([node] if module.reads(node) else module.added(node)):
             for text in module.texts(expression, scope):
+                if expression is node or isinstance(node, ast.AugAssign):
+                    text = text.strip(" ;,") if isinstance(node, ast.AugAssign) else text.strip()
                 text = _NAMED.sub(PLACE, text)
                 told = numbered(text)
                 if told not in seen and worth(text):
@@ -64,7 +106,7 @@ def of_text(source: str, *, whole: bool = True, folder: Path | None = None) -> I
 def worth(text: str) -> bool:
     """Tell whether there is something to translate: a word of our own, and no name alone."""
     bare = text.replace(PLACE, "")
-    if text != text.strip() or "\n" in text or "%(" in text:
+    if _HOLE.search(text) or text != text.strip() or "\n" in text or "%(" in text:
         return False
     return bool(_LITERAL.search(bare)) and (" " in text.strip() or bare == text) and len(bare.strip(" .:,;()")) > 2
 
@@ -79,30 +121,48 @@ class _Module:
     """One parsed file."""
 
     def __init__(self, tree: ast.Module, folder: Path | None = None) -> None:
-        self.tree = tree
-        self.given_names: dict[ast.AST | None, dict[str, list[ast.expr]]] = {}
+        self.given_names: dict[ast.AST | None, dict[str, list[ast.expr]]] = {None: {}}
         self.functions: dict[str, ast.FunctionDef] = {}
-        self._collect(tree, None)
-        for node in ast.walk(tree):
+        self.grown: set[tuple[ast.AST | None, str]] = set()
+        self.made: list[tuple[ast.AST, ast.AST | None]] = []
+        """What may make a sentence, with the function around it; docstrings and what goes to a log are none."""
+        self._read(tree)
+        for node in tree.body:
             if folder is not None and isinstance(node, ast.ImportFrom):
                 self._imported(node, folder)
 
-    def _collect(self, node: ast.AST, scope: ast.AST | None) -> None:
+    def _read(self, tree: ast.Module) -> None:
+        waiting: list[tuple[ast.AST, ast.AST | None]] = [(tree, None)]
+        while waiting:
+            node, scope = waiting.pop()
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.Name | ast.expr_context | ast.operator | ast.alias | ast.arguments):
+                    continue
+                if isinstance(child, ast.Constant):
+                    if isinstance(child.value, str) and " " in child.value and not isinstance(node, ast.Expr | ast.JoinedStr):
+                        self.made.append((child, scope))
+                    continue
+                if isinstance(child, ast.Call) and _owner(child) in _SKIPPED:
+                    continue
+                if isinstance(child, ast.Call | ast.JoinedStr | ast.AugAssign):
+                    self.made.append((child, scope))
+                self._note(child, scope)
+                waiting.append((child, child if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else scope))
+
+    def _note(self, child: ast.AST, scope: ast.AST | None) -> None:
+        """Keep what a name is given."""
         names = self.given_names.setdefault(scope, {})
-        for child in ast.iter_child_nodes(node):
-            inner = scope
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                inner = child
-                if isinstance(child, ast.FunctionDef):
-                    self.functions[child.name] = child
-            if isinstance(child, ast.Assign):
-                for target in child.targets:
-                    self._assign(names, target, child.value)
-            elif isinstance(child, ast.AnnAssign | ast.NamedExpr) and child.value is not None:
-                self._assign(names, child.target, child.value)
-            elif isinstance(child, ast.AugAssign | ast.For | ast.comprehension) and isinstance(child.target, ast.Name):
-                names.setdefault(child.target.id, []).append(child.target)  # not to be known
-            self._collect(child, inner)
+        if isinstance(child, ast.FunctionDef):
+            self.functions[child.name] = child
+        elif isinstance(child, ast.Assign):
+            for target in child.targets:
+                self._assign(names, target, child.value)
+        elif isinstance(child, ast.AnnAssign | ast.NamedExpr) and child.value is not None:
+            self._assign(names, child.target, child.value)
+        elif isinstance(child, ast.AugAssign) and isinstance(child.target, ast.Name):
+            self.grown.add((scope, child.target.id))
+        elif isinstance(child, ast.For | ast.comprehension) and isinstance(child.target, ast.Name):
+            names.setdefault(child.target.id, []).append(child.target)  # not to be known
 
     def _imported(self, node: ast.ImportFrom, folder: Path) -> None:
         """Take over the texts another module of ours gives a name at its top."""
@@ -111,7 +171,7 @@ class _Module:
         wanted = {one.name: one.asname or one.name for one in node.names if one.name.strip("_").isupper()}
         if not wanted or not file.is_file() or not (node.level or (node.module or "").startswith("mcpweb")):
             return
-        for child in ast.parse(file.read_text("utf-8")).body:
+        for child in _parsed(file).body:
             for target in child.targets if isinstance(child, ast.Assign) else ():
                 if isinstance(target, ast.Name) and target.id in wanted and isinstance(child.value, ast.Constant):
                     self.given_names[None].setdefault(wanted[target.id], []).append(child.value)
@@ -124,24 +184,6 @@ class _Module:
             for one, its in zip(target.elts, values, strict=False):
                 self._assign(names, one, its if isinstance(value, ast.Tuple) else target)
 
-    def walk(self) -> Iterator[tuple[ast.AST, ast.AST | None]]:
-        """Return every node that may make a sentence with the function around it; docstrings and logs are none."""
-
-        def down(node: ast.AST, scope: ast.AST | None) -> Iterator[tuple[ast.AST, ast.AST | None]]:
-            for child in ast.iter_child_nodes(node):
-                if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
-                    continue
-                if isinstance(child, ast.Call) and _owner(child) in _SKIPPED:
-                    continue
-                yield child, scope
-                if isinstance(child, ast.JoinedStr):
-                    for part in child.values:
-                        yield from down(part, scope)
-                else:
-                    yield from down(child, child if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else scope)
-
-        return down(self.tree, None)
-
     def given(self, node: ast.AST) -> list[ast.expr]:
         """Return what a call is given to tell people."""
         if not isinstance(node, ast.Call):
@@ -150,9 +192,17 @@ class _Module:
         found = [word.value for word in node.keywords if word.arg in _KEYWORDS] if name != "replace" else []
         if name in _FAILURES:
             found += node.args[:1]
+        elif name == "Check":
+            found += [one for one in node.args[1:4:2] if isinstance(one, ast.Constant)]
+        elif name in _ASKS and node.args and isinstance(node.args[0], ast.Constant) and " " in str(node.args[0].value):
+            found.append(node.args[0])
         elif name in _CALLS and len(node.args) > _CALLS[name]:
             found.append(node.args[_CALLS[name]])
         return found
+
+    def added(self, node: ast.AST) -> list[ast.expr]:
+        """Return what is put behind a sentence later on."""
+        return [node.value] if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else []
 
     def reads(self, node: ast.AST) -> bool:
         """Tell whether a text looks like a sentence."""
@@ -206,6 +256,8 @@ class _Module:
         if any(isinstance(value, ast.Name) and value.id == name for value in values):
             return []
         found = [t for value in values for t in self.texts(value, scope if local is not None else None, depth + 1) or [PLACE]]
+        if (scope, name) in self.grown and local is not None:
+            found += [text + PLACE for text in found if not text.endswith(PLACE)]
         return list(dict.fromkeys(found)) if any(text != PLACE for text in found) else []
 
     def _called(self, node: ast.Call, scope: ast.AST | None, depth: int) -> list[str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from mcpweb.contracts import Check
 from mcpweb.web.identity import core
+from mcpweb.web.words import said
 
 
 def checks() -> dict[str, Check]:
@@ -11,5 +12,5 @@ def checks() -> dict[str, Check]:
 
 
 def titles() -> dict[str, str]:
-    """Return the titles of all checks, by id."""
-    return {check_id: check.title for check_id, check in checks().items()}
+    """Return the titles of all checks in the language of the page, by id."""
+    return {check_id: said(check.title) for check_id, check in checks().items()}

@@ -18,7 +18,7 @@ _CUTS = 8
 _LOOKS = 40  # parts of one text that are looked at; only one that was made to cost time has more
 _DEEPEST = 3
 _LIGHT = 24  # with fewer letters of its own a phrase could be in anybody's text
-_NAMES = re.compile(r"\S*(?:, \S+)*|[\d:.T+-]+ [\d:.Z+-]+")
+_NAMES = re.compile(r"\S*(?:, \S+)*|[\d:.T+-]+ [\d:.Z+-]+|\"[^\"]*\"|[\[{].*[\]}]")
 _Known = dict[str, str | None]
 _TELLS = (": ", ":", "(", "`", '"')
 
@@ -156,6 +156,10 @@ class Phrases:
 
     def _inner(self, held: str, depth: int, known: _Known) -> str:
         """Return what stands in a place: a sentence of ours in the language, a name as it is."""
+        bare = held.strip(" ;,")
+        if bare != held and bare:
+            told = self._inner(bare, depth, known)
+            return held if told == bare else told if not held.startswith((";", ",")) else f"、{told}"
         if " " not in held or depth >= _DEEPEST:
             return held
         told = self._said(held, depth + 1, known)

@@ -94,7 +94,7 @@ def said(text: str) -> str:
     return text if language == "en" or not text else _said(language, str(text))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=1024)
 def _said(language: str, text: str) -> str:
     return _phrases(language).said(text)
 
