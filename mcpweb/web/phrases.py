@@ -158,8 +158,8 @@ class Phrases:
         """Return what stands in a place: a sentence of ours in the language, a name as it is."""
         bare = held.strip(" ;,")
         if bare != held and bare:
-            told = self._inner(bare, depth, known)
-            return held if told == bare else told if not held.startswith((";", ",")) else f"、{told}"
+            inner = self._inner(bare, depth, known)
+            return held if inner == bare else f"、{inner}" if held.startswith((";", ",")) else inner
         if " " not in held or depth >= _DEEPEST:
             return held
         told = self._said(held, depth + 1, known)
