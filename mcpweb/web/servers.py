@@ -102,8 +102,9 @@ def _config(form: dict[str, str]) -> ConfigData:
 @permission("server.view")
 def show(server_id: str) -> Response:
     server = servers.get(core(), actor(), server_id)
+    glance = servers.glance(core(), actor(), [server.id])[server.id]
     return tab(
-        server_id, "summary", configuration=active_configuration(server.id),
+        server_id, "summary", configuration=active_configuration(server.id), glance=glance, line=charts.spark(glance.latency),
         own_secrets=secrets.owned_by(core(), actor(), server.id),
         jobs=jobs.listing(core(), actor(), limit=5, subject=f"server:{server.id}").rows,
     )

@@ -68,6 +68,13 @@ def test_a_matrix_of_many_tools_stays_small_and_names_what_it_hides(core: Core, 
     assert answer.text.count("<") < 2 * 2500, "elements, opened and closed"
 
 
+def test_a_servers_first_page_tells_how_it_was_tested(core: Core, actor: Actor, visitor: Visitor, demo: Server) -> None:
+    assert "Not tested yet" in visitor.get("/servers/demo").text
+    finished(core, actor, demo, ("C01", "*", "pass"), ("C04", "echo", "fail"))
+    text = visitor.get("/servers/demo").text
+    assert f'<a class="mark fail" href="/servers/{demo.id}/tests">fail</a>' in text and "Not tested yet" not in text
+
+
 def test_two_runs_are_compared_and_what_got_worse_stands_first(core: Core, actor: Actor, visitor: Visitor, demo: Server) -> None:
     first = finished(core, actor, demo, ("C01", "*", "pass"), ("C04", "echo", "pass"), ("C05", "*", "fail"))
     second = finished(core, actor, demo, ("C01", "*", "pass"), ("C04", "echo", "fail"), ("C05", "*", "pass"))
