@@ -26,6 +26,7 @@ from mcpweb.errors import (
 from mcpweb.testing.contracts import Stream, reader
 from tests.docker.engine import ADDRESS
 from tests.docker.fault_proxy import MODES, FaultProxy
+from tests.sizes import NIGHT
 
 DEADLINE_S = 0.4
 SLACK_S = 0.5
@@ -87,12 +88,18 @@ def impatient(proxy: FaultProxy) -> DockerRuntime:
     """A runtime behind the proxy with short deadlines that has talked to the engine already."""
     runtime = DockerRuntime(proxy.address, deadlines=Deadlines.all(DEADLINE_S))
     assert DockerRuntime(proxy.address).health().reachable  # the SDK is imported now
-    assert runtime.health().reachable
+    assert any(runtime.health().reachable for _ in range(20)), "a busy machine may need more than one try"
     return runtime
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("mode", MODES)
+# all of them at night; by day each mode with a third of the methods, each method with some of the modes
+PAIRS = [
+    (mode, method) for at, mode in enumerate(MODES) for place, method in enumerate(METHODS)
+    if NIGHT or (at + place) % 3 == 0 or (mode, method) in EXPECTED_OF
+]
+
+
+@pytest.mark.parametrize(("mode", "method"), PAIRS)
 def test_each_fault_ends_each_call_in_time_with_a_name(
     proxy: FaultProxy, impatient: DockerRuntime, mode: str, method: str
 ) -> None:
