@@ -51,8 +51,8 @@ bench: setup engine images ## Measure the numbers of benchmarks/README.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 image: setup ## Build the container image mcpweb:local from this checkout (BASE=… for another base)
-	@rm -rf deploy/dist && $(BIN)/python -m hatchling build -t wheel -d deploy/dist >/dev/null
-	@docker build $(if $(BASE),--build-arg BASE=$(BASE)) --tag mcpweb:local deploy
+	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel -d dist >/dev/null
+	@tar -c -C deploy Dockerfile build.lock requirements.lock -C .. dist | docker build $(if $(BASE),--build-arg BASE=$(BASE)) --tag mcpweb:local -
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev pyproject.toml -o requirements.lock

@@ -84,6 +84,8 @@ def worker(wait: bool) -> None:
         raise Conflict("Another worker uses this data folder.", next_step="One is enough; stop it first.")
     _watch_lifeline(stop)
     elected.start()
+    if sys.stderr.isatty():
+        click.echo(f"The worker runs (process {os.getpid()}).", err=True)
     logging.getLogger(__name__).info("the worker runs")
     stop.wait()
     elected.stop()

@@ -1,6 +1,7 @@
 """The container image, built from deploy/Dockerfile without a registry, and deploy/compose.yaml as the engine's options."""
 from __future__ import annotations
 
+import contextlib
 import ensurepip
 import fcntl
 import hashlib
@@ -10,11 +11,13 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import yaml
+from docker import errors
 
 from mcpweb.images import base, imagebuild
 from mcpweb.images.engine import RuntimeEngine
@@ -23,6 +26,7 @@ from tests.docker.images import LABEL
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+AGE_S = 3600
 TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -85,8 +89,9 @@ def _build(inputs: list[Path], wheel: Path, own: str, reference: str) -> None:
         said.append(str(step.get("stream") or step.get("error") or ""))
         assert "error" not in step, "".join(said)[-3000:]
     for old in client.images(filters={"label": f"{LABEL}=1"}, name="mcpweb-test-manager"):
-        if reference not in (old["RepoTags"] or []) and os.environ.get("CI"):
-            client.remove_image(old["Id"], force=True)
+        if old["Created"] < time.time() - AGE_S:  # of another state of the checkout
+            with contextlib.suppress(errors.APIError):  # somebody uses it
+                client.remove_image(old["RepoTags"][0])
     client.close()
 
 
