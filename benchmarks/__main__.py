@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import calls, comparisons, pages, sign_in, streams, vault, writes
+from benchmarks import calls, comparisons, pages, sign_in, storm, streams, vault, writes
 from benchmarks.measure import Row
 
 PARTS: dict[str, Callable[[Path], list[Row]]] = {
-    "pages": pages.run, "writes": writes.run, "calls": calls.run, "vault": vault.run, "streams": streams.run, "sign_in": sign_in.run,
+    "pages": pages.run, "writes": writes.run, "storm": storm.run, "calls": calls.run, "vault": vault.run, "streams": streams.run, "sign_in": sign_in.run,
     "comparisons": comparisons.run,
 }
 
