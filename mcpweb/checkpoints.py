@@ -6,6 +6,7 @@ together with the rows they prove.
 """
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -61,9 +62,14 @@ def write(settings: Settings, instance: str, size: int, head: str, *, restored: 
             "prev": hashlib.sha256(last).hexdigest() if last else "",
         })
         line = json.dumps(record, sort_keys=True).encode() + b"\n"
-        os.lseek(descriptor, 0, os.SEEK_END)
-        os.write(descriptor, line)
-        os.fsync(descriptor)
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        try:
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path_of(settings)))
+            os.fsync(descriptor)
+        except OSError:  # a full disk takes a part of it: what follows would be read as one damaged line with it
+            os.ftruncate(descriptor, end)
+            raise
     return True
 
 

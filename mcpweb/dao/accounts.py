@@ -189,8 +189,9 @@ def find_session(conn: Connection, id_hash: str) -> Session | None:
     return None if row is None else Session(**dict(row))
 
 
-def touch_session(conn: Connection, id_hash: str, at: str) -> None:
-    conn.execute("UPDATE sessions SET seen_at = ? WHERE id_hash = ?", (at, id_hash))
+def touch_session(conn: Connection, id_hash: str, at: str, *, latest: str) -> None:
+    """Note that a session was used; it ends at ``latest`` at the latest."""
+    conn.execute("UPDATE sessions SET seen_at = ?, expires_at = min(expires_at, ?) WHERE id_hash = ?", (at, latest, id_hash))
 
 
 def sessions_of(conn: Connection, user_id: str) -> list[Session]:

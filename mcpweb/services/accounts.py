@@ -6,6 +6,8 @@ import hmac
 import re
 import secrets
 import zlib
+from collections.abc import Callable
+from contextlib import suppress
 
 from mcpweb import clock, passwords
 from mcpweb.contracts import ROLES, Actor, Role
@@ -14,7 +16,7 @@ from mcpweb.dao import accounts
 from mcpweb.dao.accounts import Session, Token, User
 from mcpweb.dao.paging import Cursor, Listing
 from mcpweb.db import Connection, driver
-from mcpweb.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound, Unauthenticated
+from mcpweb.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound, StorageFull, Unauthenticated, Unavailable
 from mcpweb.events import UserChanged
 from mcpweb.ids import new_id
 from mcpweb.services import access, stepup, throttling
@@ -187,10 +189,15 @@ def actor_for_session(core: Core, secret: str) -> Actor | None:
     idle = clock.age(session.seen_at)
     if idle > IDLE_S:
         return None
-    if idle > _TOUCH_S:
-        with core.db.writing() as conn:
-            accounts.touch_session(conn, id_hash, clock.now())
+    if abs(idle) > _TOUCH_S:  # seen in the future: the clock was put back, and nothing may last longer for that
+        _note_use(core, lambda conn: accounts.touch_session(conn, id_hash, clock.now(), latest=clock.later(ABSOLUTE_S)))
     return actor_of(user, session)
+
+
+def _note_use(core: Core, write: Callable[[Connection], None]) -> None:
+    """Write when something was used last; while the disk is full or cannot be written, whoever reads goes on reading."""
+    with suppress(StorageFull, Unavailable), core.db.writing() as conn:
+        write(conn)
 
 
 def prefer(core: Core, actor: Actor, *, language: str | None, theme: str | None) -> None:
@@ -320,9 +327,8 @@ def actor_for_token(core: Core, text: str) -> Actor:
         raise refused
     if token.revoked_at or token.expires_at <= clock.now() or user.disabled_at:
         raise refused
-    if token.last_used_at is None or clock.age(token.last_used_at) > _TOUCH_S:
-        with core.db.writing() as conn:
-            accounts.touch_token(conn, token.id, clock.now())
+    if token.last_used_at is None or abs(clock.age(token.last_used_at)) > _TOUCH_S:
+        _note_use(core, lambda conn: accounts.touch_token(conn, token.id, clock.now()))
     role = min(token.role, user.role, key=ROLES.index)
     return Actor(name=f"token:{token.id}", role=role, label=token.name, via="token", user_id=user.id)
 

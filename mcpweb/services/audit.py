@@ -116,7 +116,7 @@ def due(core: Core) -> bool:
     newest = checkpoints.last(core.settings)
     if newest is None:
         return size > 0
-    return size - newest.size >= ROWS or (size > newest.size and clock.age(newest.at) >= SECONDS)
+    return size - newest.size >= ROWS or (size > newest.size and abs(clock.age(newest.at)) >= SECONDS)
 
 
 def export(core: Core, actor: Actor, first: int = 1, *, wanted: Wanted = EVERY) -> Iterator[AuditRow]:

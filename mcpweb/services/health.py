@@ -97,7 +97,7 @@ def find(code: str, /, **facts: object) -> Finding:
 
 def worker_alive(observation: observations.Observation | None) -> bool:
     """Tell whether the worker's heartbeat is fresh."""
-    return observation is not None and observation.state == "running" and clock.age(observation.at) < BEAT_S
+    return observation is not None and observation.state == "running" and abs(clock.age(observation.at)) < BEAT_S
 
 
 def readiness(core: Core) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def request(core: Core, actor: Actor) -> Job | None:
         if not kept or audit.first_at(conn, clock.later(-(kept + 1) * 86_400)) <= audit.floor(conn)[0] + 1:
             return None
         last = job_rows.listing(conn, kind="prune_audit", subject="audit", limit=1).rows
-    if last and last[0].state == "failed" and last[0].finished_at and clock.age(last[0].finished_at) < _AGAIN_S:
+    if last and last[0].state == "failed" and last[0].finished_at and 0 <= clock.age(last[0].finished_at) < _AGAIN_S:
         return None
     before = clock.later(-kept * 86_400)[:10] + " 00:00:00"
     return jobs.ask(core, actor, "prune_audit", subject="audit", payload={"before": before})

@@ -70,7 +70,7 @@ class House:
         (plugin / "__init__.py").write_text(ENGINE)
         self.served = Served(
             folder, MCPWEB_PLUGINS_DIR=str(plugin.parent), MCPWEB_PLUGINS_OFF="runtime_docker",
-            MCPWEB_DATA_DIR=str(data or folder / "data"), MCPWEB_KEY_FILE=str(folder / "keys" / "ring.json"), **environment,
+            MCPWEB_DATA_DIR=str(data or folder / "data"), **{"MCPWEB_KEY_FILE": str(folder / "keys" / "ring.json"), **environment},
         )
         with self.core() as core:
             accounts.add_user(core, ME, name="tester", role="admin", password="a long enough phrase")

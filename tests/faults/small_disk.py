@@ -48,6 +48,7 @@ def full(disk: Path, house: House) -> None:
     finally:
         code = house.served.stop()
     assert code == 0
+    assert "the log is whole" in house.served.cli("audit", "verify"), "signed as far as there was room, and no half line"
     assert house.names() == kept
 
 
@@ -82,6 +83,6 @@ def read_only(disk: Path, house: House) -> None:
 
 
 if __name__ == "__main__":
-    made = House(Path(sys.argv[2]), Path(sys.argv[1]) / "data")
+    made = House(Path(sys.argv[2]), Path(sys.argv[1]) / "data", MCPWEB_KEY_FILE=str(Path(sys.argv[1]) / "keys" / "ring.json"))
     full(Path(sys.argv[1]), made)
     read_only(Path(sys.argv[1]), made)
