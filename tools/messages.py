@@ -4,6 +4,7 @@ Needs Babel, which mcpweb itself does not.
 """
 from __future__ import annotations
 
+import inspect
 import io
 import sys
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
 
-from mcpweb import catalogs, errors, paths, settings
+from mcpweb import catalogs, errors, paths, pluginhost, settings
 from mcpweb.services import health, shelf
 from mcpweb.web.phrases import PLACE
 from mcpweb.worker import fleet
@@ -62,7 +63,7 @@ def collect() -> Catalog:
         catalogue.add(text)
     for text in (*catalogs.REASONS.values(), *(draft.description for draft in shelf.bundled().drafts)):
         catalogue.add(text)
-    for text in sentences.of_code():
+    for text in (*sentences.of_code(), str(inspect.getdoc(pluginhost.CoreHooks))):
         catalogue.add(text)
     for setting in settings.SETTINGS:
         catalogue.add(setting.help)

@@ -44,18 +44,43 @@ OF_OTHERS = (
     "Permission denied", "No such file or directory", "No space left on device", "Read-only file system", "Is a directory",
     "Not a directory", "Connection refused", "Connection reset by peer", "Broken pipe", "Input/output error", "File exists",
     "Too many open files", "Operation not permitted",
+    # readers of JSON and YAML
+    "line {0}, column {1}: {2}", "line {0}: {1}", "{0}: line {1} column {2} (char {3})", "Expecting value", "Expecting ',' delimiter",
+    "Expecting ':' delimiter", "Expecting property name enclosed in double quotes", "Extra data", "Invalid control character at",
+    "Illegal trailing comma before end of object", "Illegal trailing comma before end of array", "Unterminated string starting at",
+    "did not find expected node content", "did not find expected key", "did not find expected '-' indicator",
+    "did not find expected ',' or ']'", "did not find expected ',' or '}'", "did not find expected alphabetic or numeric character",
+    "could not find expected ':'", "mapping values are not allowed in this context", "block sequence entries are not allowed in this context",
+    "found character that cannot start any token", "found unexpected end of stream", "found unexpected document indicator",
+    "found undefined alias", "found undefined tag handle", "found unknown escape character",
     # a test type before what it does now
     "Connection: {0}", "Functionality: {0}", "Performance: {0}", "Security: {0}",
 )
 """What libraries, the system and joined texts say on pages, as far as it is met."""
+PARTS = (
+    "catalogs/__init__.py", "catalogs/clients.py", "catalogs/docker_catalog.py", "catalogs/fields.py", "catalogs/nodes.py",
+    "catalogs/texts.py", "checkpoints.py", "segments.py", "dao/audit.py", "services/audit.py", "services/retention.py",
+    "services/keydestroy.py", "schemas/test_cases.py", "worker/member.py", "worker/turns.py", "web/forms.py",
+    "runtime_docker/states.py", "runtime_docker/handshake.py", "runtime_docker/labels.py", "runtime_docker/containers.py",
+    "keysource_file/ring.py", "signin_oidc/config.py", "testtype_connection/http.py", "testtype_connection/protocol.py",
+    "testtype_connection/run.py", "testtype_functionality/frames.py", "testtype_functionality/run.py",
+    "testtype_functionality/saved.py", "testtype_functionality/serving.py", "testtype_functionality/lists.py",
+    "testtype_functionality/outputs.py", "testtype_functionality/behaviour.py", "testtype_performance/measure.py",
+    "testtype_performance/growth.py", "testtype_performance/soak.py", "testtype_performance/compare.py",
+    "testtype_security/posture.py", "testtype_security/drift.py", "testtype_security/schemas.py",
+    "testtype_security/probes/habits.py", "testtype_security/probes/leaks.py", "testtype_security/probes/results.py",
+)
+"""Files whose sentences are put together from parts; parts are collected there as well."""
 PLACE = "\0"
 _MOST = 24
 _SENTENCE = re.compile(r"\s*[A-Z\0`'\"][^\n]* [^\n]*(?:[.!]\s*|[.:] ?\0)")
+_PART = re.compile(r"[ ,;:]*[a-z\0`(][^\n\\|<>*=?]*[a-z]{2,} [a-z]{2,}[^\n\\|<>*=?]*")
 _NAMED = re.compile(r"\{[a-z]\w*\}")
-_HOLE = re.compile(r"[ :]\.$|: ;|, [;:]|\) [,;]")  # an alternative that says nothing
+_HOLE = re.compile(r"[ :]\.$|: ;|, [;:]|\) [,;]|  ")  # an alternative that says nothing
 _LITERAL = re.compile(r"[A-Za-z]{2}")
 # a called name: where its sentence stands among what it is given
-_CALLS = {"FieldError": 1, "progress": 1, "_progress": 1, "quarantine": 1, "put": 2, "ValidationError": 0, "Matches": 1, "SessionEnd": 1, "CheckResult": 2}
+_CALLS = {"FieldError": 1, "progress": 1, "_progress": 1, "quarantine": 1, "put": 2, "ValidationError": 0, "Matches": 1, "SessionEnd": 1, "CheckResult": 2,
+          "tell": 1, "_tell": 1}
 _ASKS = ("call", "stream")  # what the engine was asked to do
 _KEYWORDS = ("next_step", "detail", "status_detail", "message", "refusal")
 _SKIPPED = ("log", "logging", "re", "conn", "argparse", "parser")
@@ -79,7 +104,7 @@ def of_file(file: Path) -> Iterator[str]:
     tree = _parsed(file)
     if file.parent.parent.name == "plugins" and file.name == "__init__.py":
         yield str(ast.get_docstring(tree)).split("\n")[0]  # what the plugin does
-    yield from of_tree(tree, file.parent)
+    yield from of_tree(tree, file.parent, parts=file.as_posix().endswith(PARTS))
 
 
 @cache
@@ -87,15 +112,15 @@ def _parsed(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
 
 
-def of_tree(tree: ast.Module, folder: Path | None = None) -> Iterator[str]:
-    """Return the sentences of a module: what is given to a failure or told of a job, and all that reads like one."""
+def of_tree(tree: ast.Module, folder: Path | None = None, *, parts: bool = False) -> Iterator[str]:
+    """Return the sentences of a module: what is given to a failure or told of a job, all that reads like one, parts if wanted."""
     module = _Module(tree, folder)
     seen: set[str] = set()
     for node, scope in module.made:
-        for expression in module.given(node) or ([node] if module.reads(node) else module.added(node)):
+        for expression in module.given(node) or ([node] if module.reads(node, parts) else module.added(node)):
             for text in module.texts(expression, scope):
                 if expression is node or isinstance(node, ast.AugAssign):
-                    text = text.strip(" ;,") if isinstance(node, ast.AugAssign) else text.strip()
+                    text = text.strip(" ;,") if isinstance(node, ast.AugAssign) or parts else text.strip()
                 text = _NAMED.sub(PLACE, text)
                 told = numbered(text)
                 if told not in seen and worth(text):
@@ -139,7 +164,7 @@ class _Module:
                 if isinstance(child, ast.Name | ast.expr_context | ast.operator | ast.alias | ast.arguments):
                     continue
                 if isinstance(child, ast.Constant):
-                    if isinstance(child.value, str) and " " in child.value and not isinstance(node, ast.Expr | ast.JoinedStr):
+                    if isinstance(child.value, str) and " " in child.value and not _in_passing(node):
                         self.made.append((child, scope))
                     continue
                 if isinstance(child, ast.Call) and _owner(child) in _SKIPPED:
@@ -204,11 +229,15 @@ class _Module:
         """Return what is put behind a sentence later on."""
         return [node.value] if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else []
 
-    def reads(self, node: ast.AST) -> bool:
-        """Tell whether a text looks like a sentence."""
-        if isinstance(node, ast.Constant):
-            return isinstance(node.value, str) and bool(_SENTENCE.fullmatch(node.value))
-        return isinstance(node, ast.JoinedStr) and bool(_SENTENCE.fullmatch(_flat(node)))
+    def reads(self, node: ast.AST, parts: bool) -> bool:
+        """Tell whether a text looks like a sentence, or like a part of one."""
+        if isinstance(node, ast.JoinedStr):
+            text = _flat(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = _NAMED.sub(PLACE, node.value)
+        else:
+            return False
+        return bool(_SENTENCE.fullmatch(text)) or (parts and bool(_PART.fullmatch(text)))
 
     def texts(self, node: ast.expr, scope: ast.AST | None, depth: int = 0) -> list[str]:
         """Return the alternatives of an expression; [] when nothing is known of it."""
@@ -280,6 +309,11 @@ def _flat(node: ast.JoinedStr) -> str:
 
 def _name(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def _in_passing(node: ast.AST) -> bool:
+    """Tell whether a text in this place is a docstring, a piece of something that is read as a whole, or a list of words."""
+    return isinstance(node, ast.Expr | ast.JoinedStr | ast.BinOp) or (isinstance(node, ast.Attribute) and node.attr == "split")
 
 
 def _owner(node: ast.Call) -> str:

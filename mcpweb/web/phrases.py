@@ -143,7 +143,7 @@ class Phrases:
         """Tell whether a short phrase holds what it is made for – names, sentences of ours, what is told after a colon."""
         return phrase.weight >= _LIGHT or all(
             _NAMES.fullmatch(held) or before.endswith(_TELLS)
-            or (depth < _DEEPEST and self._said(held, depth + 1, known) is not None)
+            or (depth < _DEEPEST and self._said(held.strip(" ;,"), depth + 1, known) is not None)
             for before, held in zip(phrase.parts, places, strict=False)
         )
 
