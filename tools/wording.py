@@ -35,10 +35,9 @@ from mcpweb_plugins.testtype_security import utterance, wording  # noqa: E402
 
 TEXTS = ROOT / "tools" / "wording"
 WEIGHTS = ROOT / "plugins" / "testtype_security" / "wording" / "weights.tsv"
-VARIANTS, ROUNDS, RATE, SHRINK = 6, 8, 0.2, 0.0006
+VARIANTS, ROUNDS, RATE, FREEDOM = 4, 6, 0.1, 0.2
 LINES_AT_LEAST, WEIGHT_AT_LEAST = 2, 0.06
-WORDS = 0.5  # words are learned slower than what they mean
-PLAIN_COUNTS = 1.5  # a false alarm is worse than a miss
+CONTRAST = 2.0  # what a line of a pair counts
 
 
 @dataclass(frozen=True)
@@ -87,17 +86,19 @@ def passages(variants: int = VARIANTS) -> Iterator[Passage]:
 
 def independent() -> Iterator[Passage]:
     """Yield the lines of independent-N.txt, each where it stands, and texts of tools once more as what a tool says first."""
-    for at, path in enumerate(sorted(TEXTS.glob("independent-*.txt"))):
+    for at, path in enumerate(sorted([*TEXTS.glob("independent-*.txt"), *TEXTS.glob("contrast-*.txt")])):
         name = does = ""
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
             mark, _, rest = line.partition(" | ")
             if mark.startswith("# "):
                 name, does = mark[2:], rest
             elif rest:
-                for one in _placed(mark, path.stem, 10_000 * (at + 1) + number, rest, name, does, None, 0):
-                    yield one
-                    if one.kind != "plain" and not one.about.parameter:
-                        yield replace(one, about=replace(one.about, opening=True))
+                chance = random.Random(rest)
+                for said in dict.fromkeys(_worded(rest, chance) for _ in range(2 if "{" in rest else 1)):
+                    for one in _placed(mark, path.stem, 10_000 * (at + 1) + number, said, name, does, None, 0):
+                        yield one
+                        if one.kind != "plain" and not one.about.parameter:
+                            yield replace(one, about=replace(one.about, opening=True))
 
 
 def spaced(name: str) -> str:
@@ -139,11 +140,11 @@ def _at(about: utterance.About, here: str) -> utterance.About:
     return replace(about, parameter=True, carriers=about.carriers | {here}, here=here)
 
 
-Example = tuple[int, list[str], int]  # class, features, line
+Example = tuple[int, list[str], int, float]  # class, features, line, what it counts
 
 
 def examples(told: list[Passage]) -> list[Example]:
-    """Return what is learned from: each breath of a plain text, the whole of the others."""
+    """Return what is learned from: each breath of a plain text, the whole of the others; a line in many places counts less in each."""
     found: list[Example] = []
     for one in told:
         kind = wording.CLASSES.index(one.kind)
@@ -151,47 +152,50 @@ def examples(told: list[Passage]) -> list[Example]:
         if one.whole and breaths:
             most = max(breath.parts for breath in breaths)
             breaths = [breath for breath in breaths if breath.parts == most]
-        found += [(kind, list(breath.features), one.line) for breath in breaths]
-    return found
+        found += [(kind, list(breath.features), one.line, CONTRAST if one.style.startswith("contrast") else 1.0) for breath in breaths]
+    times = Counter(line for _, _, line, _ in found)
+    return [(kind, features, line, counts / math.sqrt(times[line])) for kind, features, line, counts in found]
 
 
 def learn(found: list[Example]) -> tuple[dict[str, list[float]], list[float]]:
-    """Return the weights of a multinomial logistic regression, by steps that shrink for what is often seen."""
+    """Return the weights of a multinomial logistic regression held small (L2), by steps of falling length, the later rounds averaged."""
     lines: dict[str, set[int]] = defaultdict(set)
-    for _, features, line in found:
+    for _, features, line, _ in found:
         for name in features:
             lines[name].add(line)
-    kept = {name for name, seen in lines.items() if len(seen) >= LINES_AT_LEAST}
-    rows = [(kind, [name for name in features if name in kept], wording.value(len(features))) for kind, features, _ in found]
-    table = {name: [0.0] * len(wording.CLASSES) for name in kept}
-    steps = dict.fromkeys(kept, 1.0)
-    bias = [0.0] * len(wording.CLASSES)
-    chance = random.Random(20)
+    numbers = {name: at for at, name in enumerate(sorted(name for name, seen in lines.items() if len(seen) >= LINES_AT_LEAST))}
+    rows = [(kind, [numbers[name] for name in features if name in numbers], wording.value(len(features)), counts) for kind, features, _, counts in found]
+    whole = sum(counts for *_, counts in rows)
+    classes = range(len(wording.CLASSES))
+    table = [[0.0] * len(classes) for _ in numbers]
+    later = [[0.0] * len(classes) for _ in numbers]
+    bias = [0.0] * len(classes)
+    chance, shrink, held, steps = random.Random(20), 1 / (FREEDOM * whole), 1.0, 0  # what is in the table counts ``held`` times
     for turn in range(ROUNDS):
         chance.shuffle(rows)
-        rate = RATE / (1 + 0.3 * turn)
-        for kind, names, scale in rows:
-            sums = list(bias)
-            weighed = [table[name] for name in names]
-            for at in range(len(sums)):
-                sums[at] += scale * sum(row[at] for row in weighed)
+        for kind, features, scale, counts in rows:
+            steps += 1
+            rate = RATE / (1 + 4 * RATE * shrink * steps)
+            held *= 1 - rate * shrink
+            weighed = [table[at] for at in features]
+            sums = [base + held * scale * sum(column) for base, column in zip(bias, zip(*weighed, strict=True), strict=True)] if weighed else list(bias)
             top = max(sums)
             raised = [math.exp(one - top) for one in sums]
-            whole = sum(raised)
-            wrong = [(1.0 if at == kind else 0.0) - one / whole for at, one in enumerate(raised)]
-            if wrong[kind] < 0.02:
+            every = sum(raised)
+            wrong = [(1.0 if at == kind else 0.0) - one / every for at, one in enumerate(raised)]
+            if wrong[kind] < 0.01:
                 continue
-            heavy = PLAIN_COUNTS if kind == 0 else 1.0
-            moves = [(at, one * heavy) for at, one in enumerate(wrong) if abs(one) > 0.004]
-            slope = sum(one * one for _, one in moves) * scale * scale
-            for name, row in zip(names, weighed, strict=True):
-                steps[name] += slope
-                step = rate * scale * (WORDS if name[0] in "wbg" else 1.0) / math.sqrt(steps[name])
-                for at, one in moves:
-                    row[at] += step * one - SHRINK * row[at]
-            for at, one in moves:
-                bias[at] += 0.02 * one
-    return table, bias
+            moves = [one * rate * counts * len(rows) / whole for one in wrong]
+            for at in classes:
+                step = moves[at] * scale / held
+                bias[at] += 0.1 * moves[at]
+                for row in weighed:
+                    row[at] += step
+        if turn >= ROUNDS // 2:
+            for sum_, row in zip(later, table, strict=True):
+                for at in classes:
+                    sum_[at] += row[at] * held / (ROUNDS - ROUNDS // 2)
+    return {name: later[at] for name, at in numbers.items()}, bias
 
 
 def written(table: dict[str, list[float]], bias: list[float]) -> str:

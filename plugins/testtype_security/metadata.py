@@ -21,7 +21,8 @@ from .surface import Surface, described, properties, settled
 CHECKS = ("M01", "M02", "M03", "M10")
 SHORTEST = 12  # characters that carry something worth having
 LIMIT, LEAST = utterance.LIMIT, utterance.LEAST
-SURE = 0.7  # outside of descriptions, where most strings are no sentences
+SURE = 0.75  # outside of descriptions, where most strings are no sentences
+PART = 0.3  # of a text that is about being chosen, to be told as that too
 WORDS = 4  # of a name that can say something
 _FIX = "Tell the server's author, and do not let a model see this server before the text is gone."
 _DESCRIPTIONS = re.compile(r"/(?:description|title)$")
@@ -189,7 +190,7 @@ def _orders(thing: Thing, readings: list[Reading]) -> Iterator[CheckResult]:
             by_pointer[key] = one
     told = [one for one in by_pointer.values() if not any(other.startswith(f"{one.text.pointer}/") for other, _ in by_pointer)]
     for one in sorted(told, key=lambda one: -one.score)[:5]:  # what is one order in pieces is told of its piece
-        yield _order(thing, one)
+        yield from _order(thing, one)
 
 
 def _told(thing: Thing, text: Text) -> bool:
@@ -197,7 +198,8 @@ def _told(thing: Thing, text: Text) -> bool:
     return text.role == "prose" and "/outputSchema/" not in text.pointer and bool(_DESCRIPTIONS.search(text.pointer))
 
 
-def _order(thing: Thing, first: Reading) -> CheckResult:
+def _order(thing: Thing, first: Reading) -> Iterator[CheckResult]:
+    """Yield what a text is told of as: an order, a wish to be chosen over others, or both where it has of both."""
     described_one = thing.kind == "tool" and bool(_DESCRIPTIONS.search(first.text.pointer)) and first.text.role == "prose"
     signals = sorted(first.signals, key=lambda one: -one.weight)
     worst, said = signals[0], first.plain or first.text.shown
@@ -222,7 +224,7 @@ def _order(thing: Thing, first: Reading) -> CheckResult:
     if first.how:
         evidence |= {"encoding": first.how, "decoded": first.plain[:600]}
         severity, told = "high", f"{worst.kind}, in {first.how}"
-    return CheckResult(
+    result = CheckResult(
         "M01" if described_one else "M03",
         "fail",
         f"{_named(thing)} {told}: {said[worst.start : worst.end].strip()[:200]!r} ({worst.words}).",
@@ -235,6 +237,10 @@ def _order(thing: Thing, first: Reading) -> CheckResult:
         + (f" and decode it: {first.how}." if first.how else "."),
         next_step=_FIX,
     )
+    if first.how or worst.choice <= 1 - PART:
+        yield result
+    if worst.choice >= PART:
+        yield replace(result, check_id="M10", next_step=preference.NEXT)
 
 
 def _unseen(thing: Thing, text: Text, told: utterance.About) -> Iterator[CheckResult]:

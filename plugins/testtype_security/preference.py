@@ -73,6 +73,7 @@ _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
     ),
 )
 _LIMIT = 0.75
+NEXT = "Tell the server's author to say what the tool does; who chooses is the model and its user."
 _SIBLING = re.compile(r"(?<![a-z0-9_-])[a-z]++(?:[_-][a-z0-9]++)+")
 
 
@@ -100,7 +101,7 @@ def check(thing: Thing, text: Text, own: frozenset[str]) -> Iterator[CheckResult
             "text": text.shown[:600],
         },
         reproduce=f"Read {text.pointer} in the raw answer to the list.",
-        next_step="Tell the server's author to say what the tool does; who chooses is the model and its user.",
+        next_step=NEXT,
     )
 
 

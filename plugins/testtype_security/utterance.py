@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from . import script, wording
 
-LIMIT = 0.55
-LEAST = 0.4  # of a text that somebody took the trouble to hide
+LIMIT = 0.72
+LEAST = 0.5  # of a text that somebody took the trouble to hide
 BREATH = 3  # sentences
 LONGEST = 1200  # characters of one
 SPLIT = re.compile(
@@ -32,6 +32,7 @@ class Signal:
     start: int
     end: int
     words: str  # those that weighed most
+    choice: float = 0.0  # how much of it is about being chosen over others
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,18 @@ def score(signals: Iterable[Signal]) -> float:
 
 def read(text: str, about: About = About(), least: float = LEAST) -> list[Signal]:
     """Return what a text asks of its reader, at the places where that is likely, the shortest of those that overlap."""
-    found: list[tuple[float, int, Breath, str]] = []
+    found: list[tuple[float, int, Breath, str, float]] = []
     for one in breaths(text, about):
         plain, *bad = wording.chances(one.features)
         if 1 - plain >= least:
             kind = wording.CLASSES[1 + bad.index(max(bad))]
             if kind != "carry" or wording.carried(one.features):
-                found.append((1 - plain, -one.parts, one, kind))
+                found.append((1 - plain, -one.parts, one, kind, bad[wording.CHOICE] / (1 - plain)))
     kept: list[Signal] = []
-    for weight, _, one, kind in sorted(found, key=lambda row: (-round(row[0], 1), -row[1], row[2].start)):
+    for weight, _, one, kind, choice in sorted(found, key=lambda row: (-round(row[0], 1), -row[1], row[2].start)):
         if len(kept) < 20 and all(one.end <= other.start or other.end <= one.start for other in kept):
             said = ", ".join(wording.told(one.features, kind))
-            kept.append(Signal(wording.MEANT[kind], round(weight, 3), one.start, one.end, said[:200]))
+            kept.append(Signal(wording.MEANT[kind], round(weight, 3), one.start, one.end, said[:200], round(choice, 3)))
     return kept
 
 

@@ -14,19 +14,20 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 
-from . import shapes
+from . import clauses, shapes
 
-PLAIN, *_BAD = CLASSES = ("plain", "order", "carry", "rules", "asks")
+PLAIN, *_BAD = CLASSES = ("plain", "order", "carry", "rules", "asks", "choice")
+CHOICE = _BAD.index("choice")
 MEANT = {
     "order": "gives an order that is not part of what the tool does",
     "carry": "has something from outside the call carried into the tool or to an address",
     "rules": "makes rules for other tools",
     "asks": "asks for what belongs to the model, the conversation or the user",
+    "choice": "wants to be chosen over others",
 }
 MOST_WORDS = 160  # of a sentence
 NEAR = 14  # words between two ideas that belong together
 _HERE = Path(__file__).parent
-_WORD = re.compile(r"§[a-z]+°?|[^\W\d_]+(?:['-][^\W\d_]+)*|\d+")
 _GLYPHS = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff々ー]+")
 _LONG = 6
 _ALONE = frozenset("STOP LIMITS EXAMPLE OPTIONAL PLACEOUT".split())  # ideas that say nothing of those beside them
@@ -95,14 +96,17 @@ def known() -> Ideas:
     return Ideas(exact, starts, phrases, glyphs, max(len(one.split()) for one in phrases), max(map(len, glyphs)))
 
 
-def ideas(plain: str) -> list[tuple[int, str, str]]:
+def ideas(plain: str) -> list[tuple[float, str, str]]:
     """Return the ideas of a text in lower case: place, idea, the words."""
     lexicon = known()
-    found: list[tuple[int, str, str]] = []
-    words = _WORD.findall(plain)[:MOST_WORDS]
+    found: list[tuple[float, str, str]] = []
+    words = clauses.WORD.findall(plain)[:MOST_WORDS]
     for at, word in enumerate(words):
         if word[0] == "§":
             found.append((at, word[1:], word))
+            continue
+        if not word.isascii() and _GLYPHS.search(word):
+            found += [(at + place / 10_000, idea, said) for place, idea, said in _in_glyphs(word[:1200], lexicon)]
             continue
         found += [(at, idea, word) for idea in of_word(word) if idea != "STOP"]
         said = word
@@ -112,24 +116,19 @@ def ideas(plain: str) -> list[tuple[int, str, str]]:
             said = f"{said} {words[at + size]}"
             if said in lexicon.phrases:
                 found += [(at, idea, said) for idea in lexicon.phrases[said]]
-    if not plain.isascii():
-        found += _in_glyphs(plain, lexicon)
     return found
 
 
-def _in_glyphs(plain: str, lexicon: Ideas) -> list[tuple[int, str, str]]:
-    found: list[tuple[int, str, str]] = []
-    for run in _GLYPHS.finditer(plain[:1200]):
-        said, at = run[0], 0
-        while at < len(said):
-            for size in range(min(lexicon.widest, len(said) - at), 0, -1):
-                term = said[at : at + size]
-                if term in lexicon.glyphs:
-                    found += [((run.start() + at) // 3, idea, term) for idea in lexicon.glyphs[term]]
-                    at += size - 1
-                    break
-            at += 1
-    return found
+def _in_glyphs(said: str, lexicon: Ideas) -> Iterator[tuple[int, str, str]]:
+    at = 0
+    while at < len(said):
+        for size in range(min(lexicon.widest, len(said) - at), 0, -1):
+            term = said[at : at + size]
+            if term in lexicon.glyphs:
+                yield from ((at, idea, term) for idea in lexicon.glyphs[term])
+                at += size - 1
+                break
+        at += 1
 
 
 _SPEECH = "TALK SPOKE MESSAGE SOFAR MODEL SETUP REASONING SELF MEMORYOF GAVE"
@@ -166,12 +165,12 @@ def sentence(plain: str, place: Place, opening: bool = False) -> Sentence:
     topic = about(place.topic)
     text = shapes.marked(plain, place.parameters, place.fixed, place.own, place.others, place.topic)
     features: dict[str, str] = {}
-    words = [word for word in _WORD.findall(text)[:MOST_WORDS] if word[0] != "§"]
+    words = [word for word in clauses.WORD.findall(text)[:MOST_WORDS] if word[0] != "§"]
     before = ""
     for word in words:
         if _GLYPHS.search(word):
-            for at in range(len(word) - 1):
-                features[f"g:{word[at : at + 2]}"] = word[at : at + 2]
+            for sign in range(len(word) - 1):
+                features[f"g:{word[sign : sign + 2]}"] = word[sign : sign + 2]
             before = ""
             continue
         if "STOP" in of_word(word):
@@ -182,7 +181,12 @@ def sentence(plain: str, place: Place, opening: bool = False) -> Sentence:
         if before:
             features[f"b:{before} {short}"] = f"{before} {word}"
         before = short
-    seen = [(at, f"{idea}°" if idea in topic else idea, said) for at, idea, said in ideas(text)]
+    parts = clauses.clauses(text, MOST_WORDS)
+    denied = frozenset[int]().union(*(part.denied for part in parts))
+    seen = [
+        (where, (f"{idea}°" if idea in topic else idea) + ("¬" if int(where) in denied and idea != "NEG" else ""), said)
+        for where, idea, said in ideas(text)
+    ]
     for number, (at, idea, said) in enumerate(seen):
         features[f"i:{idea}"] = said
         features[f"{place.role[0]}:{idea}"] = said
@@ -190,25 +194,31 @@ def sentence(plain: str, place: Place, opening: bool = False) -> Sentence:
             features[f"o:{idea}"] = said
         if at == 0:
             features[f"f:{idea}"] = said
-        if idea.rstrip("°") in _ALONE:
+        if idea.rstrip("°¬") in _ALONE:
             continue
         for to, other, also in seen[number + 1 : number + 24]:
-            if other != idea and abs(to - at) <= NEAR and other.rstrip("°") not in _ALONE:
+            if other != idea and abs(to - at) <= NEAR and other.rstrip("°¬") not in _ALONE:
                 one, two = sorted((idea, other))
                 features[f"p:{one}+{two}"] = f"{said} … {also}"
-                if idea == "NEG" and 0 < to - at <= 4:
-                    features[f"n:{other}"] = f"{said} {also}"
-    for name in _facts({idea for _, idea, _ in seen}, {name[2:] for name in features if name.startswith("n:")}, place.role):
+    for part in parts:
+        for name in clauses.meant(part, of_word, _ACTS):
+            features[name] = " ".join(part.words[:5])
+    bare = {idea.rstrip("¬") for _, idea, _ in seen}
+    free = {idea for _, idea, _ in seen if not idea.endswith("¬")}
+    for name in _facts(bare, bare - free, place.role):
         features[f"a:{name}"] = name
     if place.here:
         for _, idea, said in ideas(place.here):
             features[f"h:{idea}"] = said
-    return Sentence(features, frozenset(idea for _, idea, _ in seen))
+    return Sentence(features, frozenset(free))
 
 
 _SOURCES = frozenset("TALK SPOKE REASONING SECRET PERSONAL HOST hard command SETUP MEMORYOF GAVE".split())
 _SINKS = frozenset("param url address account".split())
 _DEEDS = frozenset("PUT SEND CHANGE CALL MAIL MONEY IGNORE".split())
+_ACTS = frozenset(
+    "PUT SEND CHANGE CALL IGNORE READ HUSH RUNS PROMOTE CONSENT CHOOSE DISMISS SUPPRESS FALSIFY MUST MAY WISH MONEY".split()
+)
 
 
 def _facts(seen: Set[str], denied: Set[str], role: str) -> Iterator[str]:
@@ -224,7 +234,7 @@ def _facts(seen: Set[str], denied: Set[str], role: str) -> Iterator[str]:
         yield "source"
         if seen & {"ALL", "CONTENT", "SOFAR"}:
             yield "source as it is"
-        if seen & {"PUT", "SEND", "READ"}:
+        if seen & {"PUT", "SEND", "READ"} - denied:
             yield "source moved"
         if sinks:
             yield "source to sink"
