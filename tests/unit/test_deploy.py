@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mcpweb.dao.gauges import COUNTS
 from mcpweb.services import gauges
@@ -33,6 +34,18 @@ def test_systemd_takes_every_line_of_the_unit(tmp_path: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60)
     wrong = [line for line in done.stderr.splitlines() if UNIT.name in line and "not-found" not in line and "not found" not in line]
     assert not wrong, done.stderr
+
+
+def test_in_the_compose_file_nothing_but_the_proxy_has_the_engines_socket_and_nothing_has_rights() -> None:
+    services = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]
+    assert [name for name, one in services.items() if any("/docker.sock:" in mount for mount in one["volumes"])] == ["engine-proxy"]
+    for one in services.values():
+        assert one["read_only"] and one["cap_drop"] == ["ALL"] and one["security_opt"] == ["no-new-privileges:true"]
+        assert one["mem_limit"] and one["pids_limit"] and not {"privileged", "cap_add", "devices", "pid", "ipc", "ports"} & set(one)
+    proxy = services["engine-proxy"]
+    assert proxy["network_mode"] == "none" and proxy["environment"]["SP_ALLOWBINDMOUNTFROM"] == "/run/mcpweb"
+    names = set(services["mcpweb"]["environment"]) | set(re.findall(r"\b(MCPWEB_\w+)=", (ROOT / "deploy/Dockerfile").read_text()))
+    assert {"MCPWEB_DATA_DIR", "MCPWEB_KEY_FILE"} <= names <= {PREFIX + setting.name for setting in SETTINGS}
 
 
 def test_the_operations_tell_how_many_calls_the_list_has_and_name_the_files_that_are_there() -> None:
