@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import ensurepip
 import fcntl
 import hashlib
 import io
@@ -16,6 +15,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pip
 import yaml
 from docker import errors
 
@@ -33,9 +33,11 @@ TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 def base_image() -> str:
     """Return a local base as python:3.13-slim is one: Debian, python3, pip, and the certificates this machine trusts."""
     engine = RuntimeEngine(DockerRuntime(ADDRESS))
-    (wheel,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
-    with zipfile.ZipFile(wheel) as file:
-        files = {f"usr/lib/python3/dist-packages/{name}": imagebuild.File(file.read(name)) for name in file.namelist() if name.startswith("pip/")}
+    place = Path(str(pip.__file__)).parent
+    files = {
+        f"usr/lib/python3/dist-packages/pip/{path.relative_to(place)}": imagebuild.File(path.read_bytes())
+        for path in sorted(place.rglob("*")) if path.is_file() and path.suffix != ".pyc"
+    }
     environment = {}
     if TRUST.exists():
         files["etc/ssl/certs/ca-certificates.crt"] = imagebuild.File(TRUST.read_bytes())
