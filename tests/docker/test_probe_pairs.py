@@ -9,7 +9,7 @@ import pytest
 
 from tests.docker.engine import DockerSession
 from tests.docker.images import build_image
-from tests.docker.pairs import HTTP, Bench, Seen, bench
+from tests.docker.pairs import HTTP, Asked, Bench, Seen, bench
 
 pytestmark = pytest.mark.docker
 NODE = Path(__file__).with_name("node_program.js").read_text()
@@ -24,15 +24,23 @@ AUTHORISATION = {"authorisation": {
 
 
 @pytest.fixture(scope="module")
-def security(docker_session: DockerSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def security(docker_session: DockerSession, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Servers under attack; beside the one that is asked for, one of those that take long and are asked for last."""
+    tests = {item.originalname for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path}
     with bench(tmp_path_factory.mktemp("probes"), "security") as made:
+        made.MEANWHILE = 1
+        made.meanwhile(*(one for test, asked in those_that_take_long().items() if test in tests for one in asked))
         yield made
 
 
+def attack(name: str, config: dict[str, Any] = ATTACKED, **more: Any) -> Asked:
+    """Say how a server is attacked; a machine that is busy with other things gets more time than a quick run has."""
+    return Asked(name, config, more.pop("parameters", {"probe_seconds": 45}), **more)
+
+
 def attacked(security: Bench, name: str, config: dict[str, Any] = ATTACKED, **more: Any) -> Seen:
-    """Return what is said of a server; a machine that is busy with other things gets more time than a quick run has."""
-    more.setdefault("parameters", {"probe_seconds": 30})
-    return security.run(name, config=config, **more)
+    """Return what is said of a server."""
+    return security.of(attack(name, config, **more))
 
 
 def fails(seen: Seen, check: str) -> dict[str, str]:
@@ -87,11 +95,10 @@ def test_a_finding_holds_all_that_is_needed_to_see_it_again(security: Bench) -> 
 
 
 def test_a_server_on_node_is_read_as_well_as_one_on_python(security: Bench) -> None:
-    config = {**OPEN, "entrypoint": ("node", "-e", NODE, "--")}
-    holes = attacked(security, "holes", config, image=build_image("everything"))
+    holes = security.of(on_node("holes"))
     found = {(check, tool) for check in ("D01", "D02", "D03", "D05") for tool in fails(holes, check)}
     assert found == {("D01", "lookup"), ("D02", "read_note"), ("D03", "fetch_page"), ("D05", "total"), ("D05", "welcome")}
-    mended = attacked(security, "mended", config, image=build_image("everything"))
+    mended = security.of(on_node("mended"))
     assert {check: said for check, said in mended.failed().items() if check.startswith("D")} == {}
 
 
@@ -128,8 +135,11 @@ def test_plain_use_of_a_sound_server_raises_nothing(security: Bench, name: str) 
 
 def over_http(security: Bench, name: str, config: dict[str, Any]) -> Seen:
     """Return what is said of a server that speaks HTTP and stands behind the sinkhole, of whom it asks and what it sends."""
-    parameters = {"probe_seconds": 30, "checks": ["D03", "D08", "D09"]}
-    return attacked(security, f"probes-{name} --http 8000", {**config, **HTTP}, parameters=parameters)
+    return security.of(attack_over_http(name, config))
+
+
+def attack_over_http(name: str, config: dict[str, Any]) -> Asked:
+    return attack(f"probes-{name} --http 8000", {**config, **HTTP}, parameters={"probe_seconds": 45, "checks": ["D03", "D08", "D09"]})
 
 
 def test_a_server_that_speaks_http_is_watched_and_attacked_behind_the_sinkhole_too(security: Bench) -> None:
@@ -156,9 +166,9 @@ def test_a_file_and_a_process_left_behind_are_both_told(security: Bench) -> None
 
 
 def test_one_call_that_uses_up_the_server_is_caught_and_waiting_is_not(security: Bench) -> None:
-    found = fails(attacked(security, "probes-burden-holes", OPEN, profile="full", parameters={"probe_seconds": 60}), "D11")
+    found = fails(security.of(burden("holes")), "D11")
     assert "more memory than its limit" in found["unpack"] and "processor busy" in found["find"] and "repeat" in found
-    mended = attacked(security, "probes-burden-mended", OPEN, profile="full", parameters={"probe_seconds": 60})
+    mended = security.of(burden("mended"))
     assert mended.verdict("D11") == "pass", mended.said("D11")
 
 
@@ -167,3 +177,27 @@ def test_what_belongs_to_one_identity_is_not_to_be_had_by_the_other(security: Be
     assert "bob gets what belongs to ann" in found.said("D13")
     assert attacked(security, "probes-owners-mended", OPEN, parameters=AUTHORISATION).verdict("D13") == "pass"
     assert attacked(security, "probes-owners-mended", OPEN).verdict("D13") == "not_applicable"
+
+
+def burden(name: str) -> Asked:
+    return attack(f"probes-burden-{name}", OPEN, profile="full", parameters={"probe_seconds": 60})
+
+
+def on_node(name: str) -> Asked:
+    return attack(name, {**OPEN, "entrypoint": ("node", "-e", NODE, "--")}, image=build_image("everything"))
+
+
+def those_that_take_long() -> dict[str, list[Asked]]:
+    """Return what tests at the end of this file ask for; what is not named is begun when it is asked for."""
+    return {
+        "test_a_server_on_node_is_read_as_well_as_one_on_python": [on_node("holes"), on_node("mended")],
+        "test_a_server_that_speaks_http_is_watched_and_attacked_behind_the_sinkhole_too": [
+            attack_over_http("requests-holes", OPEN), attack_over_http("sending-holes", WATCHED),
+        ],
+        "test_mended_twins_that_speak_http_are_left_alone": [attack_over_http("requests-mended", OPEN), attack_over_http("sending-mended", WATCHED)],
+        "test_one_call_that_uses_up_the_server_is_caught_and_waiting_is_not": [burden("holes"), burden("mended")],
+        "test_what_belongs_to_one_identity_is_not_to_be_had_by_the_other": [
+            attack("probes-owners-holes", OPEN, parameters=AUTHORISATION), attack("probes-owners-mended", OPEN, parameters=AUTHORISATION),
+            attack("probes-owners-mended", OPEN),
+        ],
+    }
