@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # files of tests run side by side, those that take long first: most of their time is waiting for containers, browsers and deadlines
-ALONGSIDE = -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
+ALONGSIDE = -n $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder
 export MCPWEB_DATA_DIR ?= $(CURDIR)/.data
 # tests start hundreds of processes: what Python compiled once is kept, whatever the shell says
 unexport PYTHONDONTWRITEBYTECODE

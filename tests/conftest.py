@@ -20,8 +20,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that puts th
 
 # Files that take long are begun first, so that none of them is alone at the end; what is not named comes by its folder.
 LONG = (
-    "test_probe_pairs", "test_performance_pairs", "test_functionality_pairs", "test_kills", "test_first_run", "test_connection_pairs",
-    "test_secret_delivery", "test_run_ends", "test_command_line", "test_test_command", "test_security_tab", "test_secrets",
+    "test_probe_pairs", "test_performance_pairs", "test_functionality_pairs", "test_first_run", "test_api_schema", "test_kills",
+    "test_connection_pairs", "test_in_place", "test_secret_delivery", "test_run_ends", "test_command_line", "test_test_command",
+    "test_security_tab", "test_secrets", "test_rotation_kills", "test_hostile_servers",
 )
 FOLDERS = ("docker", "e2e", "plugins", "web", "dao", "unit")
 
