@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cached_property
 from typing import Any
 
 import jsonschema_rs
@@ -24,6 +25,11 @@ class Spoken:
         self._validators: dict[str, Any] = {}
         app.after_request(self._listen)
 
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        """After its first answer an application takes no new routes."""
+        return document(self._app)
+
     def _listen(self, response: Response) -> Response:
         view = self._app.view_functions.get(request.endpoint or "")
         if request.path.startswith(PREFIX + "/") and (view is None or hasattr(view, "told")):
@@ -34,7 +40,7 @@ class Spoken:
 
     def _fault(self, response: Response) -> str:
         rule = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", request.url_rule.rule) if request.url_rule else ""
-        told = document(self._app)["paths"].get(rule, {}).get(request.method.lower())
+        told = self._document["paths"].get(rule, {}).get(request.method.lower())
         if request.method in ("HEAD", "OPTIONS") or (told is None and response.status_code in _ALWAYS):
             return ""
         if told is None:
@@ -44,7 +50,7 @@ class Spoken:
             return f"{status} is not told of: {response.get_data(as_text=True)[:200]}"
         answer = told["responses"][status]
         if "$ref" in answer:
-            answer = document(self._app)["components"]["responses"][status]
+            answer = self._document["components"]["responses"][status]
         content = answer.get("content")
         if content is None:
             return "a body where none is told of" if response.get_data() else ""
@@ -58,7 +64,7 @@ class Spoken:
     def _unlike(self, schema: dict[str, Any], value: Any) -> str:
         key = json.dumps(schema, sort_keys=True)
         if key not in self._validators:
-            whole = {**schema, "components": document(self._app)["components"]}
+            whole = {**schema, "components": self._document["components"]}
             self._validators[key] = jsonschema_rs.validator_for(whole)
         for error in self._validators[key].iter_errors(value):
             return f"{'/'.join(map(str, error.instance_path))}: {error.message[:300]}"
