@@ -16,7 +16,7 @@ import time
 LIFELINE = "_MCPWEB_LIFELINE"
 KEY_INPUT = "_MCPWEB_KEY_INPUT"  # as in keyinput.py, which this small process does not import
 STABLE_S = 30.0
-SLOWEST_S = 30.0
+SLOWEST_S = float(os.environ.get("_MCPWEB_SLOWEST_S", "30"))  # tests that kill a process again and again wait no longer each time
 STOP_S = 30.0
 READY_S = 60.0
 

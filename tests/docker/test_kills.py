@@ -96,7 +96,7 @@ def here(docker_session: DockerSession, tmp_path_factory: pytest.TempPathFactory
     plugin.mkdir(parents=True)
     (folder / "plugins").chmod(0o700)
     (plugin / "__init__.py").write_text(HOLDING)
-    served = Served(folder, MCPWEB_PLUGINS_DIR=str(plugin.parent))
+    served = Served(folder, MCPWEB_PLUGINS_DIR=str(plugin.parent), _MCPWEB_SLOWEST_S="0.5")
     image = build_image("fixture")
     served.cli("servers", "add", "over-stdio", "--image", image, "--command", SLOW)
     served.cli("servers", "add", "over-http", "--image", image, "--transport", "http", "--port", "8000", "--command",
