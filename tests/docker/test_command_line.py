@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,23 +16,39 @@ from mcpweb.testing.served import Served
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    served = Served(tmp_path)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An installation with the demo server that runs, for one test after the other."""
+    served = Served(tmp_path_factory.mktemp("installed"), _MCPWEB_SLOWEST_S="0.5")
     served.cli("demo")
     served.start()
     yield served
-    if served._process is None:
-        served.start()
     for server in served.json("servers", "list")["items"]:
         served.cli("servers", "remove", server["name"], code=None)
     assert served.stop() == 0
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Served]:
-    """An installation without a worker."""
-    served = Served(tmp_path)
+def served(installed: Served) -> Iterator[Served]:
+    """That installation with nothing but the demo server, which does not run."""
+    if installed._process is None:
+        installed.start()
+    installed.wait_ready()
+    statuses = {server["name"]: server["status"] for server in installed.json("servers", "list")["items"]}
+    for name in statuses.keys() - {"demo"}:
+        installed.cli("servers", "remove", name)
+    if "demo" not in statuses:
+        installed.cli("demo")
+    elif statuses["demo"] != "stopped":
+        installed.cli("servers", "stop", "demo")
+    assert containers(installed) == []
+    yield installed
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An installation without a worker, for tests that leave nothing in it."""
+    served = Served(tmp_path_factory.mktemp("alone"))
     served.cli("demo")
     yield served
     served.cli("servers", "remove", "demo", code=None)
