@@ -191,7 +191,7 @@ class Worker:
             result = handler.run(work)
             state = "succeeded"
         except Cancelled as failure:
-            state, error = "cancelled", failure.as_job_error()
+            state, error = self._not_asked(job) or ("cancelled", failure.as_job_error())
         except Failure as failure:
             error = failure.as_job_error()
         except Exception as fault:
@@ -204,16 +204,31 @@ class Worker:
                 ended = self._finish(job, state, result, error)
             finally:
                 self._running.pop(job.id, None)
-        self.core.announce(JobFinished(job.created_by, job.id, job.kind, ended.state))
+        if ended.finished:
+            self.core.announce(JobFinished(job.created_by, job.id, job.kind, ended.state))
         return ended
 
+    def _not_asked(self, job: Job) -> tuple[str, dict[str, str] | None] | None:
+        """Return how a job ends that only a stop of ours cancelled: what may be done again is done by the worker that follows."""
+        with self.core.db.reading() as conn:
+            if not self.stopping.is_set() or jobs.get(conn, job.id).cancel_requested:
+                return None
+        if HANDLERS[job.kind].when_lost == "rerun":
+            return "queued", None
+        return "cancelled", Cancelled("mcpweb was stopped before this was over.").as_job_error()
+
     def _finish(self, job: Job, state: str, result: object, error: dict[str, str] | None) -> Job:
-        """Store how a job ended. While the disk is full or the database cannot be written it is tried again; a stop gives up, and
-        the next worker settles it."""
+        """Store how a job ended, or that it is to be done again.
+
+        While the disk is full or the database cannot be written it is tried again; a stop gives up: the next worker settles it.
+        """
         tried = 0
         while True:
             try:
                 with self.core.db.writing() as conn:
+                    if state == "queued":
+                        jobs.requeue(conn, job.id)
+                        return jobs.get(conn, job.id)
                     if not jobs.finish(conn, job.id, self.id, state=state, result=result, error=error):
                         return jobs.get(conn, job.id)
                     if error is not None and state == "failed":

@@ -186,7 +186,7 @@ def test_whatever_is_killed_nothing_acknowledged_is_lost_and_every_job_ends(hous
         ended = Counter()
         for job_id, told in load.asked.items():
             job = house.ask("GET", f"/api/v1/jobs/{job_id}").body
-            ended[f"{job['kind']} {job['state']}"] += 1
+            ended[f"{job['kind']} {job['state']} {(job['error'] or {}).get('code', '')}".strip()] += 1
             assert job["state"] == told or told in ("running", "queued"), (job, told)
             assert job["state"] == "succeeded" or job["error"]["code"] in ("interrupted", "no_worker", "session_failed"), job
     finally:
