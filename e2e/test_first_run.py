@@ -66,6 +66,7 @@ def test_the_setup_link_works_once(page: Page, served: Served) -> None:
 LOOKS = [("light", "ja"), ("dark", "en"), *([("light", "en"), ("dark", "ja")] if NIGHT else [])]
 
 
+@pytest.mark.timeout(400)  # dozens of pages, on a machine that may be doing ten other things
 @pytest.mark.parametrize(("scheme", "language"), LOOKS)
 def test_no_page_breaks_an_axe_rule(page: Page, served: Served, scheme: Literal["light", "dark"], language: str) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")

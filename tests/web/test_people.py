@@ -252,6 +252,7 @@ def test_a_token_is_made_up_to_ones_role_shown_once_and_revoked(core: Core, new_
     token = accounts.token_of(core, text[1])
     eve = new_visitor().sign_in("operator")
     assert eve.post(f"/account/tokens/{token.id}/revoke").status_code == 404
+    assert "twice" in ada.get("/account").text  # cannot be taken back
     assert ada.post(f"/account/tokens/{token.id}/revoke").headers["Location"] == "/account"
     with pytest.raises(Unauthenticated):
         accounts.actor_for_token(core, text[1])
