@@ -11,7 +11,7 @@ from mcpweb.core import Core
 from mcpweb.dao import audit, choices, observations
 from mcpweb.db import driver
 from mcpweb.errors import Failure
-from mcpweb.services import periods, rounds
+from mcpweb.services import periods, rounds, storage
 from mcpweb.vault import VaultState
 
 BEAT_S = 20.0
@@ -53,6 +53,11 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     ),
     "disk.low": ("problem", "The disk of {path} has {free} MiB left.", "Make room: the database cannot grow."),
     "disk.room": ("ok", "The disk of the data folder has {free} MiB left.", ""),
+    "log.long": (
+        "warning", "The write-ahead log of the database has {size} MiB: somebody has been reading for a long time.",
+        "End what reads {path} from outside (`fuser {path}` names it); the log is cut by itself then.",
+    ),
+    "log.short": ("ok", "The write-ahead log of the database has {size} MiB.", ""),
     "plugins.broken": ("problem", "Broken plugins: {names}.", "See `mcpweb plugins info NAME`."),
     "plugins.quarantined": (
         "problem", "Plugins in quarantine: {names}.", "See `mcpweb plugins info NAME`, then `mcpweb plugins enable NAME`.",
@@ -129,7 +134,8 @@ def findings(core: Core) -> list[Finding]:
         found.append(find("engine.answers", version=engine.value.get("version"), address=engine.value.get("address")))
     else:
         found.append(find("engine.away", since=engine.since, detail=engine.value.get("detail")))
-    found += [_vault_finding(core), _audit_finding(core), _backup_finding(core), _disk_finding(core), sqlite_finding()]
+    found += [_vault_finding(core), _audit_finding(core), _backup_finding(core)]
+    found += [_disk_finding(core), _log_finding(core), sqlite_finding()]
     records = core.plugins.records.values()
     bad = {state: ", ".join(one.name for one in records if one.state == state) for state in ("broken", "quarantined")}
     found += [find(f"plugins.{state}", names=names) for state, names in bad.items() if names]
@@ -197,6 +203,12 @@ def _backup_finding(core: Core) -> Finding:
 def _disk_finding(core: Core) -> Finding:
     free = shutil.disk_usage(core.settings.data_dir).free >> 20
     return find("disk.low", free=free, path=core.settings.data_dir) if free < _FREE_MIB else find("disk.room", free=free)
+
+
+def _log_finding(core: Core) -> Finding:
+    size = storage.wal_size(core.settings.db_path)
+    code = "log.long" if size > 2 * storage.WAL_LIMIT else "log.short"
+    return find(code, size=-(-size >> 20), path=core.settings.db_path)
 
 
 def sqlite_finding() -> Finding:

@@ -115,5 +115,13 @@ def _long_or_idle(wal: Path) -> bool:
     return found.st_size > WAL_LIMIT or (found.st_size > 0 and time.time() - found.st_mtime > IDLE_S)
 
 
+def wal_size(path: Path) -> int:
+    """Return how many bytes the write-ahead log has."""
+    try:
+        return _wal(path).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _wal(path: Path) -> Path:
     return path.with_name(path.name + "-wal")

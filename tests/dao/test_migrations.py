@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ import pytest
 from mcpweb import paths
 from mcpweb.db import Database, driver, migrate
 from mcpweb.errors import Conflict, MigrationRefused, StorageUnusable
+from tests.sizes import size
 
 CORE_FILES = sorted(file.name for file in paths.SQL.glob("*.sql"))
 LAST, NEXT, AFTER = (f"{len(CORE_FILES) + ahead:04d}" for ahead in range(3))
@@ -27,7 +29,7 @@ from mcpweb import paths
 from mcpweb.db import migrate
 print("ready", flush=True)
 sys.stdin.readline()
-print(" ".join(migrate.migrate(Path(sys.argv[1]), [("core", Path(sys.argv[2]))])))
+print(" ".join(migrate.migrate(Path(sys.argv[1]), [("core", Path(sys.argv[2]))], init="init" in sys.argv)))
 """
 
 
@@ -50,8 +52,8 @@ def _tables(path: Path) -> set[str]:
         conn.close()
 
 
-def _starter(path: Path, files: Path) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", STARTER, str(path), str(files)]
+def _starter(path: Path, files: Path, *, init: bool = False) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", STARTER, str(path), str(files), *(["init"] if init else [])]
     return subprocess.Popen(
         arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=paths.PACKAGE.parent
     )
@@ -119,6 +121,46 @@ def test_a_starter_killed_at_any_moment_leaves_a_database_the_next_one_finishes(
         assert list(done) == CORE_FILES[: len(done)]
         assert migrate.migrate(fresh, [("core", paths.SQL)], init=True) == CORE_FILES[len(done):]
         assert migrate.drift(fresh) == []
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["empty", "old"])
+def test_of_many_starters_some_are_killed_and_each_file_is_applied_once(fresh: Path, files: Path, tmp_path: Path, old: bool) -> None:
+    """``make soak`` does this twenty-five times on each, with seventy-five kills."""
+    earlier = Path(shutil.copytree(files, tmp_path / "earlier"))
+    for path in sorted(earlier.glob("*.sql"))[len(CORE_FILES) // 2:]:
+        path.unlink()
+    kills = 0
+    for _ in range(size(1, 25)):
+        shutil.rmtree(fresh.parent, ignore_errors=True)
+        fresh.parent.mkdir()
+        known = migrate.migrate(fresh, [("core", earlier)]) if old else []
+        if old:
+            conn = driver.connect(str(fresh), isolation_level=None)
+            conn.execute("INSERT INTO servers (id, name, image, status) VALUES ('srv_kept', 'kept', 'tiny:1', 'stopped')")
+            conn.close()
+        starters = [_starter(fresh, files, init=True) for _ in range(8)]
+        for starter in starters:
+            assert starter.stdout is not None and starter.stdout.readline() == "ready\n"
+        for starter in starters:
+            assert starter.stdin is not None
+            starter.stdin.write("go\n")
+            starter.stdin.flush()
+        for starter in random.sample(starters, 3):
+            time.sleep(random.random() * 0.03)
+            starter.kill()
+        said = [starter.communicate(timeout=60)[0].split() for starter in starters]
+        killed = [starter.returncode == -signal.SIGKILL for starter in starters]
+        kills += sum(killed)
+        assert [starter.returncode for starter, was in zip(starters, killed, strict=True) if not was] == [0] * killed.count(False)
+        told = [name for names in said for name in names]
+        assert len(told) == len(set(told)) and set(told) <= set(CORE_FILES[len(known):])
+        assert migrate.migrate(fresh, [("core", files)], init=True) == []
+        assert list(migrate.status(fresh, [("core", files)]).applied) == CORE_FILES and migrate.drift(fresh) == []
+        conn = driver.connect(str(fresh), isolation_level=None)
+        assert conn.execute("SELECT count(*) FROM servers").fetchone()[0] == int(old)
+        assert [row[0] for row in conn.execute("PRAGMA integrity_check")] == ["ok"]
+        conn.close()
+    print(f"{kills} of {size(1, 25) * 8} starters killed")
 
 
 def test_a_file_that_fails_half_way_leaves_nothing_and_is_named(path: Path, files: Path) -> None:
