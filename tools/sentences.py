@@ -44,6 +44,8 @@ OF_OTHERS = (
     "Permission denied", "No such file or directory", "No space left on device", "Read-only file system", "Is a directory",
     "Not a directory", "Connection refused", "Connection reset by peer", "Broken pipe", "Input/output error", "File exists",
     "Too many open files", "Operation not permitted",
+    # joined texts
+    "{0} {1}: {2}.", "The test type failed: {0}", "{0} ({1}).",
     # readers of JSON and YAML
     "line {0}, column {1}: {2}", "line {0}: {1}", "{0}: line {1} column {2} (char {3})", "Expecting value", "Expecting ',' delimiter",
     "Expecting ':' delimiter", "Expecting property name enclosed in double quotes", "Extra data", "Invalid control character at",
@@ -68,13 +70,17 @@ PARTS = (
     "testtype_functionality/outputs.py", "testtype_functionality/behaviour.py", "testtype_performance/measure.py",
     "testtype_performance/growth.py", "testtype_performance/soak.py", "testtype_performance/compare.py",
     "testtype_security/posture.py", "testtype_security/drift.py", "testtype_security/schemas.py",
+    "testtype_security/probes/active.py", "testtype_security/probes/burden.py", "testtype_security/probes/evaluation.py",
+    "testtype_security/probes/paths.py", "testtype_security/probes/requests.py", "testtype_security/probes/schemes.py",
+    "testtype_security/probes/shell.py", "testtype_security/probes/sql.py", "testtype_security/neighbours.py",
+    "testtype_security/probes/__init__.py", "testtype_security/image.py", "testtype_security/secretwords.py",
     "testtype_security/probes/habits.py", "testtype_security/probes/leaks.py", "testtype_security/probes/results.py",
 )
 """Files whose sentences are put together from parts; parts are collected there as well."""
 PLACE = "\0"
 _MOST = 24
-_SENTENCE = re.compile(r"\s*[A-Z\0`'\"][^\n]* [^\n]*(?:[.!]\s*|[.:] ?\0)")
-_PART = re.compile(r"[ ,;:]*[a-z\0`(][^\n\\|<>*=?]*[a-z]{2,} [a-z]{2,}[^\n\\|<>*=?]*")
+_SENTENCE = re.compile(r"\s*[A-Z0-9\0`'\"][^\n]* [^\n]*(?:[.!]\s*|[.:] ?\0)")
+_PART = re.compile(r"(?!getent |python3 |throw |docker run |[A-Z][a-z]+ [a-z]+$)[ ,;:]*[A-Za-z\0`(][^\n\\|<>*=?]*[a-z]{2,} [a-z]{2,}[^\n\\|<>*=?]*")
 _NAMED = re.compile(r"\{[a-z]\w*\}")
 _HOLE = re.compile(r"[ :]\.$|: ;|, [;:]|\) [,;]|  ")  # an alternative that says nothing
 _LITERAL = re.compile(r"[A-Za-z]{2}")
@@ -83,7 +89,7 @@ _CALLS = {"FieldError": 1, "progress": 1, "_progress": 1, "quarantine": 1, "put"
           "tell": 1, "_tell": 1}
 _ASKS = ("call", "stream")  # what the engine was asked to do
 _KEYWORDS = ("next_step", "detail", "status_detail", "message", "refusal")
-_SKIPPED = ("log", "logging", "re", "conn", "argparse", "parser")
+_SKIPPED = ("log", "logging", "re", "argparse", "parser")
 
 
 @cache

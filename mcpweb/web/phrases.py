@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-PLACE = re.compile(r"\{(\d+)(:word)?\}")
+PLACE = re.compile(r"\{(\d+)(:word|:ours)?\}")
+"""A place; in a translation ``:word`` says that a word such as a status stands there, ``:ours`` that one of our texts must."""
+_SPACED = re.compile(f" ?{PLACE.pattern} ?")
 LONGEST = 2000
 _KEYS = (12, 6)
 _CUT = re.compile(r"(?<=[.!?…]) ")
-_CUTS = 8
-_LOOKS = 40  # parts of one text that are looked at; only one that was made to cost time has more
+_CUTS = 5
+_LOOKS = 24  # parts of one text that are looked at; only one that was made to cost time has more
 _DEEPEST = 3
 _LIGHT = 24  # with fewer letters of its own a phrase could be in anybody's text
 _NAMES = re.compile(r"\S*(?:, \S+)*|[\d:.T+-]+ [\d:.Z+-]+|\"[^\"]*\"|[\[{].*[\]}]")
@@ -74,7 +76,7 @@ class Phrases:
             self._told[text] = told
             self._place(phrase)
         for bucket in (*self._begin.values(), *self._end.values(), self._other):
-            bucket.sort(key=lambda one: -one.weight)
+            bucket.sort(key=lambda one: (-one.weight, -len(one.parts)))
 
     def _place(self, phrase: Phrase) -> None:
         for length in _KEYS:
@@ -106,7 +108,11 @@ class Phrases:
         if whole is not None:
             return whole
         found = self._find(text, depth, known)
+        if found is None and text.endswith("."):
+            found = self._find(text + " ", depth, known)  # where nothing more was to be told
         cuts = [cut.start() for cut in _CUT.finditer(text)][-_CUTS:]
+        if found is not None and text.endswith(".") and found[1][-1].endswith(".") and " " not in found[1][-1]:
+            return f"{self._said(text[:-1], depth, known)}。"  # the full stop of a sentence that ends in a name
         if found is not None and not (cuts and any(_CUT.search(one) for one in found[1])):
             return self._filled(*found, depth, known)
         half = None
@@ -122,7 +128,11 @@ class Phrases:
                 return joined(begin, end)
             if half is None and self._whole(tail) is not None:
                 half = joined(head, end)
-        return self._filled(*found, depth, known) if found is not None else half
+        if found is not None:
+            return self._filled(*found, depth, known)
+        if half is None and text.endswith(".") and (bare := self._said(text[:-1], depth, known)) is not None:
+            return f"{bare}。"
+        return half
 
     def _find(self, text: str, depth: int, known: _Known) -> tuple[Phrase, list[str]] | None:
         best: tuple[Phrase, list[str]] | None = None
@@ -141,18 +151,26 @@ class Phrases:
 
     def _fits(self, phrase: Phrase, places: list[str], depth: int, known: _Known) -> bool:
         """Tell whether a short phrase holds what it is made for – names, sentences of ours, what is told after a colon."""
+        def ours(held: str) -> bool:
+            return depth < _DEEPEST and self._said(held.strip(" ;,"), depth + 1, known) is not None
+
+        if any(not ours(places[int(place[1])]) for place in PLACE.finditer(self._told[phrase.text]) if place[2] == ":ours"):
+            return False
         return phrase.weight >= _LIGHT or all(
-            _NAMES.fullmatch(held) or before.endswith(_TELLS)
-            or (depth < _DEEPEST and self._said(held.strip(" ;,"), depth + 1, known) is not None)
+            _NAMES.fullmatch(held) or before.endswith(_TELLS) or ours(held)
             for before, held in zip(phrase.parts, places, strict=False)
         )
 
     def _filled(self, phrase: Phrase, places: list[str], depth: int, known: _Known) -> str:
         def fill(place: re.Match[str]) -> str:
             held = places[int(place[1])]
-            return self._word(held) if place[2] else self._inner(held, depth, known)
+            told = self._word(held) if place[2] == ":word" else self._inner(held, depth, known)
+            begin, end = place.span()
+            before = place[0].startswith(" ") and not (_wide(told[:1]) and _wide(place.string[begin - 1:begin]))
+            after = place[0].endswith(" ") and not (_wide(told[-1:]) and _wide(place.string[end:end + 1]))
+            return f"{' ' if before else ''}{told}{' ' if after else ''}"
 
-        return PLACE.sub(fill, self._told[phrase.text])
+        return _SPACED.sub(fill, self._told[phrase.text])
 
     def _inner(self, held: str, depth: int, known: _Known) -> str:
         """Return what stands in a place: a sentence of ours in the language, a name as it is."""
@@ -163,9 +181,17 @@ class Phrases:
         if " " not in held or depth >= _DEEPEST:
             return held
         told = self._said(held, depth + 1, known)
+        if told is None and 0 < held.count(", ") < _CUTS:
+            told = "、".join(self._said(one, depth + 1, known) or one for one in held.split(", "))
+            return told if told != held.replace(", ", "、") else held
         if told is None and (dotted := self._said(held + ".", depth + 1, known)) is not None:
             told = dotted.removesuffix("。")
         return told if told is not None else held
+
+
+def _wide(sign: str) -> bool:
+    """Tell whether a sign is of a script that is written without spaces."""
+    return sign >= "\u3000"
 
 
 def joined(one: str, other: str) -> str:

@@ -102,7 +102,8 @@ def _said(language: str, text: str) -> str:
 @cache
 def _phrases(language: str) -> Phrases:
     return Phrases(
-        with_places(language), lambda text: has(language, text), lambda name: has(language, WORDS.get(name, "")) or name
+        with_places(language), lambda text: has(language, text),
+        lambda name: has(language, WORDS.get(name, "")) or has(language, name.capitalize()) or name,
     )
 
 

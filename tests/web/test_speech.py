@@ -17,7 +17,7 @@ from mcpweb.core import Core
 from mcpweb.dao import jobs, servers
 from mcpweb.services import jobs as job_services
 from mcpweb.testing.fixtures import Htmx, MakeServer, Visitor
-from mcpweb.web import words
+from mcpweb.web import language, words
 from mcpweb.web.phrases import LONGEST, Phrases
 
 TEXTS = {
@@ -30,7 +30,11 @@ TEXTS = {
     "Run `mcpweb servers pull {0}`.": "`mcpweb servers pull {0}` を実行してください。",
     "Try again.": "もう一度お試しください。",
     "Settings": "設定",
-    "{1} was asked by {0}, not by anybody else.": "{1} を求めたのは {0} だけです。",
+    "{0} {1}: {2}.": "{0}: {1:ours} ({2})。",
+    "takes any text": "任意のテキストを受け取ります",
+    "The image holds {0} in layer {1}": "イメージのレイヤー {1} に {0} があります",
+    "a file of keys": "鍵のファイル",
+    "A result comes late. {0}": "結果が遅れて届きます。{0}",
 }
 
 
@@ -53,17 +57,18 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     ("There is no server a. Try again.", "サーバー a はありません。もう一度お試しください。"),
     ("The engine could not start the container: no such file. Run `mcpweb servers pull a`.",
      "エンジンがコンテナーを起動できませんでした: no such file. `mcpweb servers pull a` を実行してください。"),
-    ("b was asked by {1}, not by anybody else.", "{1} was asked by b"),
+    ("The engine could not start the container: {0} and {1}", "エンジンがコンテナーを起動できませんでした: {0} and {1}"),
+    ("run takes any text: path.", "run: 任意のテキストを受け取ります (path)。"),
+    ("The image holds a file of keys in layer 1.", "イメージのレイヤー 1 に鍵のファイルがあります。"),
+    ("A result comes late.", "結果が遅れて届きます。"),
 ])
 def test_a_sentence_is_said_with_its_names_and_its_next_step(phrases: Phrases, text: str, told: str) -> None:
-    if told.startswith("{1}"):  # what stands in a place is never taken for a place
-        assert phrases.said("b was asked by {0}, not by anybody else.").count("{0}") == 1
-        return
     assert phrases.said(text) == told
 
 
 @pytest.mark.parametrize("text", [
     "", "Nobody knows this sentence.", "This tool of somebody else exists already.", "There is no server alpha", "x" * (LONGEST + 1),
+    "error code: 5.", "foreign {0} text: {1}.",
 ])
 def test_what_is_not_ours_stays_as_it_is(phrases: Phrases, text: str) -> None:
     assert phrases.said(text) == text
@@ -84,7 +89,7 @@ def test_a_text_made_to_cost_time_costs_next_to_none(piece: str) -> None:
 def test_every_sentence_of_the_code_is_said_in_japanese(tool: ModuleType) -> None:
     found = tool.of_code()
     assert len(found) > 900
-    filled = {text: re.sub(r"\{(\d+)\}", r"name\1", text) for text in found}
+    filled = {text: re.sub(r"\{(\d+)\}", r"name\1", text) for text in found if ":ours}" not in str(language.has("ja", text))}
     english = [text for text, one in filled.items() if words._said("ja", one) == one]
     assert not english
     lost = [text for text, one in filled.items() if not set(re.findall(r"name\d", one)) <= set(_names(words._said("ja", one)))]
