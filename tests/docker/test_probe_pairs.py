@@ -180,7 +180,7 @@ def test_what_belongs_to_one_identity_is_not_to_be_had_by_the_other(security: Be
 
 
 def burden(name: str) -> Asked:
-    return attack(f"probes-burden-{name}", OPEN, profile="full", parameters={"probe_seconds": 60})
+    return attack(f"probes-burden-{name}", OPEN, profile="full", parameters={"probe_seconds": 90})
 
 
 def on_node(name: str) -> Asked:
