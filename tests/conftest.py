@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 from mcpweb import passwords
 from mcpweb.core import Core
 from mcpweb.dao.jobs import Job
+from mcpweb.line import socket_path
 from mcpweb.services import jobs
 from mcpweb.web import assets
 
@@ -54,10 +55,10 @@ def _cheap_passwords() -> None:
 
 
 def _not_for_nobody(wait: Callable[..., Job]) -> Callable[..., Job]:
-    """Where no worker lives nobody will do a job: it is not waited for."""
+    """Where no worker has come to listen nobody will do a job: a page does not wait for it."""
 
     def waited(core: Core, job_id: str, timeout_s: float, **more: Any) -> Job:
-        return wait(core, job_id, timeout_s if core.line.alive() else 0.0, **more)
+        return wait(core, job_id, timeout_s if timeout_s > 10.0 or socket_path(core.settings).exists() else 0.0, **more)
 
     return waited
 
