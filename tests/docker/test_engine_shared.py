@@ -42,8 +42,7 @@ class Manager:
             here.add("notes", image, limits=Limits(memory_mb=64)),
             here.add("web", image, "open", "--http", "8000", transport="http", port=8000, network="published"),
         ]
-        for server in self.servers:
-            assert here.ask(server, "start").state == "succeeded"
+        self.starting = [servers.request(here.core, ACTOR, server.id, "start") for server in self.servers]
 
     def holds(self) -> set[tuple[str, str]]:
         """Return what the engine has of it: containers with their states, and networks."""
@@ -80,6 +79,8 @@ class Manager:
 def two(image: str, tmp_path: Path) -> Iterator[list[Manager]]:
     with ExitStack() as stack:
         made = [Manager(stack.enter_context(installation(tmp_path / name, brief=False)), image) for name in ("one", "other")]
+        for manager in made:
+            assert [manager.here.wait(job).state for job in manager.starting] == ["succeeded"] * 2
         yield made
         for manager in made:
             for server in manager.servers:
