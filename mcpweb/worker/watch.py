@@ -165,9 +165,15 @@ class Watch:
             return None
 
     def _start(self, server: Server) -> None:
+        """Start it in the background, if it is still wanted by then: nobody's stop is undone."""
+
         def start() -> None:
             try:
-                self._worker.fleet.start(server.id, "system:worker", lambda fraction, message: None)
+                with self._worker.fleet.changing(server.id):
+                    with self._core.db.reading() as conn:
+                        wanted = servers.get(conn, server.id).wanted
+                    if wanted == "running":
+                        self._worker.fleet.start(server.id, "system:worker", lambda fraction, message: None)
             except Failure as failure:
                 log.warning("%s is wanted but does not start: %s", server.name, failure.detail)
             finally:

@@ -53,10 +53,13 @@ class Manager:
         return networks | {(state.id, state.status) for state in self.here.core.runtime.containers(instance)}
 
     def settle(self) -> None:
-        """Wait until each wanted server runs and no other."""
-        eventually(lambda: all(
-            (now := servers.get(self.here.core, ACTOR, one.name)).wanted == now.status for one in self.servers
-        ), 30)
+        """Wait until each wanted server has its session and no other has one."""
+
+        def as_wanted(server: Server) -> bool:
+            row, member = servers.get(self.here.core, ACTOR, server.name), self.here.worker.fleet.member(server.id)
+            return row.status == row.wanted and (member is not None) == (row.wanted == "running")
+
+        eventually(lambda: all(map(as_wanted, self.servers)), 30)
 
     def do(self, kind: str, server: Server) -> None:
         if kind == "worker":
