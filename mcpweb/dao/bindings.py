@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from mcpweb.contracts import Delivery
@@ -36,7 +36,7 @@ def _read(row: Mapping[str, Any]) -> Binding:
 
 def insert(conn: Connection, binding: Binding) -> None:
     """Add a binding. Raises IntegrityError when the configuration has the secret or the variable already."""
-    fields = asdict(binding) | {"condition": None if binding.condition is None else dumps(binding.condition)}
+    fields = vars(binding) | {"condition": None if binding.condition is None else dumps(binding.condition)}
     conn.execute(f"INSERT INTO configuration_secrets ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 

@@ -52,7 +52,7 @@ def _written(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def insert(conn: Connection, schedule: Schedule) -> None:
-    fields = _written(asdict(schedule))
+    fields = _written(dict(vars(schedule)))
     conn.execute(f"INSERT INTO schedules ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 

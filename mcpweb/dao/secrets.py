@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcpweb import clock
@@ -68,7 +68,7 @@ def _read(row: Mapping[str, Any]) -> Secret:
 
 
 def insert(conn: Connection, secret: Secret) -> None:
-    fields = asdict(secret)
+    fields = dict(vars(secret))
     conn.execute(f"INSERT INTO secrets ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 

@@ -41,7 +41,7 @@ def _written(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def insert(conn: Connection, case: TestCase) -> None:
-    fields = _written(asdict(case))
+    fields = _written(dict(vars(case)))
     conn.execute(f"INSERT INTO test_cases ({columns(fields)}) VALUES ({parameters(fields)})", fields)
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from mcpweb import paths
 from mcpweb.db import Database, driver, failure_of
 from mcpweb.errors import Failure, StorageFull, StorageUnusable, Unavailable
 from tests.dao.rows import make_server
+from tests.sizes import size
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -338,21 +340,27 @@ def test_what_was_acknowledged_survives_a_kill(db: Database) -> None:
     script = (
         "import sys\nfrom pathlib import Path\nfrom mcpweb.db import Database\ndb = Database(Path(sys.argv[1]))\n"
         "for n in range(10**9):\n"
-        "    with db.writing() as conn:\n        conn.execute('INSERT INTO throttle VALUES (?, 1, 1)', (str(n),))\n"
+        "    with db.writing() as conn:\n        conn.execute('INSERT INTO throttle VALUES (?, 1, 1)', (sys.argv[2] + str(n),))\n"
         "    print(n, flush=True)\n"
     )
-    arguments = [sys.executable, "-c", script, str(db.path)]
-    writer = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=paths.PACKAGE.parent)
-    assert writer.stdout is not None
-    for line in writer.stdout:
-        if int(line) >= 200:
-            break
-    writer.kill()
-    acknowledged = [int(line) for line in writer.communicate()[0].splitlines() if line.isdigit()] or [200]
-    with db.reading() as conn:
-        stored = conn.execute("SELECT count(*) FROM throttle").fetchone()[0]
-        assert conn.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-    assert stored >= max(acknowledged) + 1
+    total = 0
+    for kill in range(size(2, 40)):
+        arguments = [sys.executable, "-c", script, str(db.path), f"{kill}-"]
+        writer = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=paths.PACKAGE.parent)
+        assert writer.stdout is not None
+        last = 200 + random.randrange(400)
+        for line in writer.stdout:
+            if int(line) >= last:
+                break
+        writer.kill()
+        said = writer.communicate()[0]  # the last line may be cut, and is no acknowledgement then
+        acknowledged = max([int(line) for line in said[: said.rfind("\n") + 1].splitlines()] or [last]) + 1
+        total += acknowledged
+        with db.reading() as conn:
+            stored = conn.execute("SELECT count(*) FROM throttle WHERE bucket LIKE ?", (f"{kill}-%",)).fetchone()[0]
+            assert [row[0] for row in conn.execute("PRAGMA integrity_check")] == ["ok"]
+        assert acknowledged <= stored <= acknowledged + 1
+    print(f"{total} acknowledged writes, none lost")
 
 
 def test_a_cursor_nobody_read_to_its_end_does_not_hold_the_log(db: Database) -> None:
