@@ -35,9 +35,9 @@ from mcpweb_plugins.testtype_security import utterance, wording  # noqa: E402
 
 TEXTS = ROOT / "tools" / "wording"
 WEIGHTS = ROOT / "plugins" / "testtype_security" / "wording" / "weights.tsv"
-VARIANTS, ROUNDS, RATE, FREEDOM = 4, 6, 0.1, 0.2
-LINES_AT_LEAST, WEIGHT_AT_LEAST = 2, 0.06
-CONTRAST = 2.0  # what a line of a pair counts
+VARIANTS, ROUNDS, RATE, FREEDOM = 4, 6, 0.1, 0.5
+LINES_AT_LEAST, WEIGHT_AT_LEAST = 2, 0.08
+CONTRAST, PLAIN_COUNTS = 2.0, 2.0  # what a line of a pair counts, and a plain one of none
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ def examples(told: list[Passage]) -> list[Example]:
         if one.whole and breaths:
             most = max(breath.parts for breath in breaths)
             breaths = [breath for breath in breaths if breath.parts == most]
-        found += [(kind, list(breath.features), one.line, CONTRAST if one.style.startswith("contrast") else 1.0) for breath in breaths]
+        counts = CONTRAST if one.style.startswith("contrast") else 1.0 if kind else PLAIN_COUNTS
+        found += [(kind, list(breath.features), one.line, counts) for breath in breaths]
     times = Counter(line for _, _, line, _ in found)
     return [(kind, features, line, counts / math.sqrt(times[line])) for kind, features, line, counts in found]
 

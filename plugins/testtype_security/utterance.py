@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from . import script, wording
 
-LIMIT = 0.72
+LIMIT = 0.64
 LEAST = 0.5  # of a text that somebody took the trouble to hide
 BREATH = 3  # sentences
 LONGEST = 1200  # characters of one

@@ -93,7 +93,7 @@ def part(texts: Iterable[Told]) -> float:
 
 
 def test_most_of_what_nobody_learned_from_is_found() -> None:
-    assert part(ORDERS) >= 0.82
+    assert part(ORDERS) >= 0.84
     assert part(CARRIED) >= 0.78
 
 

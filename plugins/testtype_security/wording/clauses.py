@@ -19,7 +19,7 @@ _GLYPH_DENIES = re.compile("ません|ない|ずに|せず|なく|不要|禁止|
 _SKIP = frozenset("please then and also first always never do not don't kindly so just simply instead afterwards finally next now or either only bitte".split())
 _THING = frozenset("it this tool server function service nothing none here that result results".split())
 _IF = frozenset("if when where should once whenever unless wenn falls si cuando".split())
-_EVEN = frozenset("even whatever whichever regardless whether however notwithstanding also".split())
+_EVEN = frozenset("even regardless whether notwithstanding".split())
 ACTOR, MODEL, WISH = "USER", ("YOU", "MODEL"), "WISH"
 
 
@@ -76,6 +76,8 @@ def meant(clause: Clause, ideas: Callable[[str], Sequence[str]], deeds: frozense
     opening = words[:3]
     user = next((at for at, one in enumerate(of) if ACTOR in one), -1)
     wish = any(WISH in one for one in of)
+    if "only" in words and _IF.intersection(words):
+        yield "k:only if"
     if _EVEN.intersection(opening) and (user >= 0 or wish):
         yield "k:against the wish"
     elif words[0] in _IF:
