@@ -21,7 +21,7 @@ from .surface import Surface, described, properties, settled
 CHECKS = ("M01", "M02", "M03", "M10")
 SHORTEST = 12  # characters that carry something worth having
 LIMIT, LEAST = utterance.LIMIT, utterance.LEAST
-SURE = 0.75  # outside of descriptions, where most strings are no sentences
+SURE = 0.77  # outside of descriptions, where most strings are no sentences
 PART = 0.3  # of a text that is about being chosen, to be told as that too
 WORDS = 4  # of a name that can say something
 _FIX = "Tell the server's author, and do not let a model see this server before the text is gone."
