@@ -60,6 +60,7 @@ OF_OTHERS = (
 )
 """What libraries, the system and joined texts say on pages, as far as it is met."""
 PARTS = (
+    "bench/inputs/nodes.py", "bench/inputs/cases.py", "bench/rows.py", "safefetch.py", "testtype_functionality/invalid.py",
     "catalogs/__init__.py", "catalogs/clients.py", "catalogs/docker_catalog.py", "catalogs/fields.py", "catalogs/nodes.py",
     "catalogs/texts.py", "checkpoints.py", "segments.py", "dao/audit.py", "services/audit.py", "services/retention.py",
     "services/keydestroy.py", "schemas/test_cases.py", "worker/member.py", "worker/turns.py", "web/forms.py",
