@@ -1,4 +1,4 @@
-"""The whole product is killed at random moments, piece by piece and all at once, under load: nothing that was acknowledged is lost.
+"""The whole product is killed at random moments, piece by piece and all at once, and stopped, under load: nothing acknowledged is lost.
 
 ``make soak`` kills a hundred times and more; what it counted is printed.
 """
@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from mcpweb import paths
 from mcpweb.contracts import Sensitive
 from mcpweb.core import migration_series
 from mcpweb.dao import audit, secrets
+from mcpweb.dao import jobs as job_rows
 from mcpweb.services import backups, keycheck, rotation
 from mcpweb.services import secrets as secret_service
-from tests.faults.house import ME, House, wait_for
+from tests.faults.house import ME, Answer, House, wait_for
 from tests.sizes import size
 
 KILLS = size(8, 110)
@@ -159,9 +160,13 @@ class Killer:
         self.count[what] += 1
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    made = House(tmp_path_factory.mktemp("house"))
+    made.served.start()
+    assert made.add("first").status == 201
+    yield made
+    made.served.stop()
 
 
 def test_whatever_is_killed_nothing_acknowledged_is_lost_and_every_job_ends(house: House, tmp_path: Path) -> None:
@@ -171,26 +176,21 @@ def test_whatever_is_killed_nothing_acknowledged_is_lost_and_every_job_ends(hous
         values = {
             secret_service.add(core, ME, name=f"S{n}", value=Sensitive(f"first value {n}")).id: [f"first value {n}"] for n in range(SECRETS)
         }
-    house.served.start()
-    try:
-        assert house.add("first").status == 201
-        killer = Killer(house, chance, tmp_path)
-        # the supervisor waits longer each time the same child dies soon, so a worker is killed before everything is
-        round_ = ["web", "backup", "web", "apart", "web", "backup", "worker", "all_at_once"]
-        with Load(house, values) as load:
-            for number in range(KILLS):
-                killer.go(round_[number % len(round_)])
-            time.sleep(0.5)
-        house.served.wait_ready()
-        wait_for(lambda: not [1 for state in ("running", "queued") if house.ask("GET", f"/api/v1/jobs?state={state}").body["items"]], 60)
-        ended = Counter()
-        for job_id, told in load.asked.items():
-            job = house.ask("GET", f"/api/v1/jobs/{job_id}").body
-            ended[f"{job['kind']} {job['state']} {(job['error'] or {}).get('code', '')}".strip()] += 1
-            assert job["state"] == told or told in ("running", "queued"), (job, told)
-            assert job["state"] == "succeeded" or job["error"]["code"] in ("interrupted", "no_worker", "session_failed"), job
-    finally:
-        house.served.stop()
+    killer = Killer(house, chance, tmp_path)
+    # the supervisor waits longer each time the same child dies soon, so a worker is killed before everything is
+    round_ = ["web", "backup", "web", "apart", "web", "backup", "worker", "all_at_once"]
+    with Load(house, values) as load:
+        for number in range(KILLS):
+            killer.go(round_[number % len(round_)])
+        time.sleep(0.5)
+    house.served.wait_ready()
+    wait_for(lambda: not [1 for state in ("running", "queued") if house.ask("GET", f"/api/v1/jobs?state={state}").body["items"]], 60)
+    ended = Counter()
+    for job_id, told in load.asked.items():
+        job = house.ask("GET", f"/api/v1/jobs/{job_id}").body
+        ended[f"{job['kind']} {job['state']} {(job['error'] or {}).get('code', '')}".strip()] += 1
+        assert job["state"] == told or told in ("running", "queued"), (job, told)
+        assert job["state"] == "succeeded" or job["error"]["code"] in ("interrupted", "no_worker", "session_failed"), job
     print(f"seed {seed}: kills {dict(killer.count)}; answers {dict(load.answers)}; jobs {dict(ended)}")
     names = house.names()
     assert load.kept <= names and len(load.kept) > 10, (seed, load.kept - names)
@@ -203,3 +203,53 @@ def test_whatever_is_killed_nothing_acknowledged_is_lost_and_every_job_ends(hous
         assert keycheck.verify(core, ME).ok
         for made in tmp_path.glob("*.db"):
             assert backups.check(core.settings, migration_series(core.plugins), made)["ok"], (seed, made)
+
+
+LONGEST_S = 31.0  # what the supervisor waits for its children
+
+
+class People(threading.Thread):
+    """Somebody who asks again and again; each answer with the time its question was sent."""
+
+    def __init__(self, house: House, number: int) -> None:
+        super().__init__(daemon=True)
+        self.house, self.number = house, number
+        self.heard: list[tuple[float, str, Answer]] = []
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        count = 0
+        while not self.ending.wait(0.01):
+            count += 1
+            sent, name = time.monotonic(), f"server-{self.number}-{count}"
+            self.heard.append((sent, name, self.house.call("first", "0.6") if self.number % 2 else self.house.add(name)))
+
+
+def test_what_is_under_way_at_a_sigterm_is_answered_kept_and_over_or_queued(house: House) -> None:
+    people = [People(house, number) for number in range(6)]
+    try:
+        house.ended(house.call("first", "0"))
+        for one in people:
+            one.start()
+        time.sleep(1.5)
+        asked = [house.ask("POST", "/api/v1/keys/main/rotate", {}) for _ in range(2)]
+        began = time.monotonic()
+        os.kill(house.served.pid, signal.SIGTERM)
+        assert house.served.stop() == 0
+        took = time.monotonic() - began
+    finally:
+        for one in people:
+            one.ending.set()
+        for one in people:
+            one.join(90)
+        house.served.stop()
+    assert took < LONGEST_S
+    under_way = [(sent, answer) for one in people for sent, _, answer in one.heard if sent < began - 0.05 < sent + answer.took_s]
+    assert under_way and all(answer.status in (200, 201, 202, 429) for _, answer in under_way), under_way
+    kept = {name for one in people for _, name, answer in one.heard if answer.status == 201}
+    assert kept and kept <= house.names()
+    called = [answer.body["id"] for one in people for _, _, answer in one.heard if answer.status in (200, 202)]
+    with house.core() as core, core.db.reading() as conn:
+        left = {one: job_rows.get(conn, one) for one in called}
+        assert called and all(job.state == "succeeded" for job in left.values()), [job for job in left.values() if job.state != "succeeded"]
+        assert all(job_rows.get(conn, answer.body["id"]).state in ("succeeded", "queued") for answer in asked if answer.status in (200, 202))

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.storm import brew
 from tests.sizes import size
 
-SECONDS, PROCESSES = size(1, 30), size(3, 6)
+SECONDS, PROCESSES = size(1, 30), size(2, 6)
 
 
 def test_nobody_is_locked_out_and_every_acknowledged_change_is_there(tmp_path: Path) -> None:
