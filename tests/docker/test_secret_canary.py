@@ -35,7 +35,7 @@ def test_the_search_finds_a_value_however_it_is_spelled() -> None:
 
 @pytest.fixture
 def house(docker_session: Any, tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+    made = House(tmp_path, MCPWEB_LOG_LEVEL="info")  # so that the log says as much as it can
     yield made
     made.close()
 
