@@ -88,7 +88,7 @@ def _heavy(context: TestContext, seen: plain.Plain, until: float) -> list[CheckR
     found: list[CheckResult] = []
     families: tuple[tuple[str, Callable[[], Iterable[CheckResult]]], ...] = (
         ("D11", lambda: burden.attack(lab, fields, max(until - 1.0, time.monotonic() + BURDEN_S))),
-        ("D13", lambda: owners.verdicts(context, lab)),
+        ("D13", lambda: owners.verdicts(context, lab, seen.surfaces)),
     )
     for check, family in families:
         try:

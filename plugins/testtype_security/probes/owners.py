@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mcpweb.plugin import CheckResult, Failure, TestContext
 
+from . import named
 from .lab import Lab, Reply, Stand, listings, short
 from .surfaces import Surface, surfaces
 
@@ -21,13 +22,13 @@ FIX = "Look up the object together with who asks for it, and answer as if it did
 _CHANGING = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+\S*|\b[0-9a-f]{8}-[0-9a-f-]{27}\b")
 
 
-def verdicts(context: TestContext, lab: Lab) -> Iterator[CheckResult]:
-    """Yield the verdicts of D13, one for each object."""
+def verdicts(context: TestContext, lab: Lab, offered: Sequence[Surface] = ()) -> Iterator[CheckResult]:
+    """Yield the verdicts of D13, one for each object, or for what is offered where identities are arguments."""
     given = context.parameters.get("authorisation")
     given = given if isinstance(given, Mapping) else {}
     identities, objects = given.get("identities"), given.get("objects")
     if not isinstance(identities, Mapping) or len(identities) < 2 or not isinstance(objects, list) or not objects:
-        yield CheckResult(CHECK, "not_applicable", "No two identities were given to compare.", next_step=HOW)
+        yield from _by_arguments(lab, offered)
         return
     stands: dict[str, Stand] = {}
     try:
@@ -36,6 +37,28 @@ def verdicts(context: TestContext, lab: Lab) -> Iterator[CheckResult]:
     finally:
         for stand in {id(stand): stand for stand in stands.values()}.values():
             stand.close()
+
+
+def _by_arguments(lab: Lab, offered: Sequence[Surface]) -> Iterator[CheckResult]:
+    """Yield what can be told without identities given: where they are arguments, and the server's examples name two."""
+    seen = named.Compared(0, ())
+    if next(named.pairs(offered), None) is not None:  # else no container is needed
+        try:
+            stand = lab.stand("as others")
+            try:
+                seen = named.compare(offered, stand.ask, CHECK, FIX)
+            finally:
+                stand.close()
+        except Failure as failure:
+            yield CheckResult(CHECK, "undecided", f"Nobody could be compared: {failure.sentence}", next_step=HOW)
+            return
+    yield from seen.found
+    if not seen.asked:
+        yield CheckResult(CHECK, "not_applicable", "No two identities were given to compare.", next_step=HOW)
+    elif not seen.found:
+        yield CheckResult(
+            CHECK, "pass", "What one identity's list has is not shown to another.", next_step=HOW, evidence={"asked": seen.asked}
+        )
 
 
 def _one(lab: Lab, stands: dict[str, Stand], identities: Mapping[str, Any], thing: Any, at: int) -> Iterator[CheckResult]:
