@@ -21,7 +21,7 @@ from .surface import Surface, described, properties, settled
 CHECKS = ("M01", "M02", "M03", "M10")
 SHORTEST = 12  # characters that carry something worth having
 LIMIT, LEAST = utterance.LIMIT, utterance.LEAST
-SURE = 0.77  # outside of descriptions, where most strings are no sentences
+SURE = 0.78  # outside of descriptions, where most strings are no sentences
 PART = 0.3  # of a text that is about being chosen, to be told as that too
 WORDS = 4  # of a name that can say something
 _FIX = "Tell the server's author, and do not let a model see this server before the text is gone."
@@ -99,7 +99,8 @@ def about(thing: Thing, own: frozenset[str], others: frozenset[str] = frozenset(
     title = thing.definition.get("title") if isinstance(thing.definition, Mapping) else ""
     topic = f"{_spaced(thing.name)} {title if isinstance(title, str) else ''}\n{first}" if thing.kind != "instructions" else ""
     known = frozenset(name.lower() for name in own)
-    return utterance.About(carriers=carriers, fixed=fixed, own=known, others=others, topic=topic)
+    words = frozenset(text.text.lower() for text in thing.texts if text.role != "prose" and len(text.text) < 64)
+    return utterance.About(carriers=carriers, fixed=fixed, own=known, others=others, words=words, topic=topic)
 
 
 def _holds_text(schema: Any) -> bool:

@@ -45,12 +45,13 @@ class About:
     fixed: frozenset[str] = frozenset()  # names of those that cannot: numbers, choices
     own: frozenset[str] = frozenset()  # names of the server's own tools
     others: frozenset[str] = frozenset()  # names of the tools of other servers
+    words: frozenset[str] = frozenset()  # names that the definition itself has
     here: str = ""  # the parameter that the text describes
     topic: str = ""  # the tool's name and what it says it does
 
     def place(self, topic: str) -> wording.Place:
         role = "parameter" if self.here or self.parameter else "text"
-        return wording.Place(topic, role, self.here.replace("_", " "), self.carriers, self.fixed, self.own, self.others)
+        return wording.Place(topic, role, self.here.replace("_", " "), self.carriers, self.fixed, self.own, self.others, self.words)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Place:
     fixed: frozenset[str] = frozenset()  # that cannot
     own: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()  # names that the definition itself has: keys, choices
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def about(topic: str) -> frozenset[str]:
 def sentence(plain: str, place: Place, opening: bool = False) -> Sentence:
     """Return the features of a sentence in lower case."""
     topic = about(place.topic)
-    text = shapes.marked(plain, place.parameters, place.fixed, place.own, place.others, place.topic)
+    text = shapes.marked(plain, place.parameters, place.fixed, place.own, place.others, place.topic, place.words)
     features: dict[str, str] = {}
     words = [word for word in clauses.WORD.findall(text)[:MOST_WORDS] if word[0] != "§"]
     before = ""

@@ -43,7 +43,12 @@ _CALLED = re.compile(
 _VALUE = re.compile(r"(?<![\w-])(?:as|in|into|under)\s+(?P<name>[a-z]\w{2,30})(?=$|[\s.,;:)])")
 
 
-def marked(plain: str, parameters: Set[str], fixed: Set[str], own: Set[str], others: Set[str], topic: str) -> str:
+_DEED_NAME = re.compile(
+    r"(?:send|create|make|get|list|read|write|search|fetch|post|delete|remove|update|add|open|run|execute|query|pay|transfer|book|order|trade|submit|upload|download|move|copy|publish|draft|browse|forward|notify|call|invite|schedule|store|save|edit|export|import|trigger|log|change|find)[_-][a-z][\w-]{1,40}"
+)
+
+
+def marked(plain: str, parameters: Set[str], fixed: Set[str], own: Set[str], others: Set[str], topic: str, words: Set[str] = frozenset()) -> str:
     """Return a sentence in lower case with what can be told by its shape replaced by marks: ``§param``, ``§hard``, ``§url`` …"""
     if "<" in plain or "[" in plain or "#" in plain or ":" in plain or "system" in plain or "admin" in plain:
         plain = _TAG.sub(" §tag ", _CHAT.sub(" §chat ", plain))
@@ -56,6 +61,10 @@ def marked(plain: str, parameters: Set[str], fixed: Set[str], own: Set[str], oth
     name = _named(parameters, fixed, own, others)
     called = "`" in plain or "param" in plain or "field" in plain or "argument" in plain
     plain = _QUOTED.sub(name("name"), plain)
+    if "`" in plain:  # the name of a deed that nothing here has: a tool of somebody else's
+        plain = _QUOTED.sub(
+            lambda match: " §other " if _DEED_NAME.fullmatch(match["name"]) and match["name"] not in words else match[0], plain
+        )
     plain = _BARE.sub(name("after", "joined", "word", "said"), plain)
     plain = _CALLED.sub(" §param ", plain) if called else plain
     if parameters or fixed:
