@@ -51,7 +51,8 @@ class About:
 
     def place(self, topic: str) -> wording.Place:
         role = "parameter" if self.here or self.parameter else "text"
-        return wording.Place(topic, role, self.here.replace("_", " "), self.carriers, self.fixed, self.own, self.others, self.words)
+        here = self.here.replace("_", " ")
+        return wording.Place(topic, role, here, self.carriers, self.fixed, self.own, self.others, self.words)
 
 
 @dataclass(frozen=True)
