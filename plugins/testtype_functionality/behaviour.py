@@ -1,6 +1,7 @@
 """F11: annotations against what a tool really does, in a writable container of its own behind a sinkhole.
 
-Seen are the container's own files (memory and volumes are not), what it tries to reach, and results that count.
+Seen are the container's own files, what it tries to reach, results that count, and – as what stands in memory or a volume
+cannot be seen – whether another tool that only reads tells something else after a tool that says it only reads.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ INCIDENTAL = re.compile(  # what interpreters and libraries write by themselves
 )
 MOST_TOOLS = {True: 12, False: 60}
 TELLING_S = 0.25
+LOOKS = re.compile(r"^(get|list|read|search|find|show|describe|count|check|view|look|status|info|query|fetch)(?![a-z])", re.I)
+QUICK_MS = 300.0
+A_SECOND_ON_S = 1.1
 VERBS = {"deleted": "deletes", "changed": "overwrites"}
 SWEEP_S = {True: 3.0, False: 60.0}
 TRACE_S = {True: 8.0, False: 90.0}
@@ -48,9 +52,10 @@ def promises(bench: Bench) -> Iterator[CheckResult]:
         yield CheckResult("F11", "undecided", "None of the tools that promise something worked with generated input.")
         return
     sink = _sink(bench) if any(_hint(one, "openWorldHint", True) is False for one, _ in tried) else None
-    suspects, worked_there = _sweep(bench, sink, tried)
+    suspects, worked_there, disturbed = _sweep(bench, sink, tried)
     failed = 0
-    for definition, summary, severity, evidence, confidence in _traced(bench, sink, suspects):
+    seen = (*_traced(bench, sink, suspects), *_disturbing(bench, tried, disturbed))
+    for definition, summary, severity, evidence, confidence in seen:
         failed += 1
         yield CheckResult(
             "F11",
@@ -82,31 +87,93 @@ def promises(bench: Bench) -> Iterator[CheckResult]:
 Tried = Sequence[tuple[Mapping[str, Any], Attempt]]
 
 
-def _sweep(bench: Bench, sink: Sink | None, tried: Tried) -> tuple[Tried, int]:
-    """Call them all, and return those of which something may be seen, and how many worked."""
+def _sweep(bench: Bench, sink: Sink | None, tried: Tried) -> tuple[Tried, int, Tried]:
+    """Call them all; return those of which something may be seen, how many worked, and those that then told something else.
+
+    What only reads comes first, and first of it what is named so: it tells what was there before the others were called.
+    """
+    tried = sorted(tried, key=lambda one: (not _hint(one[0], "readOnlyHint", False), not LOOKS.match(str(one[0]["name"]))))
     session, before = _fresh(bench, sink)
     until = time.monotonic() + SWEEP_S[bench.quick]
     counting: list[tuple[Mapping[str, Any], Attempt]] = []
+    told: list[tuple[tuple[Mapping[str, Any], Attempt], str]] = []  # by what only reads, before anything else is called
+    disturbed: Tried = ()
     worked = 0
     try:
         events = sink.events() if sink is not None else []
         for definition, attempt in tried:
             if time.monotonic() > until or bench.context.remaining_s() < 8:
                 break
-            counts = _hint(definition, "idempotentHint", False) and not _hint(definition, "readOnlyHint", False)
+            reads = _hint(definition, "readOnlyHint", False)
+            if not reads and len(told) > 1:
+                disturbed, told = _differ(session, told), []
+            counts = _hint(definition, "idempotentHint", False) and not reads
             seen, _ = _watch(session, None, definition, attempt, before, look=False, times=3 if counts else 1)
             worked += seen.outcomes[:1] == ["ok"]
             if counts and _counts(seen.texts):
                 counting.append((definition, attempt))
             if "gone" in seen.outcomes:
-                return tried, worked
+                return tried, worked, ()
+            if reads and seen.outcomes == ["ok"] and attempt.ms < QUICK_MS:
+                told.append(((definition, attempt), seen.texts[0]))
+        if len(told) > 1:
+            disturbed = _differ(session, told)
         changed = _new(before, session.changes())
         reached = sink is not None and bool(
             sink.wait(lambda event: event.at > (events[-1].at if events else 0), deadline_s=TELLING_S)
         )
     finally:
         session.close()
-    return tried if changed or reached else counting, worked
+    return tried if changed or reached else counting, worked, disturbed
+
+
+def _ask(session: TestSession, attempt: Attempt) -> str | None:
+    """Return what a tool answers, None when it does not work."""
+    try:
+        result = session.call(attempt.tool, attempt.arguments, deadline_s=5.0)
+    except Failure:
+        return None
+    return None if result.get("isError") is True else text_of(result)
+
+
+def _differ(session: TestSession, told: Sequence[tuple[tuple[Mapping[str, Any], Attempt], str]]) -> Tried:
+    """Return what answers otherwise than before, and then the same again."""
+    changed = [(one, now) for one, before in told if (now := _ask(session, one[1])) not in (None, before)]
+    return [one for one, now in changed if _ask(session, one[1]) == now]
+
+
+def _disturbing(
+    bench: Bench, tried: Tried, disturbed: Tried
+) -> Iterator[tuple[Mapping[str, Any], str, Severity, dict[str, Any], Any]]:
+    """Find which tool that says it only reads changes what another one tells, in a fresh container for each witness.
+
+    The witness says the same three times, the last a second on, so that neither a clock nor a count of calls is taken for it.
+    """
+    found: set[str] = set()
+    for witness, asked in disturbed[: 1 if bench.quick else 4]:
+        if bench.context.remaining_s() < 8:
+            return
+        session, _ = _fresh(bench, None)
+        try:
+            before = _ask(session, asked)
+            steady = before is not None and _ask(session, asked) == before
+            time.sleep(A_SECOND_ON_S)
+            if not steady or _ask(session, asked) != before:
+                continue
+            for definition, attempt in tried:
+                name = str(definition["name"])
+                if definition is witness or name in found or not _hint(definition, "readOnlyHint", False):
+                    continue
+                _ask(session, attempt)
+                after = _ask(session, asked)
+                if after not in (None, before) and _ask(session, asked) == after:
+                    found.add(name)
+                    evidence = {"witness": asked.request, "before": cut(before), "after": cut(after)}
+                    sentence = f"It says it only reads, and {witness['name']} tells something else once it was called"
+                    yield definition, sentence, "medium", evidence, "firm"
+                    break
+        finally:
+            session.close()
 
 
 def _traced(

@@ -40,6 +40,7 @@ _REPEATS = frozenset("append increment send post pay transfer buy book charge".s
 _NOUNS_TOO = frozenset(
     "add set book post patch store archive register transfer stop merge push save clear update commit restart reset publish put edit move edit save cancel approve enable".split()
 )
+_MAY_ONLY_MAKE = _NOUNS_TOO | {"write", "create", "insert", "append", "move", "replace"}  # a text, an answer; F11 sees what is done
 _SUMS = frozenset(
     "number numbers two three integer integers int ints float floats vector vectors matrix matrices value values up together".split()
 )
@@ -228,7 +229,7 @@ def _hints(thing: Thing) -> Iterator[CheckResult]:
     wrong: list[tuple[str, str, Severity]] = []
     read_only = hints.get("readOnlyHint") is True
     if read_only and changes:
-        wrong.append(("readOnlyHint", f"it is marked read-only and its name says {changes}", "medium"))
+        wrong.append(("readOnlyHint", f"it is marked read-only and its name says {changes}", "low" if changes in _MAY_ONLY_MAKE else "medium"))
     if read_only and hints.get("destructiveHint") is True:
         wrong.append(("destructiveHint", "it is marked read-only and destructive", "medium"))
     if not read_only and hints.get("destructiveHint") is False and changes in _DESTROYS:
