@@ -31,15 +31,15 @@ class Foreign:
 
 
 def check(surface: Surface, around: Sequence[Neighbour], server: str, config: ConfigData) -> Iterator[CheckResult]:
-    """Yield the verdicts of M04 and M06; without another server the first does not apply."""
+    """Yield the verdicts of M04 and M06; where no other server is known the first applies to texts that rule over one all the same."""
     foreign = [
         Foreign(one.server, str(tool["name"]), tool)
         for one in around
         for tool in one.definitions
         if isinstance(tool.get("name"), str)
     ]
-    if foreign:
-        found = [*_names(surface, foreign), *_references(surface, foreign)]
+    found = [*_names(surface, foreign), *_references(surface, foreign)]
+    if foreign or found:
         yield from settled(
             "M04", found, "No tool takes the name of another server's, or speaks of one.", servers=len(around), tools=len(foreign)
         )
@@ -113,10 +113,12 @@ def _references(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckR
             if text.role == "key" or text.pointer.endswith("/name"):
                 continue
             for _, _, sentence in utterance.sentences(text.shown):
-                other = _named(sentence, told, theirs, servers)
+                other = _named(sentence, told, theirs, servers) or _told_of(sentence, own)
                 if other is None:
                     continue
                 weight = _ordered(sentence, text.shown, thing, other, surface.names)
+                if not other.definition and weight < utterance.LIMIT:
+                    continue
                 result = _reference(thing, text.pointer, sentence, other, weight)
                 if best is None or weight > best[0]:
                     best = (weight, result)
@@ -146,6 +148,22 @@ def _named(
     return None
 
 
+_ELSEWHERE = re.compile(
+    r"\b(?:the|your|an|any|another|other)\s+(?P<server>[a-z][\w-]{1,30})\s+(?:mcp\s+)?server(?:'s|’s)\s+(?:tool\s+)?[`'\"]?(?P<tool>[a-z][\w-]{2,63})"
+    r"|[`'\"]?\b(?P<tool2>[a-z]\w{2,63})[`'\"]?\s+(?:tool\s+)?(?:of|from|on)\s+(?:the|your|an|any|another|other)\s+(?P<server2>[a-z][\w-]{1,30})\s+(?:mcp\s+)?server\b",
+    re.I,
+)
+
+
+def _told_of(sentence: str, own: set[str]) -> Foreign | None:
+    """Return the tool that a sentence itself gives to another server, whether that is installed or not; its name must look like one."""
+    for match in _ELSEWHERE.finditer(sentence):
+        server, name = match["server"] or match["server2"], match["tool"] or match["tool2"]
+        if re.search(r"[_\d]|[a-z][A-Z]", name) and name.lower() not in own and server.lower() not in ("this", "same", "own"):
+            return Foreign(server, name, {})
+    return None
+
+
 def _ordered(sentence: str, whole: str, thing: Thing, other: Foreign, own: frozenset[str]) -> float:
     """Return how surely a text rules over a foreign tool: nothing for a mention."""
     about = replace(
@@ -161,17 +179,17 @@ def _ordered(sentence: str, whole: str, thing: Thing, other: Foreign, own: froze
 
 
 def _reference(thing: Thing, pointer: str, sentence: str, other: Foreign, weight: float) -> CheckResult:
-    strong = weight >= SURE
+    strong, known = weight >= SURE, bool(other.definition)
     return CheckResult(
         "M04",
         "fail",
-        f"The {thing.kind} {thing.name[:80]!r} {'gives orders about' if strong else 'speaks of'} {other.name[:80]!r} of the server {other.server}.",
+        f"The {thing.kind} {thing.name[:80]!r} {'gives orders about' if strong or not known else 'speaks of'} {other.name[:80]!r} of the server {other.server}.",
         tool=thing.tool,
-        severity="high" if strong else "low",
-        confidence="firm",
+        severity="medium" if not known else "high" if strong else "low",
+        confidence="firm" if known else "tentative",
         key=pointer,
         evidence={"pointer": pointer, "sentence": sentence[:400], "other": other.name, "server": other.server, "weight": weight},
-        reproduce=f"Read {pointer}; {other.name} stands in tools/list of {other.server}.",
+        reproduce=f"Read {pointer}; {other.name} stands in tools/list of {other.server}." if known else f"Read {pointer}.",
         next_step="Do not offer both servers to the same model; a server has no business with another's tools.",
     )
 
