@@ -10,7 +10,7 @@ from tests.docker.engine_calls import LIST, Record, as_text, expressions, read_l
 
 SAMPLES = {
     "{version}": ["v1.41", "v1.54"], "{container}": ["mcpweb-docs-1a2b", "0" * 64], "{network}": ["mcpweb-1a2b"], "{volume}": ["mcpweb-1a2b-data"],
-    "{image}": ["alpine", "localhost:5000/a/b:1.2", "ghcr.io/o/n@sha256:" + "0" * 64, "sha256:" + "0" * 64],
+    "{image}": ["alpine", "localhost:5000/a/b:1.2", "registry.example/o/n@sha256:" + "0" * 64, "sha256:" + "0" * 64],
 }
 REFUSED = [  # each of these is the whole machine, or somebody else's data
     "POST /v1.41/containers/x/exec", "POST /v1.41/exec/x/start", "POST /v1.41/build", "POST /v1.41/swarm/init", "POST /v1.41/plugins/pull",
