@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+import base64
+import contextlib
+import json
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice, product
 from typing import Any
 
 from mcpweb.plugin import CheckResult, Failure
@@ -14,6 +20,8 @@ from .wire import META
 NEEDS = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
 ALL: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 MOST_TOOLS = {True: 8, False: 60}
+MOST_STATES = {True: 12, False: 40}
+LONGEST_STATE = 20_000
 
 
 def more_input(bench: Bench) -> Iterator[CheckResult]:
@@ -86,7 +94,11 @@ def _states(bench: Bench) -> Generator[CheckResult, None, bool]:
             )
             continue
         if isinstance(state, str) and state:
-            taken = _call(bench, definition, tried, meta, {"inputResponses": answers, "requestState": _tampered(state)})
+            sent = ""
+            for sent in changed_states(state)[: MOST_STATES[bench.quick]]:
+                taken = _call(bench, definition, tried, meta, {"inputResponses": answers, "requestState": sent})
+                if taken is not None and taken.outcome == "ok":
+                    break
             right = _call(bench, definition, tried, meta, {"inputResponses": answers, "requestState": state})
             if taken is not None and taken.outcome == "ok":
                 yield CheckResult(
@@ -96,9 +108,9 @@ def _states(bench: Bench) -> Generator[CheckResult, None, bool]:
                     tool=str(definition["name"]),
                     key="requestState",
                     confidence="certain" if right is not None and right.outcome == "ok" else "firm",
-                    evidence={"state": state[:300], "sent": _tampered(state)[:300], "reply": cut(taken.result)},
-                    input={**first.request, "inputResponses": answers, "requestState": _tampered(state)},
-                    next_step=AUTHOR + "sign the state, and refuse one that is not signed.",
+                    evidence={"state": state[:300], "sent": sent[:300], "reply": cut(taken.result)},
+                    input={**first.request, "inputResponses": answers, "requestState": sent},
+                    next_step=AUTHOR + "sign all of the state, and refuse one that is not signed.",
                 )
                 continue
         fine += 1
@@ -146,6 +158,78 @@ def _filled(rules: Any) -> Any:
     return {"boolean": True, "integer": rules.get("minimum", 1), "number": rules.get("minimum", 1)}.get(
         str(rules.get("type")), "yes"
     )
+
+
+def changed_states(state: str) -> list[str]:
+    """Return states that are not the server's own: one with another character in its middle, and, where a part of the state is
+    JSON, plain or in Base64, one for each value in it: a seal may cover some and not others. Numbers and switches come first.
+    """
+    values: list[tuple[int, str]] = []
+    with contextlib.suppress(RecursionError):
+        values = list(_inside(state)) if len(state) <= LONGEST_STATE else []
+        parts = re.split(r"([.~:|])", state, maxsplit=20) if len(state) <= LONGEST_STATE else []
+        for at in range(0, len(parts) if 1 < len(parts) < 20 and not values else 0, 2):
+            values += [(rank, "".join([*parts[:at], other, *parts[at + 1 :]])) for rank, other in _inside(parts[at])]
+    return [_tampered(state), *(text for _, text in sorted(values, key=lambda one: one[0]))]
+
+
+def _inside(part: str) -> Iterator[tuple[int, str]]:
+    """Yield how likely each value of an encoded document matters, and the document with that value changed, encoded as it was."""
+    padded = part + "=" * (-len(part) % 4)
+    for data in (part.encode(), *(_decoded(padded, altchars) for altchars in (None, b"-_"))):
+        try:
+            document = json.loads(data)
+        except (ValueError, RecursionError):
+            continue
+        for writer, encode in product(_WRITERS, _ENCODERS):
+            if isinstance(document, dict | list) and encode(writer(document).encode()) == part:
+                for rank, other in islice(_altered(document), 40):
+                    yield rank, encode(writer(other).encode())
+                return
+
+
+def _decoded(text: str, altchars: bytes | None) -> bytes:
+    try:
+        return base64.b64decode(text.encode(), altchars, validate=True)
+    except ValueError:
+        return b""
+
+
+def _altered(document: Any) -> Iterator[tuple[int, Any]]:
+    """Yield the document once for each value in it, with that one changed to another of its kind."""
+    pairs = document.items() if isinstance(document, dict) else enumerate(document)
+    for key, value in pairs:
+        others: Iterable[tuple[int, Any]] = ()
+        if isinstance(value, dict | list):
+            others = _altered(value)
+        elif isinstance(value, bool):
+            others = ((0, not value),)
+        elif isinstance(value, int | float):
+            others = ((0, value + 1),)
+        elif isinstance(value, str) and value:
+            others = ((1, _tampered(value)),)
+        for rank, other in others:
+            copy = document.copy()
+            copy[key] = other
+            yield rank, copy
+
+
+def _bare(encode: Callable[[bytes], bytes], data: bytes) -> str:
+    return encode(data).decode().rstrip("=")
+
+
+_ENCODERS: tuple[Callable[[bytes], str], ...] = (
+    lambda data: data.decode(),
+    lambda data: base64.b64encode(data).decode(),
+    lambda data: base64.urlsafe_b64encode(data).decode(),
+    partial(_bare, base64.b64encode),
+    partial(_bare, base64.urlsafe_b64encode),
+)
+_WRITERS: tuple[Callable[[Any], str], ...] = tuple(
+    partial(json.dumps, ensure_ascii=ascii_, separators=separators)
+    for ascii_ in (True, False)
+    for separators in ((",", ":"), (", ", ": "))
+)
 
 
 def _tampered(state: str) -> str:

@@ -12,7 +12,7 @@ from mcpweb.plugin import CheckResult, Severity
 
 from . import metadata, utterance
 from .strings import Thing, escaped
-from .surface import Surface, described, properties, settled
+from .surface import Surface, described, parameters, properties, settled
 
 CHECKS = ("M07", "M08", "M09")
 _RUNS = frozenset(
@@ -285,16 +285,16 @@ def _inner(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
     """Yield M09 for one tool: parameters for the model's own state in a tool that has nothing to do with it."""
     topic = " ".join([*tokens(thing.name), re.split(r"(?<=[.!?])\s|\n", described(thing.definition), maxsplit=1)[0].lower()])
     told = metadata.about(thing, own)
-    for name, one in properties(thing.definition).items():
-        plain = "_".join(tokens(str(name)))
+    for place, name, one in parameters(thing.definition):
+        plain = "_".join(tokens(name))
         said = described(one) if isinstance(one, Mapping) else ""
         kind = "" if _ITS_OWN.search(topic) else next((kind for kind, pattern in _INNER.items() if pattern.search(plain)), "")
-        place = replace(told, opening=False, parameter=True, here=plain)
-        asked = [] if kind or one_of_few(one) else [signal for signal in utterance.read(said, place) if signal.weight >= utterance.LIMIT]
+        here = replace(told, opening=False, parameter=True, here=plain)
+        asked = [] if kind or one_of_few(one) else [signal for signal in utterance.read(said, here) if signal.weight >= utterance.LIMIT]
         if not kind and not asked:
             continue
         what = f"{asked[0].kind}: {said[asked[0].start : asked[0].end].strip()[:200]!r} ({asked[0].words})" if asked else f"asks for {_WHAT[kind]}"
-        at = f"{thing.pointer}/inputSchema/properties/{escaped(name)}"
+        at = f"{thing.pointer}{place}"
         yield CheckResult(
             "M09",
             "fail",

@@ -65,6 +65,36 @@ def properties(definition: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+_BRANCHES = ("anyOf", "oneOf", "allOf", "prefixItems")
+MOST_PARAMETERS = 500
+
+
+def parameters(definition: Any) -> Iterator[tuple[str, str, Any]]:
+    """Yield place, name and schema of a tool's parameters, those inside of objects and lists too; no more than 500."""
+    schema = definition.get("inputSchema") if isinstance(definition, Mapping) else None
+    waiting = [("/inputSchema", schema)]
+    left = MOST_PARAMETERS
+    while waiting and left:
+        at, one = waiting.pop(0)
+        if not isinstance(one, Mapping):
+            continue
+        inside = [(f"{at}/items", one.get("items"))]
+        for word in _BRANCHES:
+            if isinstance(branches := one.get(word), list):
+                inside += [(f"{at}/{word}/{number}", branch) for number, branch in enumerate(branches[:20])]
+        for word in ("$defs", "definitions"):
+            if isinstance(named := one.get(word), Mapping):
+                inside += [(f"{at}/{word}/{escaped(str(name))}", branch) for name, branch in list(named.items())[:50]]
+        found = one.get("properties")
+        for name, rules in list(found.items())[:left] if isinstance(found, Mapping) else ():
+            left -= 1
+            place = f"{at}/properties/{escaped(str(name))}"
+            yield place, str(name), rules
+            inside.append((place, rules))
+        waiting += inside[:MOST_PARAMETERS]
+        del waiting[MOST_PARAMETERS:]
+
+
 def described(definition: Any) -> str:
     """Return the description of a definition, empty when it has none."""
     said = definition.get("description") if isinstance(definition, Mapping) else None

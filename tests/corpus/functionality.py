@@ -59,8 +59,8 @@ def signed(state):
     return f"{state}.{hmac.new(KEY, state.encode(), hashlib.sha256).hexdigest()}"
 
 
-def asking(server, check):
-    """Add a tool that wants a confirmation; ``check`` says whether it takes a state back."""
+def asking(server, check, pack=lambda name: signed(f"rename-{name}")):
+    """Add a tool that wants a confirmation; ``check`` says whether it takes a state back, ``pack`` makes one."""
     definition = {"type": "object", "properties": {"name": NAME}, "required": ["name"], "additionalProperties": False}
     plain = server.called
 
@@ -81,7 +81,7 @@ def asking(server, check):
             wanted = {"type": "object", "properties": {"sure": {"type": "boolean"}}, "required": ["sure"]}
             wish = {"method": "elicitation/create", "params": {"message": "Are you sure?", "requestedSchema": wanted}}
             return {"resultType": "input_required", "inputRequests": {"sure": wish},
-                    "requestState": signed(f"rename-{arguments_of(params)}")}
+                    "requestState": pack(arguments_of(params))}
         if not check(state):
             raise Refused(-32602, "The state is not from here")
         return result
@@ -955,6 +955,38 @@ def right_prompts():
 @corpus("f17-tampered")
 def tampered():
     return asking(Server("f17-tampered", era="modern"), lambda state: True)
+
+
+def sealed(name, covers_all):
+    """Its state is a quote in Base64 with a seal, which covers the amount or does not."""
+    server = Server(name, era="modern")
+
+    def seal(quote):
+        covered = [quote["name"], quote["number"]] + ([quote["cents"]] if covers_all else [])
+        return hmac.new(KEY, json.dumps(covered).encode(), hashlib.sha256).hexdigest()
+
+    def pack(name):
+        quote = {"name": name, "number": "q-7", "cents": 1200}
+        return base64.urlsafe_b64encode(json.dumps(quote | {"seal": seal(quote)}).encode()).decode()
+
+    def check(state):
+        try:
+            quote = json.loads(base64.urlsafe_b64decode(state))
+            return hmac.compare_digest(seal(quote), quote["seal"])
+        except (ValueError, TypeError, KeyError):
+            return False
+
+    return asking(server, check, pack)
+
+
+@corpus("f17-half-sealed")
+def half_sealed():
+    return sealed("f17-half-sealed", False)
+
+
+@corpus("f17-sealed")
+def all_sealed():
+    return sealed("f17-sealed", True)
 
 
 @corpus("f17-signed")

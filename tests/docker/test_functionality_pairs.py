@@ -65,6 +65,7 @@ PAIRS = (
     Pair("F16", "f16-careless", "f16-right", "does without its required argument who"),
     Pair("F16", "f16-flooding", "f16-right", "300 values"),
     Pair("F17", "f17-tampered", "f17-signed", "changed on its way"),
+    Pair("F17", "f17-half-sealed", "f17-sealed", "changed on its way"),
     Pair("F17", "f17-presuming", "f17-signed", "did not declare"),
     Pair("F17", "f17-legacy-asking", "f-sound-legacy", "sampling/createMessage"),
     Pair("F18", "f18-silent", "f18-right", "before the acknowledgement"),
