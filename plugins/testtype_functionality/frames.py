@@ -9,7 +9,7 @@ from typing import Any
 from mcpweb.plugin import CheckResult, Frame
 
 from .base import Bench, cut
-from .wire import CACHED, META, Misfit, broken, exchanges, misfits, revision
+from .wire import CACHED, META, Misfit, broken, exchanges, misfits, revision, stray
 
 MOST = 10
 AFTER_S = 0.5  # how long after a reply its progress is waited for
@@ -49,7 +49,18 @@ def fits_schema(bench: Bench) -> Iterator[CheckResult]:
             ),
             reproduce="Send the request and hold the reply against the protocol's schema of this revision.",
         )
-    if not found:
+    strays = stray(bench.bad_lines())
+    if strays:
+        yield CheckResult(
+            "F01",
+            "fail",
+            f"While tools are called, standard output carries lines that are no messages: {strays[0][:120]!r}.",
+            severity="medium",
+            key="stray",
+            evidence={"lines": strays[:20], "count": len(strays)},
+            next_step=AUTHOR + "print logs, and what libraries print, to standard error.",
+        )
+    if not found and not strays:
         yield CheckResult(
             "F01",
             "pass",

@@ -148,6 +148,9 @@ def _always_fails(bench: Bench, tries: Sequence[Attempt], wrong: Sequence[Attemp
     wrong = [*wrong, *_some_more(bench, definition, wrong)]
     if any(one.outcome != "is_error" for one in wrong) or not _alike(wrong) or not _varied(definition, wrong):
         return undecided("F06", first, domain, tries)
+    if not _fails_afresh(bench, wrong):
+        gone = f"It fails only after other calls, which may have taken away what it is about: {line(first.words)}"
+        return undecided("F06", first, gone, tries)
     if _reaches_out(bench, first):
         return undecided("F06", first, f"It reaches for a network that it does not have: {line(first.words)}", tries)
     return fail(
@@ -159,6 +162,20 @@ def _always_fails(bench: Bench, tries: Sequence[Attempt], wrong: Sequence[Attemp
         evidence=told(tries, wrong),
         next_step="Call it with values you know to work; it may need a secret, the network or files.",
     )
+
+
+def _fails_afresh(bench: Bench, wrong: Sequence[Attempt]) -> bool:
+    """Tell whether the first calls, made of what the schema itself gives, fail in a container too in which nothing was called."""
+    lane = Lane(bench.context, trusted=wrong[0].trusted)
+    try:
+        for one in wrong[:4]:
+            if lane.call(one.tool, one.arguments, deadline_s=5.0, label=one.label).outcome != "is_error":
+                return False
+    except Failure:
+        pass
+    finally:
+        lane.end()
+    return True
 
 
 def _alike(wrong: Sequence[Attempt]) -> bool:

@@ -141,9 +141,22 @@ def broken(lines: Iterable[bytes]) -> Iterator[Misfit]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
-            continue  # not JSON at all is the connection test's business
+            continue
         if isinstance(value, dict) and ("jsonrpc" in value or "id" in value):
             yield from _envelope(value)
+
+
+def stray(lines: Iterable[bytes]) -> list[str]:
+    """Return lines that are not JSON; those before the first call are the connection test's business too."""
+    found = []
+    for line in lines:
+        try:
+            json.loads(line)
+        except RecursionError:
+            continue
+        except ValueError:
+            found.append(line.decode(errors="replace"))
+    return found
 
 
 def _envelope(message: Mapping[str, Any]) -> Iterator[Misfit]:

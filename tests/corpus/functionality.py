@@ -200,6 +200,19 @@ def odd_block():
     return server
 
 
+@corpus("f01-chattering")
+def chattering():
+    """It checks what it packs, and a library prints what is in it."""
+    server = Server("f01-chattering")
+
+    @server.tool("pack", "Pack sheets.", {"name": NAME})
+    def pack(arguments, call):
+        print(f"sheets/{arguments['name'][:8]}.txt", flush=True)
+        return "packed"
+
+    return server
+
+
 @corpus("f01-extra-fields")
 def extra_fields():
     """Unknown fields are no fault."""
@@ -504,6 +517,26 @@ def listing_first():
         if arguments["board_id"] not in ("b-4711", "b-4712"):
             raise ToolFailed("No such board")
         return "A garden."
+
+    return server
+
+
+@corpus("f06-emptied")
+def emptied():
+    """What one tool takes away, another can say nothing of any more; it is in order by itself."""
+    server, there = Server("f06-emptied"), {"r-1", "r-2"}
+    number = {"type": "string", "enum": ["r-1", "r-2"]}
+
+    @server.tool("drop", "Take a record out for good.", {"number": number}, annotations={"destructiveHint": True})
+    def drop(arguments, call):
+        there.discard(arguments["number"])
+        return "gone"
+
+    @server.tool("tell", "Tell of a record.", {"number": number}, **SAFE)
+    def tell(arguments, call):
+        if arguments["number"] not in there:
+            raise ToolFailed("There is no such record.")
+        return "a record"
 
     return server
 
