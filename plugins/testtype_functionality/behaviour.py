@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ TELLING_S = 0.25
 LOOKS = re.compile(r"^(get|list|read|search|find|show|describe|count|check|view|look|status|info|query|fetch)(?![a-z])", re.I)
 QUICK_MS = 300.0
 A_SECOND_ON_S = 1.1
+MOST_WITNESSES = {True: 8, False: 24}
 VERBS = {"deleted": "deletes", "changed": "overwrites"}
 SWEEP_S = {True: 3.0, False: 60.0}
 TRACE_S = {True: 8.0, False: 90.0}
@@ -54,7 +56,7 @@ def promises(bench: Bench) -> Iterator[CheckResult]:
     sink = _sink(bench) if any(_hint(one, "openWorldHint", True) is False for one, _ in tried) else None
     suspects, worked_there, disturbed = _sweep(bench, sink, tried)
     failed = 0
-    seen = (*_traced(bench, sink, suspects), *_disturbing(bench, tried, disturbed))
+    seen = (*_traced(bench, sink, suspects), *_disturbing(bench, tried, disturbed), *_losing(bench, tried))
     for definition, summary, severity, evidence, confidence in seen:
         failed += 1
         yield CheckResult(
@@ -196,6 +198,49 @@ def _traced(
                 session, before = _fresh(bench, sink)
     finally:
         session.close()
+
+
+def _losing(bench: Bench, tried: Tried) -> Iterator[tuple[Mapping[str, Any], str, Severity, dict[str, Any], Any]]:
+    """Find tools that say they destroy nothing, and after which what only reads tells of less than before, and of nothing new."""
+    adding = [one for one in tried if not _hint(one[0], "readOnlyHint", False) and not _hint(one[0], "destructiveHint", True)]
+    readers = {str(one["name"]) for one in bench.tools if _hint(one, "readOnlyHint", False)}
+    asked: dict[str, Attempt] = {}
+    for one in bench.attempts:
+        if one.tool in readers and one.valid and one.outcome == "ok" and one.ms < QUICK_MS:
+            asked.setdefault(f"{one.tool} {one.arguments}", one)
+    witnesses = list(asked.values())[: MOST_WITNESSES[bench.quick]]
+    if not adding or not witnesses or bench.context.remaining_s() < 8:
+        return
+    session, _ = _fresh(bench, None)
+    until = time.monotonic() + TRACE_S[bench.quick]
+    try:
+        before = [_ask(session, one) for one in witnesses]
+        steady = [now is not None and now == _ask(session, one) for one, now in zip(witnesses, before, strict=True)]
+        for definition, attempt in adding:
+            if time.monotonic() > until:
+                return
+            if _ask(session, attempt) is None:
+                continue
+            after = [_ask(session, one) for one in witnesses]
+            if not any(after):
+                return  # it is not well, which is another finding
+            for one, was, now, firm in zip(witnesses, before, after, steady, strict=True):
+                if firm and was is not None and _less(was, now) and _ask(session, one) == now:
+                    evidence = {"witness": one.request, "before": cut(was), "after": "an error" if now is None else cut(now)}
+                    sentence = f"It says it destroys nothing, and {one.tool} tells of less once it was called"
+                    yield definition, sentence, "medium", evidence, "firm"
+                    break
+            before = after
+    finally:
+        session.close()
+
+
+def _less(was: str, now: str | None) -> bool:
+    """Tell whether an answer is gone, or is the one before without some of its lines or entries."""
+    if now is None:
+        return True
+    entries, left = (Counter(re.split(r"[\n,;]+\s*|(?<=[}\]])\s*", text)) for text in (was, now))
+    return sum(left.values()) < sum(entries.values()) and not left - entries
 
 
 def _promises(given: Any) -> bool:

@@ -52,6 +52,7 @@ PAIRS = (
     Pair("F11", "f11-numbering", "f-sound", "calling it again"),
     Pair("F11", "f11-deleting", "f11-adding", "destroys nothing, and deletes /data/ledger"),
     Pair("F11", "f11-tidying", "f11-looking", "list_books tells something else"),
+    Pair("F11", "f11-withdrawing", "f11-marking", "list_recordings tells of less"),
     Pair("F11", "f11-calling-home", "f11-reader", "stats.vendor.example"),
     Pair("F12", "f12-deaf", "f12-heeding", "after the call was cancelled"),
     Pair("F12", "f12-dying", "f12-heeding", "session is over"),
