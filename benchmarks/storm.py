@@ -21,7 +21,7 @@ from mcpweb.settings import load
 PROCESSES = 6
 THREADS = 4
 SECONDS = 30.0
-PAUSE_S = 0.06
+PAUSE_S = 0.0  # each begins the next one at once, so that there is always somebody who waits
 SERVERS = 200
 # seven of ten only read, two and a half read, change and note it in the audit log, the rest adds two hundred rows at once
 STORM = '''

@@ -375,3 +375,41 @@ def test_a_cursor_nobody_read_to_its_end_does_not_hold_the_log(db: Database) -> 
     checker = driver.connect(str(db.path), isolation_level=None, timeout=0)
     assert checker.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
     checker.close()
+
+
+def test_threads_of_a_process_write_one_after_the_other_and_who_waits_too_long_is_told(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def write() -> None:
+        try:
+            with db.writing() as conn:
+                said.append(str(conn.execute("PRAGMA busy_timeout").fetchone()[0]))
+        except Unavailable as failure:
+            said.append(failure.detail)
+        finally:
+            db.close()
+
+    def meanwhile() -> None:
+        other = threading.Thread(target=write)
+        other.start()
+        other.join(5)
+
+    monkeypatch.setattr("mcpweb.db.BUSY_TIMEOUT_MS", 200)
+    with db.writing():
+        meanwhile()
+    meanwhile()
+    assert said[0].startswith("The database is busy.") and said[1] == "200"
+
+
+def test_another_process_that_writes_is_waited_for_and_told_of_in_time(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcpweb.db.BUSY_TIMEOUT_MS", 300)
+    other = Database(db.path)  # as another process: it stands in no line with us
+    began = time.monotonic()
+    with other.writing(), pytest.raises(Unavailable, match="busy"), db.writing():
+        pass
+    assert 0.3 <= time.monotonic() - began < 5
+    with db.writing() as conn:
+        assert conn.in_transaction
+    other.close()

@@ -14,7 +14,7 @@ from mcpweb.contracts import ConfigData, Limits
 from mcpweb.services import configurations, test_runs
 from tests.docker.engine import DockerSession
 from tests.docker.installation import ACTOR
-from tests.docker.pairs import Bench, Pair, Seen, bench
+from tests.docker.pairs import Asked, Bench, Pair, Seen, bench
 
 pytestmark = pytest.mark.docker
 GIVEN = {"sessions": 1, "calls": 60, "concurrency": [1, 2, 4, 8, 16]}
@@ -46,17 +46,24 @@ def number(seen: Seen, name: str) -> float:
     ],
 )
 def test_a_slow_server_has_a_number_that_is_far_from_its_twins(performance: Bench, slow: str, least: dict[str, float]) -> None:
-    one, other = performance.run(slow, parameters=GIVEN), performance.run(TWIN, parameters=GIVEN)
-    for name, apart in least.items():
-        assert number(one, name) > number(other, name) + apart
+    def far(one: Seen, other: Seen) -> bool:
+        return all(number(one, name) > number(other, name) + apart for name, apart in least.items())
+
+    one, other = performance.measured(far, Asked(slow, parameters=GIVEN), Asked(TWIN, parameters=GIVEN))
+    assert far(one, other), {name: (number(one, name), number(other, name)) for name in least}
     assert one.failed() == other.failed() == {}
 
 
 def test_the_knee_of_a_server_with_one_lock_is_found(performance: Bench) -> None:
-    locked, free = performance.run("perf-locked", parameters=GIVEN), performance.run(TWIN, parameters=GIVEN)
-    assert number(locked, "P04.knee") <= 2 and number(free, "P04.knee") >= 8
-    assert number(locked, "P04.calls_per_s_16") < 2 * number(locked, "P04.calls_per_s_1")
-    assert number(free, "P04.calls_per_s_16") > 1.5 * number(locked, "P04.calls_per_s_16")
+    def told(locked: Seen, free: Seen) -> bool:
+        return (
+            number(locked, "P04.knee") <= 2 and number(free, "P04.knee") >= 8
+            and number(locked, "P04.calls_per_s_16") < 2 * number(locked, "P04.calls_per_s_1")
+            and number(free, "P04.calls_per_s_16") > 1.5 * number(locked, "P04.calls_per_s_16")
+        )
+
+    locked, free = performance.measured(told, Asked("perf-locked", parameters=GIVEN), Asked(TWIN, parameters=GIVEN))
+    assert told(locked, free), (locked.said("P04"), free.said("P04"))
     assert "the knee is at" in locked.said("P04") and locked.failed() == {}
 
 
