@@ -104,7 +104,8 @@ class Database:
         """
         pid, turn = self._turn
         if pid != os.getpid():  # a lock is not carried over a fork
-            self._turn = _, turn = os.getpid(), threading.Lock()
+            turn = threading.Lock()
+            self._turn = os.getpid(), turn
         if not turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
             raise Unavailable(f"The database is busy. ({self.path.name})", next_step="Try again.")
         return turn

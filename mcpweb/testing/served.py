@@ -10,8 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from mcpweb.core import Core, open_core
+from mcpweb.settings import load
 
 READY_S = 40.0
 
@@ -45,6 +49,16 @@ class Served:
                 break
         self.wait_ready()
         return self
+
+    @contextlib.contextmanager
+    def core(self) -> Iterator[Core]:
+        """Open the installation in this process, beside its own, as the command line does."""
+        ours = {name: value for name, value in self.environment.items() if name.startswith("MCPWEB_")}
+        core = open_core(load(ours), role="cli")
+        try:
+            yield core
+        finally:
+            core.close()
 
     def wait_ready(self) -> None:
         """Wait until /readyz says 200. Raises AssertionError with the log."""

@@ -59,6 +59,16 @@ def _starter(path: Path, files: Path, *, init: bool = False) -> subprocess.Popen
     )
 
 
+def _let_go(starters: list[subprocess.Popen[str]]) -> None:
+    """Let all of them start at once."""
+    for starter in starters:
+        assert starter.stdout is not None and starter.stdout.readline() == "ready\n"
+    for starter in starters:
+        assert starter.stdin is not None
+        starter.stdin.write("go\n")
+        starter.stdin.flush()
+
+
 def _refusal(path: Path, files: Path) -> MigrationRefused:
     with pytest.raises(MigrationRefused) as refused:
         migrate.migrate(path, [("core", files)])
@@ -93,12 +103,7 @@ def test_a_second_start_applies_nothing_and_changes_nothing(path: Path) -> None:
 def test_eight_starters_at_once_apply_each_file_once(fresh: Path) -> None:
     fresh.parent.mkdir()
     starters = [_starter(fresh, paths.SQL) for _ in range(8)]
-    for starter in starters:
-        assert starter.stdout is not None and starter.stdout.readline() == "ready\n"
-    for starter in starters:
-        assert starter.stdin is not None
-        starter.stdin.write("go\n")
-        starter.stdin.flush()
+    _let_go(starters)
     applied = [name for starter in starters for name in starter.communicate(timeout=60)[0].split()]
     assert [starter.returncode for starter in starters] == [0] * 8
     assert sorted(applied) == CORE_FILES
@@ -139,12 +144,7 @@ def test_of_many_starters_some_are_killed_and_each_file_is_applied_once(fresh: P
             conn.execute("INSERT INTO servers (id, name, image, status) VALUES ('srv_kept', 'kept', 'tiny:1', 'stopped')")
             conn.close()
         starters = [_starter(fresh, files, init=True) for _ in range(8)]
-        for starter in starters:
-            assert starter.stdout is not None and starter.stdout.readline() == "ready\n"
-        for starter in starters:
-            assert starter.stdin is not None
-            starter.stdin.write("go\n")
-            starter.stdin.flush()
+        _let_go(starters)
         for starter in random.sample(starters, 3):
             time.sleep(random.random() * 0.03)
             starter.kill()

@@ -12,16 +12,16 @@ import os
 import re
 import tarfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mcpweb.contracts import Delivery, Sensitive
-from mcpweb.core import Core, open_core
+from mcpweb.core import Core
 from mcpweb.db import driver
 from mcpweb.services import bindings, configurations, secrets, servers
-from mcpweb.settings import load
 from mcpweb.testing.served import Served
 from tests.docker.engine import api
 from tests.docker.installation import ACTOR
@@ -110,15 +110,9 @@ class House:
                 configuration = configurations.by_name(core, ACTOR, servers.get(core, ACTOR, server).id, "default")
                 bindings.bind(core, ACTOR, secret.id, configuration.id, variable=variable, scope="required", delivery=way)
 
-    @contextlib.contextmanager
-    def core(self) -> Iterator[Core]:
-        """Open the installation beside its processes, as the command line does."""
-        ours = {name: value for name, value in self.served.environment.items() if name.startswith("MCPWEB_")}
-        core = open_core(load(ours), role="cli")
-        try:
-            yield core
-        finally:
-            core.close()
+    def core(self) -> AbstractContextManager[Core]:
+        """Open the installation beside its processes."""
+        return self.served.core()
 
     def call(self, server: str, tool: str, **arguments: str) -> dict[str, Any]:
         """Call a tool through the API and return the finished job."""

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from mcpweb import paths
-from mcpweb.core import Core, open_core
+from mcpweb.core import Core
 from mcpweb.services import test_runs
-from mcpweb.settings import load
 from mcpweb.testing.served import Served
 from tests.docker.engine import DockerSession, api
 from tests.docker.images import build_image
@@ -67,14 +66,9 @@ class Here:
             *(f"volume {one['Name']}" for one in self.client.volumes(filters=wanted)["Volumes"] or []),
         ]
 
-    @contextmanager
-    def core(self) -> Iterator[Core]:
-        ours = {name: value for name, value in self.served.environment.items() if name.startswith("MCPWEB_")}
-        core = open_core(load(ours), role="cli")
-        try:
-            yield core
-        finally:
-            core.close()
+    def core(self) -> AbstractContextManager[Core]:
+        """Open the installation beside its processes."""
+        return self.served.core()
 
     def children(self) -> list[int]:
         """Return the processes in which test types run now: what the worker's forkserver started."""

@@ -5,16 +5,15 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mcpweb.contracts import Actor
-from mcpweb.core import Core, open_core
+from mcpweb.core import Core
 from mcpweb.services import accounts
-from mcpweb.settings import load
 from mcpweb.testing.served import Served
 
 ME = Actor.cli("tester")
@@ -76,14 +75,9 @@ class House:
             accounts.add_user(core, ME, name="tester", role="admin", password="a long enough phrase")
             self.token = accounts.create_token(core, ME, user="tester", name="tests", role=None, days=1)
 
-    @contextmanager
-    def core(self) -> Iterator[Core]:
-        ours = {name: value for name, value in self.served.environment.items() if name.startswith("MCPWEB_")}
-        core = open_core(load(ours), role="cli")
-        try:
-            yield core
-        finally:
-            core.close()
+    def core(self) -> AbstractContextManager[Core]:
+        """Open the installation beside its processes."""
+        return self.served.core()
 
     def ask(self, method: str, path: str, body: Any = None, timeout_s: float = 70.0) -> Answer:
         """Send one request as a program does."""

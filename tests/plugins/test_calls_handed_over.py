@@ -1,7 +1,7 @@
 """A call is stored by who asks for it, and done by the worker it was given to: once, or told as lost."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,15 +29,6 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setitem(HANDLERS, "call", Handler(call, "fail"))
     return made
-
-
-@pytest.fixture
-def worker(core: Core) -> Iterator[Worker]:
-    worker = Worker(core, brief=True)
-    assert worker.elect()
-    worker.start()
-    yield worker
-    worker.stop()
 
 
 def _stored(core: Core, actor: Actor, worker: str | None) -> Job:
