@@ -119,6 +119,7 @@ def test_the_palette_is_worked_by_its_keys_and_gives_the_focus_back(page: Page, 
     page.keyboard.press("?")
     expect(page.locator("#help kbd").first).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.locator("#help")).to_be_hidden()
     page.keyboard.press("g")
     page.keyboard.press("s")
     expect(page).to_have_url(f"{served.url}/servers")

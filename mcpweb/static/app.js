@@ -75,14 +75,13 @@
     if (document.documentElement.dataset.shortcuts === "off" || event.altKey) return;
     if (command && event.key.toLowerCase() === "k") return act(event, () => show("palette"));
     if (command || event.target.closest("input, textarea, select, dialog")) return;
-    const goal = going && { s: "/servers", t: "/test-runs", k: "/secrets", a: "/jobs", c: "[aria-keyshortcuts='g c']", o: "/" }[event.key];
-    going = event.key === "g" && !going;
-    if (going) setTimeout(() => { going = false; }, 1500);
+    const goal = event.timeStamp - going < 1500 && { s: "/servers", t: "/test-runs", k: "/secrets", a: "/jobs", c: "[aria-keyshortcuts='g c']", o: "/" }[event.key];
+    going = event.key === "g" ? event.timeStamp : -Infinity;
     if (goal) act(event, () => document.querySelector(goal[0] === "/" ? `.rail a[href="${goal}"]` : goal)?.click());
     else if (event.key === "?") act(event, () => show("help"));
     else if (event.key === "/") act(event, () => document.querySelector("main input[type=search]")?.focus());
   });
-  let going = false;
+  let going = -Infinity; // when g was pressed
   const act = (event, what) => { event.preventDefault(); what(); };
 
   // The palette and the help are dialogs of the browser; what is in them comes when they are asked for.

@@ -149,7 +149,7 @@ def one_miss():
 def locked():
     def work(number):
         with LOCK:
-            asleep(10)
+            asleep(40)  # far more than what a busy machine adds to a call
 
     return answering(work)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import Any
@@ -236,8 +237,12 @@ def make_history(core: Core, server: Server, *statuses: str, image: str = "sha25
         return runs.get(conn, run.id)
 
 
-def test_runs_are_found_by_type_image_and_time(api: Ask, core: Core, demo: Server) -> None:
-    one, other = make_history(core, demo, "success"), make_history(core, demo, "success", image="sha256:b")
+def test_runs_are_found_by_type_image_and_time(
+    api: Ask, core: Core, demo: Server, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = make_history(core, demo, "success")
+    monkeypatch.setattr(clock, "source", lambda: time.time() + 0.1)
+    other = make_history(core, demo, "success", image="sha256:b")
     today = clock.now()[:10]
 
     def found(query: str) -> list[str]:
