@@ -48,7 +48,7 @@ def register(name, make):
 
 # P03, P06: so much work in each call
 
-for _ms in (0, 2, 2.4, 5, 6, 10, 12):
+for _ms in (0, 2, 2.4, 5, 6, 10, 12, 40, 48):
     register(f"perf-busy-{_ms:g}", lambda ms=_ms: answering(lambda number: busy(ms)))
     register(f"perf-sleep-{_ms:g}", lambda ms=_ms: answering(lambda number: asleep(ms)))
 

@@ -5,6 +5,7 @@ does to them. Where a check has a bound, the one is over it and the other is not
 """
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_a_server_is_caught_by_the_bound_of_a_check_and_its_twin_is_not(performa
 def compared(performance: Bench, before: str, now: str, **parameters: Any) -> Seen:
     """Test a server with another one as its baseline."""
     here = performance.here
-    server = here.add(f"{now}-after-{before}".replace(".", "-"), performance.image, now)
+    server = here.add(f"{now}-after-{before}-{time.monotonic_ns()}".replace(".", "-"), performance.image, now)
     configurations.add(here.core, ACTOR, server.id, name="before", config_data=ConfigData(command=(before,)).to_json())
     given = {"baseline": {"configuration": "before"}, "sessions": 1, "calls": 3, "concurrency": [1], **parameters}
     run, job = test_runs.request(here.core, ACTOR, server.id, types=("performance",), parameters=given)
@@ -103,12 +104,15 @@ def compared(performance: Bench, before: str, now: str, **parameters: Any) -> Se
 
 @pytest.mark.parametrize(
     ("before", "now", "verdict"),
-    [("perf-sleep-10", "perf-sleep-10", "pass"), ("perf-sleep-10", "perf-sleep-12", "fail")],
+    [("perf-sleep-40", "perf-sleep-40", "pass"), ("perf-sleep-40", "perf-sleep-48", "fail")],
 )
 def test_a_fifth_slower_than_the_baseline_is_seen_and_the_same_again_is_not(
     performance: Bench, before: str, now: str, verdict: str
 ) -> None:
-    seen = compared(performance, before, now, pairs=3)
+    for _ in range(3):  # with so few pairs, what runs beside may leave it open
+        seen = compared(performance, before, now, pairs=3)
+        if seen.verdict("P06") != "undecided":
+            break
     assert seen.verdict("P06") == verdict, seen.said("P06")
 
 
