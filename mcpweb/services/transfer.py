@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import jobs as job_rows
 from mcpweb.dao.jobs import Job
+from mcpweb.db.driver import Connection
 from mcpweb.errors import Failure, FieldError, InvalidInput
 from mcpweb.events import ServerChanged
 from mcpweb.files import private_folder, read_private, write_private
@@ -102,8 +104,13 @@ def request(
     return job
 
 
-def carry_out(core: Core, actor: Actor, payload: dict[str, Any]) -> dict[str, Any]:
-    """Do an import that was asked for, all of it or nothing, and return what was done. Raises as ``check``, VaultLocked."""
+def carry_out(
+    core: Core, actor: Actor, payload: dict[str, Any], made: Callable[[Connection, dict[str, Any]], object] | None = None,
+) -> dict[str, Any]:
+    """Do an import that was asked for, all of it or nothing, and return what was done; ``made`` joins in its transaction.
+
+    Raises as ``check``, VaultLocked.
+    """
     path = _file(core, payload)
     try:
         text = read_private(path, most=texts.LARGEST * 4).decode()
@@ -114,11 +121,17 @@ def carry_out(core: Core, actor: Actor, payload: dict[str, Any]) -> dict[str, An
     strategy, dry_run = payload["conflict"], bool(payload["dry_run"])
     loaded = check(core, text, strategy)
     report = Report()
+
+    def told() -> dict[str, Any]:
+        return {"dry_run": dry_run, "conflict": strategy, **asdict(report)}
+
     try:
         with core.db.writing() as conn:
             report = setup.apply(core, conn, actor, loaded, strategy)
             if dry_run:
                 raise _DryRun
+            if made is not None:
+                made(conn, told())
     except _DryRun:
         for one in report.to_fill_in:
             one["id"] = ""
@@ -126,7 +139,7 @@ def carry_out(core: Core, actor: Actor, payload: dict[str, Any]) -> dict[str, An
         raise _flat(placed(failure, texts.read(text))) from None
     if not dry_run:
         core.announce(ServerChanged(actor.name, "", "imported"))
-    return {"dry_run": dry_run, "conflict": strategy, **asdict(report)}
+    return told()
 
 
 def _flat(failure: Failure) -> Failure:

@@ -134,7 +134,7 @@ def back_up(work: Work) -> dict[str, Any]:
 def import_setup(work: Work) -> dict[str, Any]:
     """Make the servers, configurations and bindings of a set-up, all or nothing."""
     work.progress(None, "Importing the set-up")
-    return transfer.carry_out(work.core, work.actor, work.job.payload)
+    return transfer.carry_out(work.core, work.actor, work.job.payload, work.ends_with)
 
 
 HANDLERS: dict[str, Handler] = {

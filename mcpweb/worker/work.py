@@ -12,6 +12,7 @@ from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.dao import jobs
 from mcpweb.dao.jobs import Job
+from mcpweb.db.driver import Connection
 from mcpweb.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Work:
             self._shape = shape
         if self.cancel.is_set():
             raise Cancelled("It was cancelled.")
+
+    def ends_with(self, conn: Connection, result: dict[str, Any]) -> None:
+        """End the job as succeeded in the transaction that did it, so that no kill comes between the two."""
+        jobs.finish(conn, self.job.id, self.worker.id, state="succeeded", result=result)
 
     def cancelled(self) -> bool:
         """Tell whether somebody asked this job to stop."""

@@ -29,6 +29,7 @@ from mcpweb.services import secrets as secret_service
 from tests.faults.house import ME, Answer, House, wait_for
 from tests.sizes import size
 
+HONEST = ("interrupted", "no_worker", "session_failed", "run_child_failed", "run_child_died")  # how a job may end that was killed
 KILLS = size(8, 110)
 SECRETS = size(10, 60)
 
@@ -40,11 +41,12 @@ class Load:
         self.house, self.values = house, values
         self.kept: set[str] = set()
         self.asked: dict[str, str] = {}  # jobs, with the state they were last told to be in
+        self.imports: dict[str, set[str]] = {}  # imports that were asked for, with the names each makes
         self.answers: Counter[str] = Counter()
         self.stop = threading.Event()
         self._number = 0
         self._guard = threading.Lock()
-        works = (self.add, self.add, self.seal, self.call, self.rotate)
+        works = (self.add, self.add, self.seal, self.call, self.rotate, self.bring, self.test)
         self._threads = [threading.Thread(target=self._go_on, args=(work,), daemon=True) for work in works]
 
     def __enter__(self) -> Load:
@@ -94,6 +96,19 @@ class Load:
     def rotate(self) -> None:
         self._job(self.house.ask("POST", "/api/v1/keys/main/rotate", {}))
         self.stop.wait(1.0)
+
+    def bring(self) -> None:
+        """Import five servers at once."""
+        names = {f"brought-{self._next()}" for _ in range(5)}
+        answer = self.house.ask("POST", "/api/v1/import", {"schemaVersion": 1, "servers": [{"name": n, "image": "tiny:1"} for n in names]})
+        self._job(answer)
+        if answer.status == 202:
+            self.imports[answer.body["id"]] = names
+        self.stop.wait(0.3)
+
+    def test(self) -> None:
+        self._job(self.house.ask("POST", "/api/v1/servers/first/test-runs", {"types": ["connection"]}))
+        self.stop.wait(2.0)
 
     def _job(self, answer: Any) -> None:
         self.answers[f"job {answer.status}"] += 1
@@ -190,10 +205,13 @@ def test_whatever_is_killed_nothing_acknowledged_is_lost_and_every_job_ends(hous
         job = house.ask("GET", f"/api/v1/jobs/{job_id}").body
         ended[f"{job['kind']} {job['state']} {(job['error'] or {}).get('code', '')}".strip()] += 1
         assert job["state"] == told or told in ("running", "queued"), (job, told)
-        assert job["state"] == "succeeded" or job["error"]["code"] in ("interrupted", "no_worker", "session_failed"), job
+        assert job["state"] == "succeeded" or job["error"]["code"] in HONEST, job
     print(f"seed {seed}: kills {dict(killer.count)}; answers {dict(load.answers)}; jobs {dict(ended)}")
     names = house.names()
     assert load.kept <= names and len(load.kept) > 10, (seed, load.kept - names)
+    for job_id, brought in load.imports.items():
+        done = house.ask("GET", f"/api/v1/jobs/{job_id}").body["state"] == "succeeded"
+        assert brought & names == (brought if done else set()), (seed, job_id, done, brought & names)
     with house.core() as core:
         with core.db.reading() as conn:
             assert audit.verify(conn).ok and conn.execute("PRAGMA foreign_key_check").fetchone() is None
