@@ -1,8 +1,7 @@
 """An installation in this process on the real engine: services ask, a brief worker does."""
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,12 +109,3 @@ def installation(folder: Path, *, brief: bool = True, **values: str) -> Iterator
         networks, volumes, files = remove_networks([instance]), remove_volumes([instance]), remove_secrets(instance)
     assert not left, f"containers left behind: {[state.name for state in left]}"
     assert not networks and not volumes and not files, f"left behind: {networks} {volumes} {files} folders of secrets"
-
-
-def eventually(what: Callable[[], Any], timeout_s: float = 10.0) -> Any:
-    """Return the first true answer. Raises AssertionError after the timeout."""
-    until = time.monotonic() + timeout_s
-    while not (answer := what()):
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
-    return answer

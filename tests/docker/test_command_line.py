@@ -5,13 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from mcpweb.testing.served import Served
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 
@@ -65,16 +65,6 @@ def containers(served: Served) -> list[dict[str, Any]]:
     return json.loads(found.stdout)
 
 
-def wait_for(condition: Any, seconds: float = 30.0) -> Any:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not happen in time")
-
-
 def test_a_server_is_started_listed_called_logged_tested_stopped_and_removed(served: Served) -> None:
     started = served.json("servers", "start", "demo")
     assert started["state"] == "succeeded" and started["result"]["protocol"] == "2026-07-28"
@@ -104,7 +94,7 @@ def test_an_http_server_is_reached_on_loopback_only_and_adopted_after_a_restart(
     (left,) = containers(served)
     assert left["Id"] == before["Id"] and left["State"]["Running"]
     served.start()
-    wait_for(lambda: "adopted" in served.cli("servers", "logs", "web"))
+    eventually(lambda: "adopted" in served.cli("servers", "logs", "web"))
     assert served.json("servers", "call", "web", "echo", '{"text": "still"}')["state"] == "succeeded"
     assert [c["Id"] for c in containers(served)] == [before["Id"]]
 
@@ -174,9 +164,9 @@ def test_a_killed_worker_loses_nothing(served: Served) -> None:
     served.cli("servers", "start", "demo")
     run_job = served.json("servers", "stop", "demo", "--no-wait")
     os.kill(served.children()["worker"], signal.SIGKILL)
-    ended = wait_for(lambda: (found := served.json("jobs", "show", run_job["id"]))["state"] in ("succeeded", "failed") and found, 60)
+    ended = eventually(lambda: (found := served.json("jobs", "show", run_job["id"]))["state"] in ("succeeded", "failed") and found, 60)
     assert ended["state"] == "succeeded"
-    assert wait_for(lambda: containers(served) == [])
+    assert eventually(lambda: containers(served) == [])
     assert served.json("servers", "show", "demo")["status"] == "stopped"
 
 
@@ -185,21 +175,21 @@ def test_a_test_run_whose_worker_is_killed_ends_honestly_and_leaves_nothing(serv
         [os.sys.executable, "-m", "mcpweb", "test", "demo", "--json"], env=served.environment, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     )
-    wait_for(lambda: any(c["Config"]["Labels"]["mcpweb.role"] == "test" for c in containers(served)))
+    eventually(lambda: any(c["Config"]["Labels"]["mcpweb.role"] == "test" for c in containers(served)))
     os.kill(served.children()["worker"], signal.SIGKILL)
     out, _ = run.communicate(timeout=60)
     assert run.returncode == 2
     told = json.loads(out)
     assert told["state"] == "failed" and told["error"]["code"] == "interrupted"
-    assert wait_for(lambda: containers(served) == [])
+    assert eventually(lambda: containers(served) == [])
 
 
 def test_a_wanted_server_runs_again_after_its_worker_was_killed(served: Served) -> None:
     served.cli("servers", "start", "demo")
     (before,) = containers(served)
     os.kill(served.children()["worker"], signal.SIGKILL)
-    wait_for(lambda: [c["Id"] for c in containers(served)] not in ([], [before["Id"]]))
-    assert wait_for(lambda: served.json("servers", "show", "demo")["status"] == "running")
+    eventually(lambda: [c["Id"] for c in containers(served)] not in ([], [before["Id"]]))
+    assert eventually(lambda: served.json("servers", "show", "demo")["status"] == "running")
     assert served.json("servers", "call", "demo", "echo", '{"text": "again"}')["state"] == "succeeded"
 
 
@@ -207,7 +197,7 @@ def test_a_container_killed_by_somebody_shows_as_error_with_its_exit_code(served
     served.cli("servers", "start", "demo")
     (container,) = containers(served)
     subprocess.run(["docker", "kill", container["Id"]], check=True, capture_output=True)
-    shown = wait_for(lambda: (found := served.json("servers", "show", "demo"))["status"] == "error" and found)
+    shown = eventually(lambda: (found := served.json("servers", "show", "demo"))["status"] == "error" and found)
     assert "137" in shown["status_detail"]
 
 

@@ -16,8 +16,9 @@ import pytest
 
 from mcpweb.testing.served import Served
 from tests.docker.fault_proxy import MODES, FaultProxy
-from tests.docker.test_command_line import containers, wait_for
+from tests.docker.test_command_line import containers
 from tests.sizes import NIGHT
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 PAGES = ("/", "/servers", "/servers/demo", "/servers/demo/tools", "/servers/demo/tests", "/servers/demo/logs", "/test-runs",
@@ -41,7 +42,7 @@ def served(tmp_path: Path, proxy: FaultProxy) -> Iterator[Served]:
     served.start()
     yield served
     proxy.set("pass")
-    wait_for(lambda: served.json("doctor", code=None) and get(served, "/readyz", "")[1].find(b"reachable") > 0, 40)
+    eventually(lambda: served.json("doctor", code=None) and get(served, "/readyz", "")[1].find(b"reachable") > 0, 40)
     served.cli("servers", "remove", "demo", code=None)
     assert served.stop() == 0
     assert containers(served) == []
@@ -89,7 +90,7 @@ def test_with_the_engine_away_every_page_answers_and_says_since_when(served: Ser
         every_page_answers(served, cookie)
     proxy.set("refuse")
     proxy.cut()
-    shown = wait_for(lambda: (s := served.json("servers", "show", "demo"))["status"] == "unknown" and s, 60)
+    shown = eventually(lambda: (s := served.json("servers", "show", "demo"))["status"] == "unknown" and s, 60)
     assert "last seen running" in shown["status_detail"]
     every_page_answers(served, cookie)
     _, body, _ = get(served, "/servers", cookie)
@@ -98,7 +99,7 @@ def test_with_the_engine_away_every_page_answers_and_says_since_when(served: Ser
     served.cli("servers", "start", "demo", code=2)
     assert "engine" in served.stderr.lower()
     proxy.set("pass")
-    back = wait_for(lambda: (s := served.json("servers", "show", "demo"))["status"] == "running" and s, 60)
+    back = eventually(lambda: (s := served.json("servers", "show", "demo"))["status"] == "running" and s, 60)
     assert back["container_id"]
     assert served.json("servers", "call", "demo", "echo", '{"text": "back"}')["state"] == "succeeded"
 
@@ -110,14 +111,14 @@ def test_a_test_run_ends_honestly_when_the_engine_connection_breaks_in_the_middl
     run = subprocess.Popen(
         [sys.executable, "-m", "mcpweb", "test", "demo", "--json"], env=served.environment, stdout=subprocess.PIPE, text=True
     )
-    wait_for(lambda: containers(served))
+    eventually(lambda: containers(served))
     proxy.set(mode)
     proxy.cut()
     out, _ = run.communicate(timeout=110)
     told = json.loads(out)
     assert told["state"] in ("succeeded", "failed") and told["verdict"] in ("fail", "undecided")
     proxy.set("pass")
-    assert wait_for(lambda: containers(served) == [], 70)
+    assert eventually(lambda: containers(served) == [], 70)
 
 
 def test_a_killed_web_process_is_replaced_and_the_session_lives_on(served: Served) -> None:
@@ -125,5 +126,5 @@ def test_a_killed_web_process_is_replaced_and_the_session_lives_on(served: Serve
     master = served.children()["web server"]
     listed = subprocess.run(["pgrep", "-P", str(master)], capture_output=True, text=True, check=True).stdout.split()
     os.kill(int(listed[0]), signal.SIGKILL)
-    wait_for(lambda: len(subprocess.run(["pgrep", "-P", str(master)], capture_output=True, text=True).stdout.split()) == len(listed))
+    eventually(lambda: len(subprocess.run(["pgrep", "-P", str(master)], capture_output=True, text=True).stdout.split()) == len(listed))
     assert get(served, "/servers", cookie)[0] == 200

@@ -17,8 +17,9 @@ from mcpweb.services import jobs, servers
 from tests.docker.engine import ADDRESS, DockerSession, api
 from tests.docker.fault_proxy import FaultProxy
 from tests.docker.images import build_image
-from tests.docker.installation import ACTOR, Installation, eventually, installation
+from tests.docker.installation import ACTOR, Installation, installation
 from tests.sizes import size
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 KINDS = ("start", "stop", "restart", "worker", "kill")

@@ -12,7 +12,8 @@ from mcpweb.dao.servers import Server
 from mcpweb.services import servers, test_runs
 from tests.docker.engine import DockerSession
 from tests.docker.images import build_image
-from tests.docker.installation import ACTOR, Installation, eventually, installation
+from tests.docker.installation import ACTOR, Installation, installation
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 HANDSHAKE_S = 30.0

@@ -11,7 +11,7 @@ import secrets
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,10 @@ from mcpweb.testing.served import free_port
 from tests.docker.engine import DockerSession, leftovers
 from tests.docker.image import DEPLOY, Composed, build, labels_of, wheel_of_checkout
 from tests.sizes import NIGHT
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 HERE = Path(__file__).parent
-
-
-def until(what: Callable[[], Any], seconds: float) -> Any:
-    end = time.monotonic() + seconds
-    while not (answer := what()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-    return answer
 
 
 class Deployed:
@@ -42,9 +35,9 @@ class Deployed:
         self.composed = Composed(f"mcpweb-compose-{secrets.token_hex(4)}", docker_session.labels)
         try:
             self.proxy = self.composed.run("engine-proxy", python_image, ["python3", "-u", "-c", (HERE / "list_proxy.py").read_text()])
-            until(lambda: "listening" in self.composed.log(self.proxy), 10)
+            eventually(lambda: "listening" in self.composed.log(self.proxy), 10)
             self.manager = self.composed.run("mcpweb", image, MCPWEB_BIND=f"127.0.0.1:{self.port}")
-            self.ready = json.loads(until(lambda: self.get("/readyz"), 40))
+            self.ready = json.loads(eventually(lambda: self.get("/readyz"), 40))
         except BaseException:
             self.close()
             raise
@@ -92,7 +85,7 @@ def test_what_it_installs_is_what_was_locked() -> None:
 
 def test_it_serves_without_rights_on_a_root_it_cannot_write(deployed: Deployed) -> None:
     assert deployed.ready["ready"] is True
-    until(lambda: json.loads(deployed.get("/readyz") or "{}").get("engine") == "reachable", 10)
+    eventually(lambda: json.loads(deployed.get("/readyz") or "{}").get("engine") == "reachable", 10)
     assert "password" in (deployed.get("/sign-in") or "")
     facts = deployed.composed.run_in(
         deployed.manager, "python", "-c",
@@ -149,7 +142,7 @@ if NIGHT:
             assert deployed.composed.client.inspect_container(deployed.manager)["State"]["ExitCode"] == 0
             deployed.composed.client.remove_container(deployed.composed.made.pop(), v=False)
             deployed.manager = deployed.composed.run("mcpweb", image, MCPWEB_BIND=f"127.0.0.1:{deployed.port}")
-            until(lambda: deployed.get("/readyz"), 40)
+            eventually(lambda: deployed.get("/readyz"), 40)
             assert "TOKEN" in deployed.cli("secrets", "list")
             assert json.loads(deployed.cli("keys", "verify", "--json"))
         finally:

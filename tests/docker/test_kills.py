@@ -19,7 +19,7 @@ from mcpweb.testing.served import Served
 from tests.docker.engine import DockerSession, api
 from tests.docker.images import build_image
 from tests.docker.installation import ACTOR
-from tests.docker.test_command_line import wait_for
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 
@@ -116,7 +116,7 @@ def in_the_middle(here: Here, core: Core, server: str, test_type: str) -> str:
             return bool(test_runs.get(core, ACTOR, run.id).counts.get("pass"))
         return any("container" in what for what in here.left())
 
-    wait_for(begun, 60)
+    eventually(begun, 60)
     time.sleep(0.5)
     assert test_runs.get(core, ACTOR, run.id).state == "running"
     return run.id
@@ -130,7 +130,7 @@ def kill_the_child(here: Here) -> None:
 def kill_the_worker(here: Here) -> None:
     worker = here.served.children()["worker"]
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: here.served.children().get("worker") not in (None, worker))
+    eventually(lambda: here.served.children().get("worker") not in (None, worker))
 
 
 @pytest.mark.parametrize("kill", [kill_the_child, kill_the_worker], ids=["its process", "the worker"])
@@ -143,8 +143,8 @@ def test_nothing_stays_of_a_test_that_was_killed(here: Here, server: str, test_t
         if test_type == "holds":
             assert any("volume" in what for what in here.left()), "there was something to clear away"
         kill(here)
-        ended = wait_for(lambda: (run := test_runs.get(core, ACTOR, run_id)).state == "failed" and run, 60)
+        ended = eventually(lambda: (run := test_runs.get(core, ACTOR, run_id)).state == "failed" and run, 60)
     assert ended.verdict in ("undecided", "fail") and ended.error["code"] in ("run_child_died", "interrupted")
     keeps = ["network"] if server == "over-http" and kill is kill_the_child else []  # it serves until the worker is gone
-    wait_for(lambda: [what for what in here.left() if what.split()[0] not in keeps] == [], 30)
-    wait_for(lambda: here.children() == [])
+    eventually(lambda: [what for what in here.left() if what.split()[0] not in keeps] == [], 30)
+    eventually(lambda: here.children() == [])

@@ -10,7 +10,8 @@ from mcpweb.dao.servers import Server
 from mcpweb.services import pins
 from tests.docker.engine import DockerSession
 from tests.docker.images import build_image
-from tests.docker.installation import ACTOR, Installation, eventually, installation
+from tests.docker.installation import ACTOR, Installation, installation
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 

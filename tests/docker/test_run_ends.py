@@ -15,7 +15,8 @@ from mcpweb.dao.servers import Server
 from mcpweb.services import jobs, servers, test_runs
 from tests.docker.engine import DockerSession
 from tests.docker.images import build_image
-from tests.docker.installation import ACTOR, Installation, Report, eventually, installation
+from tests.docker.installation import ACTOR, Installation, Report, installation
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 

@@ -16,7 +16,7 @@ import pytest
 from mcpweb.contracts import Delivery
 from tests.docker.house import House, Search, sha256, spellings
 from tests.docker.images import build_image
-from tests.docker.test_command_line import wait_for
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 
@@ -72,7 +72,7 @@ def test_a_server_that_spills_its_secret_spills_it_nowhere(house: House) -> None
     house.served.json("servers", "call", "leaky", "spill", '{"name": "API_KEY"}')
     job = house.served.json("servers", "call", "leaky", "env", '{"name": "API_KEY"}')
     assert "[redacted]" in json.dumps(job["result"])
-    wait_for(lambda: "[redacted]" in house.served.cli("servers", "logs", "leaky"))
+    eventually(lambda: "[redacted]" in house.served.cli("servers", "logs", "leaky"))
     assert house.search(value, ["leaky"]).hits == []
 
 
@@ -133,7 +133,7 @@ def test_a_tool_that_tells_its_secret_in_any_spelling_and_in_pieces_is_redacted_
     for (spelling, place), job in calls.items():
         if place in ("result", "structured", "error", "long result"):
             assert "[redacted]" in json.dumps(job["result"]), (spelling, place)
-    wait_for(lambda: house.served.cli("servers", "logs", "speller").count("[redacted]") >= len(SPELLINGS))
+    eventually(lambda: house.served.cli("servers", "logs", "speller").count("[redacted]") >= len(SPELLINGS))
     search = Search(needles(value))
     house.look_around(search)
     assert search.hits == []

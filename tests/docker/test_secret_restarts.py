@@ -16,7 +16,7 @@ from tests.docker.engine import ADDRESS
 from tests.docker.fault_proxy import FaultProxy
 from tests.docker.house import House, sha256
 from tests.docker.images import build_image
-from tests.docker.test_command_line import wait_for
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 
@@ -75,31 +75,31 @@ def test_after_a_restart_of_the_engine_every_server_has_its_secret_again(house: 
     (folder,) = folders(house)
     proxy.set("refuse")
     proxy.cut()
-    wait_for(lambda: all(house.served.json("servers", "show", name)["status"] == "unknown" for name in SERVERS))
+    eventually(lambda: all(house.served.json("servers", "show", name)["status"] == "unknown" for name in SERVERS))
     for container in before.values():
         house.client.stop(container, timeout=1)
     proxy.set("pass")
-    wait_for(lambda: running(house, *SERVERS), 60)
+    eventually(lambda: running(house, *SERVERS), 60)
     all_have_it(house)
     assert not set(before.values()) & {house.container(name) for name in SERVERS}
-    wait_for(lambda: len(folders(house)) == 1 and folders(house) != [folder], 40)
+    eventually(lambda: len(folders(house)) == 1 and folders(house) != [folder], 40)
 
 
 def test_after_a_worker_was_killed_every_server_has_its_secret_still_or_again(house: House) -> None:
     before = {name: house.container(name) for name in SERVERS}
     (folder,) = folders(house)
     os.kill(house.served.children()["worker"], signal.SIGKILL)
-    wait_for(lambda: house.container("over-stdio") != before["over-stdio"], 60)
-    wait_for(lambda: running(house, *SERVERS) and house.container("by-file") != before["by-file"], 60)
+    eventually(lambda: house.container("over-stdio") != before["over-stdio"], 60)
+    eventually(lambda: running(house, *SERVERS) and house.container("by-file") != before["by-file"], 60)
     all_have_it(house)
     assert house.container("over-http") == before["over-http"], "it served on and was taken over"
-    wait_for(lambda: len(folders(house)) == 1 and folders(house) != [folder], 40)
+    eventually(lambda: len(folders(house)) == 1 and folders(house) != [folder], 40)
 
 
 def test_a_secret_that_changed_is_a_restart_to_make(house: House) -> None:
     new = f"canary-{secrets.token_hex(16)}"
     house.store("canary", new)
-    shown = wait_for(lambda: (s := house.served.json("servers", "show", "over-http"))["status_detail"] and s, 45)
+    shown = eventually(lambda: (s := house.served.json("servers", "show", "over-http"))["status_detail"] and s, 45)
     assert shown["status"] == "running" and "secrets changed" in shown["status_detail"]
     assert house.digest("over-http", "API_KEY")["sha256"] == sha256(house.value)
     house.served.cli("servers", "restart", "over-http")

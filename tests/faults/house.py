@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from mcpweb.contracts import Actor
 from mcpweb.core import Core
 from mcpweb.services import accounts
 from mcpweb.testing.served import Served
+from tests.waiting import eventually
 
 ME = Actor.cli("tester")
 ENGINE = '''"""An engine of threads; a call of echo whose text is a number takes as many seconds."""
@@ -109,19 +109,10 @@ class House:
             found = self.ask("GET", f"/api/v1/jobs/{job.body['id']}")
             return found.status == 200 and found.body["finished_at"] and found.body
 
-        return wait_for(over, seconds)
+        return eventually(over, seconds)
 
     def names(self) -> set[str]:
         """Return the names of all servers, straight from the file."""
         with self.core() as core, core.db.reading() as conn:
             assert [row[0] for row in conn.execute("PRAGMA integrity_check")] == ["ok"]
             return {row["name"] for row in conn.execute("SELECT name FROM servers")}
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Return what comes out as soon as it is something. Raises AssertionError after ``seconds``."""
-    until = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
-    return found

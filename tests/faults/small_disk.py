@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from mcpweb.services import audit
-from tests.faults.house import ME, House, wait_for
+from tests.faults.house import ME, House
+from tests.waiting import eventually
 
 
 def full(disk: Path, house: House) -> None:
@@ -42,7 +43,7 @@ def full(disk: Path, house: House) -> None:
         kept |= {"after-0"}
         assert house.add("after-0").status == 201
         assert house.ended(slow)["state"] == "succeeded"
-        wait_for(lambda: house.ask("GET", "/readyz").status == 200)
+        eventually(lambda: house.ask("GET", "/readyz").status == 200)
         assert house.ask("GET", "/api/v1/jobs?state=running").body["items"] == []
         assert house.ended(house.call("before-0", "again"))["state"] == "succeeded"
         print("full: nothing lost, everything told")

@@ -16,7 +16,8 @@ from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.fixtures import MakeServer, NewVisitor
 from mcpweb.testing.tinyserver import tiny_server
 from mcpweb.worker import Worker
-from tests.faults.house import ME, wait_for
+from tests.faults.house import ME
+from tests.waiting import eventually
 
 DAY = 86_400.0
 Jump = Callable[[float], None]
@@ -94,7 +95,7 @@ def test_jobs_of_every_time_are_done_once_and_a_call_lives_through_a_jump(
     runtime.add_image("slow:1", lambda intent: slow)
     server = make_server("slow", image="slow:1")
     call = servers.call(core, ME, server.id, "echo", {"text": "once"}, wait_s=0.0)
-    wait_for(lambda: called)
+    eventually(lambda: called)
     jump(DAY)  # every lease is over now
     asked = [jobs.ask(core, ME, "retention", subject="results")]
     assert jobs.wait(core, call.id, 20).state == "succeeded" and len(called) == 1

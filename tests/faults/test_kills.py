@@ -26,8 +26,9 @@ from mcpweb.dao import audit, secrets
 from mcpweb.dao import jobs as job_rows
 from mcpweb.services import backups, keycheck, rotation
 from mcpweb.services import secrets as secret_service
-from tests.faults.house import ME, Answer, House, wait_for
+from tests.faults.house import ME, Answer, House
 from tests.sizes import size
+from tests.waiting import eventually
 
 HONEST = ("interrupted", "no_worker", "session_failed", "run_child_failed", "run_child_died")  # how a job may end that was killed
 KILLS = size(8, 110)
@@ -199,7 +200,7 @@ def test_whatever_is_killed_nothing_acknowledged_is_lost_and_every_job_ends(hous
             killer.go(round_[number % len(round_)])
         time.sleep(0.5)
     house.served.wait_ready()
-    wait_for(lambda: not [1 for state in ("running", "queued") if house.ask("GET", f"/api/v1/jobs?state={state}").body["items"]], 60)
+    eventually(lambda: not [1 for state in ("running", "queued") if house.ask("GET", f"/api/v1/jobs?state={state}").body["items"]], 60)
     ended = Counter()
     for job_id, told in load.asked.items():
         job = house.ask("GET", f"/api/v1/jobs/{job_id}").body

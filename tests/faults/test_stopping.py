@@ -12,7 +12,8 @@ from mcpweb.services import jobs, servers
 from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.fixtures import MakeServer
 from mcpweb.worker import Worker
-from tests.faults.house import ME, wait_for
+from tests.faults.house import ME
+from tests.waiting import eventually
 
 
 class FarRegistry(FakeRuntime):
@@ -38,7 +39,7 @@ def test_a_job_that_takes_longer_than_a_stop_waits_is_done_by_the_next_worker_un
     assert first.elect()
     first.start()
     pull = servers.request(core, ME, server.id, "pull")
-    wait_for(lambda: jobs.get(core, ME, pull.id).message == "Pulling")
+    eventually(lambda: jobs.get(core, ME, pull.id).message == "Pulling")
     if cancelled:
         with core.db.writing() as conn:
             job_rows.request_cancel(conn, pull.id)

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -27,6 +26,7 @@ from mcpweb.testing.fakes import FakeRuntime
 from mcpweb.testing.tinyserver import Behaviour, tiny_server
 from mcpweb.worker import Worker
 from mcpweb.worker.fleet import OTHER_CONFIGURATION, OTHER_SECRETS
+from tests.waiting import eventually
 
 CANARY = "canary-of-a-start-77aa"
 HTTP = ConfigData(transport="http", port=8000, network="published")
@@ -121,13 +121,6 @@ class Bench:
 
         return unlock
 
-    def eventually(self, what: Callable[[], Any], timeout_s: float = 10.0) -> Any:
-        until = time.monotonic() + timeout_s
-        while not (answer := what()):
-            assert time.monotonic() < until, "it did not happen in time"
-            time.sleep(0.05)
-        return answer
-
     def told_at_last(self, server: Server, sentence: str) -> None:
         """A sweep writes down that the server runs and differs so; the worker's own, begun before, may still write what it knew."""
 
@@ -136,7 +129,7 @@ class Bench:
             seen = self.seen(server)
             return (seen.status, seen.status_detail) == ("running", sentence)
 
-        self.eventually(told)
+        eventually(told)
 
 
 @pytest.fixture
@@ -223,7 +216,7 @@ def test_with_a_locked_vault_only_servers_without_secrets_start_and_the_others_f
     assert bench.ask(other, "start").state == "succeeded"
     unlock()
     bench.worker._watch.sweep()
-    bench.eventually(lambda: bench.seen(server).status == "running")
+    eventually(lambda: bench.seen(server).status == "running")
     assert bench.digest(server)["sha256"] == sha256(CANARY)
 
 
@@ -251,10 +244,10 @@ def test_after_the_engine_was_away_a_server_is_started_again_with_its_secret(ben
     bench.runtime.away = True
     for container in list(bench.runtime._containers.values()):
         container.end(255)
-    bench.eventually(lambda: not bench.worker.fleet.members() and bench.seen(server).status == "unknown")
+    eventually(lambda: not bench.worker.fleet.members() and bench.seen(server).status == "unknown")
     bench.runtime.away = False
     bench.worker._watch.sweep()
-    bench.eventually(lambda: bench.seen(server).status == "running")
+    eventually(lambda: bench.seen(server).status == "running")
     assert bench.digest(server)["sha256"] == sha256(CANARY)
 
 
@@ -265,8 +258,8 @@ def test_after_a_restart_of_the_worker_a_server_has_its_secret_still_or_again(be
     bench.ask(server, "start")
     container = bench.seen(server).container_id
     bench.next_worker()
-    bench.eventually(lambda: bench.worker.fleet.member(server.id))
-    bench.eventually(lambda: (bench.seen(server).container_id == container) is (config is HTTP))
+    eventually(lambda: bench.worker.fleet.member(server.id))
+    eventually(lambda: (bench.seen(server).container_id == container) is (config is HTTP))
     assert bench.digest(server)["sha256"] == sha256(CANARY)
     assert bench.seen(server).status_detail in ("", None)
 
@@ -292,8 +285,8 @@ def test_a_new_worker_takes_over_no_server_whose_secret_it_cannot_know_and_start
     bench.worker.stop()
     bench.replace_value(secret, "the new value")
     bench.worker = bench._elected()
-    bench.eventually(lambda: bench.worker.fleet.member(server.id))
-    bench.eventually(lambda: bench.seen(server).container_id != container)
+    eventually(lambda: bench.worker.fleet.member(server.id))
+    eventually(lambda: bench.seen(server).container_id != container)
     assert bench.digest(server)["sha256"] == sha256("the new value")
     assert bench.seen(server).status_detail in ("", None)
     with pytest.raises(NotFound):
@@ -306,7 +299,7 @@ def test_a_server_that_is_taken_over_with_an_expired_secret_still_says_it_to_nob
     bench.ask(server, "start")
     bench.expire(secret)
     bench.next_worker()
-    member = bench.eventually(lambda: bench.worker.fleet.member(server.id))
+    member = eventually(lambda: bench.worker.fleet.member(server.id))
     assert member.redactor.text(f"it is {CANARY}") == "it is [redacted]"
 
 
@@ -318,7 +311,7 @@ def test_another_way_or_an_expired_secret_is_a_restart_to_make_too_and_another_c
     bench.ask(server, "start")
     bench.expire(secret)
     bench.next_worker()
-    bench.eventually(lambda: bench.worker.fleet.member(server.id))
+    eventually(lambda: bench.worker.fleet.member(server.id))
     bench.told_at_last(server, OTHER_SECRETS)
     with bench.core.db.writing() as conn:
         active = configurations.active(conn, server.id)
@@ -335,12 +328,12 @@ def test_a_running_http_server_is_neither_ended_nor_listened_to_while_the_vault_
     bench.worker.stop()
     unlock = bench.lock()
     bench.worker = bench._elected()
-    bench.eventually(lambda: bench.seen(server).status == "error")
+    eventually(lambda: bench.seen(server).status == "error")
     assert "vault is locked" in (bench.seen(server).status_detail or "")
     assert bench.runtime.inspect(str(container)).running and bench.worker.fleet.member(server.id) is None
     unlock()
     bench.worker._watch.sweep()
-    bench.eventually(lambda: bench.worker.fleet.member(server.id))
+    eventually(lambda: bench.worker.fleet.member(server.id))
     assert bench.seen(server).status == "running" and bench.seen(server).container_id == container
     assert bench.digest(server)["sha256"] == sha256(CANARY)
 
@@ -377,5 +370,5 @@ def test_what_a_server_says_of_its_secret_is_redacted_in_results_tools_errors_an
     with bench.core.db.reading() as conn:
         (told,) = tools.listing(conn, server.id)
     assert told.definition["description"] == "Knows [redacted]."
-    log = bench.eventually(lambda: [line.text for line in servers.logs(bench.core, bench.actor, server.id).lines])
+    log = eventually(lambda: [line.text for line in servers.logs(bench.core, bench.actor, server.id).lines])
     assert "hello [redacted]" in log and CANARY not in " ".join(log)
