@@ -46,6 +46,21 @@ OF_OTHERS = (
     "Too many open files", "Operation not permitted",
     # joined texts
     "{0} {1}: {2}.", "The test type failed: {0}", "{0} ({1}).",
+    "The {0} {1} is another {2}: {3}.", "The {0} {1} is another {2}: {3}. {4}", "The {0} {1} was approved as something else: {2}.",
+    "The {0} {1} was approved as something else: {2}. {3}", "The {0} {1} appears {2}.", "The {0} {1} is gone {2}.", "after {0} calls",
+    "The {0} {1} is gone since it was approved.", "The {0} {1} was never approved.", "Read {0} in the raw answer to {1}.",
+    "Read {0} in the raw answer to {1} and decode it: {2}.", "{0} is listed, and reading it is refused: {1}.",
+    "{0}: the cursor {1} comes again, so the list has no end.", "{0}: page {1} cannot be had: {2}.", "{0}: page {1} holds no list of {2}.",
+    "{0} in {1} keeps the processor busy: {2} of one, seconds after the call was cancelled.", "{0} in {1} fills the memory: {2} MiB.",
+    "{0} in {1} ends the server: {2}.", "{0} of the tool holds the secret {1}.", "{0} of the tool holds the environment, {1} among it.",
+    "{0} of the tool holds what looks like a credential ({1}…).", "An error", "A result",
+    "The answer of the tool {0} from call {1} on, where it did not before.", "hides something ({0}): {1}", "hides something ({0})",
+    "the tool says it failed: {0}", "the server answers with an error: {0}", "no reply came in time: {0}", "the server went away: {0}",
+    "{0}: assertion {1}: {2}.", "{0}: ttlMs is missing.", "{0}: ttlMs is {1}.", "it took {0} ms, more than {1} ms",
+    "over the last half of {0} calls of {1} tools", "over the last half of {0} calls; the limit is reached after {1} more",
+    "over the last half of {0} calls of {1} tools; the limit is reached after {2} more",
+    "over the last half of {0} calls of {1} tools, {2} MiB of it in the turns of {3}",
+    "over the last half of {0} calls of {1} tools, {2} MiB of it in the turns of {3}; the limit is reached after {4} more",
     # readers of JSON and YAML
     "line {0}, column {1}: {2}", "line {0}: {1}", "{0}: line {1} column {2} (char {3})", "Expecting value", "Expecting ',' delimiter",
     "Expecting ':' delimiter", "Expecting property name enclosed in double quotes", "Extra data", "Invalid control character at",
@@ -76,12 +91,15 @@ PARTS = (
     "testtype_security/probes/shell.py", "testtype_security/probes/sql.py", "testtype_security/neighbours.py",
     "testtype_security/probes/__init__.py", "testtype_security/image.py", "testtype_security/secretwords.py",
     "testtype_security/probes/habits.py", "testtype_security/probes/leaks.py", "testtype_security/probes/results.py",
+    "testtype_functionality/calls.py", "testtype_security/wording/__init__.py", "testtype_security/hidden.py", "testtype_security/decoding.py",
+    "testtype_security/bounds.py", "testtype_security/regexes.py", "testtype_security/changes.py", "testtype_security/metadata.py",
+    "testtype_security/secrets.py", "testtype_performance/subject.py",
 )
 """Files whose sentences are put together from parts; parts are collected there as well."""
 PLACE = "\0"
 _MOST = 24
 _SENTENCE = re.compile(r"\s*[A-Z0-9\0`'\"][^\n]* [^\n]*(?:[.!]\s*|[.:] ?\0)")
-_PART = re.compile(r"(?!getent |python3 |throw |docker run |[A-Z][a-z]+ [a-z]+$)[ ,;:]*[A-Za-z\0`(][^\n\\|<>*=?]*[a-z]{2,} [a-z]{2,}[^\n\\|<>*=?]*")
+_PART = re.compile(r"(?!getent |python3 |throw |docker run |[A-Z][a-z]+ [a-z]+$)[ ,;:]*[A-Za-z\0`(][^\n\\|<>*=?]*[a-z]{2,} (?:a )?[a-z]{2,}[^\n\\|<>*=?]*")
 _NAMED = re.compile(r"\{[a-z]\w*\}")
 _HOLE = re.compile(r"[ :]\.$|: ;|, [;:]|\) [,;]|  ")  # an alternative that says nothing
 _LITERAL = re.compile(r"[A-Za-z]{2}")
@@ -224,6 +242,8 @@ class _Module:
         found = [word.value for word in node.keywords if word.arg in _KEYWORDS] if name != "replace" else []
         if name in _FAILURES:
             found += node.args[:1]
+        elif name == "setdefault" and isinstance(node.args[0], ast.Constant) and node.args[0].value in _KEYWORDS:
+            found += node.args[1:]
         elif name == "Check":
             found += [one for one in node.args[1:4:2] if isinstance(one, ast.Constant)]
         elif name in _ASKS and node.args and isinstance(node.args[0], ast.Constant) and " " in str(node.args[0].value):

@@ -63,7 +63,9 @@ def with_hands(core: Core) -> Iterator[None]:
 def need_worker(core: Core) -> None:
     """Raise NoWorker unless one runs."""
     if not core.line.alive():
-        raise NoWorker("no worker: run `mcpweb serve` or `mcpweb worker`")
+        failure = NoWorker("no worker: run `mcpweb serve` or `mcpweb worker`")
+        failure.next_step = ""  # the sentence says it
+        raise failure
 
 
 def wait_for(core: Core, job: Job, *, quiet: bool, timeout_s: float = 3600.0) -> Job:

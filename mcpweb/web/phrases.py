@@ -52,6 +52,9 @@ class Phrase:
             found.append(text[at:place])
             at = place + len(part)
         found.append(text[at:end])
+        for number, part in enumerate(inner):
+            if not part:  # of two places side by side the first holds all
+                found[number], found[number + 1] = found[number + 1], ""
         return found
 
 
@@ -132,7 +135,14 @@ class Phrases:
             return self._filled(*found, depth, known)
         if half is None and text.endswith(".") and (bare := self._said(text[:-1], depth, known)) is not None:
             return f"{bare}。"
-        return half
+        return half or self._pieces(text, depth, known)
+
+    def _pieces(self, text: str, depth: int, known: _Known) -> str | None:
+        """Return a sentence that is several faults in a row, "this; that.", None where one of them is not known."""
+        if not text.endswith(".") or depth or text.count("; ") > _CUTS:
+            return None
+        found = [self._said(one, 1, known) for one in (text[:1].lower() + text[1:-1]).split("; ")]
+        return "。".join(one for one in found if one) + "。" if all(found) else None
 
     def _find(self, text: str, depth: int, known: _Known) -> tuple[Phrase, list[str]] | None:
         best: tuple[Phrase, list[str]] | None = None
@@ -181,6 +191,11 @@ class Phrases:
         if " " not in held or depth >= _DEEPEST:
             return held
         told = self._said(held, depth + 1, known)
+        if told is None and held[:1].isupper() and not held[1:2].isupper():  # where it begins a sentence
+            told = self._said(held[:1].lower() + held[1:], depth + 1, known)
+        at, colon, rest = held.partition(": ")
+        if told is None and colon and at.startswith("/") and " " not in at:  # a pointer and what is said of it
+            return f"{at}: {self._inner(rest, depth + 1, known)}"
         if told is None and 0 < held.count(", ") < _CUTS:
             told = "、".join(self._said(one, depth + 1, known) or one for one in held.split(", "))
             return told if told != held.replace(", ", "、") else held

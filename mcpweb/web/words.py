@@ -1,7 +1,7 @@
 """The words of statuses, states, verdicts and jobs, in the language of the page. Unknown ones are shown as they are."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 
 from flask import Flask
@@ -19,7 +19,7 @@ def N_(text: str) -> str:
 WORDS = {
     # servers, jobs and runs, the engine, plugins, findings
     "running": N_("running"), "stopped": N_("stopped"), "error": N_("error"), "unknown": N_("unknown"),
-    "queued": N_("waiting"), "succeeded": N_("succeeded"), "failed": N_("failed"), "cancelled": N_("cancelled"),
+    "underway": N_("in progress"), "queued": N_("waiting"), "succeeded": N_("succeeded"), "failed": N_("failed"), "cancelled": N_("cancelled"),
     "reachable": N_("reachable"), "away": N_("away"),
     "loaded": N_("loaded"), "off": N_("off"), "broken": N_("broken"), "quarantined": N_("quarantined"),
     "ok": N_("fine"), "warning": N_("warning"), "problem": N_("problem"),
@@ -68,6 +68,17 @@ def word(name: str) -> str:
     return _(WORDS[name]) if name in WORDS else name
 
 
+def stage(name: str) -> str:
+    """Return the word of the state of a job or run; a server that runs has another one."""
+    return word("underway" if name == "running" else name)
+
+
+def types(names: Iterable[str]) -> str:
+    """Return test types in a row: as commands call them, in other languages than English by their titles where those are known."""
+    language = chosen()
+    return ", ".join(names) if language == "en" else "、".join(has(language, name.capitalize()) or name for name in names)
+
+
 def doing(kind: str) -> str:
     """Return what a job of this kind is doing."""
     return _(DOING[kind]) if kind in DOING else kind
@@ -108,6 +119,6 @@ def _phrases(language: str) -> Phrases:
 
 
 def install(app: Flask) -> None:
-    """Give templates the five."""
-    app.jinja_env.globals.update(word=word, doing=doing, kind=kind, told=told)
-    app.jinja_env.filters["said"] = said
+    """Give templates all of them."""
+    app.jinja_env.globals.update(word=word, stage=stage, doing=doing, kind=kind, told=told)
+    app.jinja_env.filters.update(said=said, types=types)
