@@ -107,6 +107,11 @@ def prose(text: str | None) -> Markup:
     return Markup("").join(code.format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
+def breakable(name: str) -> Markup:
+    """Return a long name that may go on in another line behind each of its underscores, not within a word."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_")) if len(name) > 24 else escape(name)
+
+
 def who(name: str | None) -> str:
     """Return who an actor's name means: a person's or token's name, or the part of ours that acted."""
     if not name:
@@ -123,6 +128,6 @@ def install(app: Flask) -> None:
     """Give templates the filters and ``between``."""
     app.jinja_env.filters.update(
         ago=ago, moment=moment, duration=duration, size=size, document=document, who=who, unquoted=unquoted, prose=prose,
-        soon=soon, visible=visible, inline=inline,
+        soon=soon, visible=visible, inline=inline, breakable=breakable,
     )
     app.jinja_env.globals["between"] = between

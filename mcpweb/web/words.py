@@ -19,7 +19,8 @@ def N_(text: str) -> str:
 WORDS = {
     # servers, jobs and runs, the engine, plugins, findings
     "running": N_("running"), "stopped": N_("stopped"), "error": N_("error"), "unknown": N_("unknown"),
-    "underway": N_("in progress"), "queued": N_("waiting"), "succeeded": N_("succeeded"), "failed": N_("failed"), "cancelled": N_("cancelled"),
+    "queued": N_("waiting"), "underway": N_("in progress"),
+    "succeeded": N_("succeeded"), "failed": N_("failed"), "cancelled": N_("cancelled"),
     "reachable": N_("reachable"), "away": N_("away"),
     "loaded": N_("loaded"), "off": N_("off"), "broken": N_("broken"), "quarantined": N_("quarantined"),
     "ok": N_("fine"), "warning": N_("warning"), "problem": N_("problem"),
@@ -74,9 +75,19 @@ def stage(name: str) -> str:
 
 
 def types(names: Iterable[str]) -> str:
-    """Return test types in a row: as commands call them, in other languages than English by their titles where those are known."""
+    """Return test types in a row: as commands call them; in other languages by their titles, where those are known."""
     language = chosen()
-    return ", ".join(names) if language == "en" else "、".join(has(language, name.capitalize()) or name for name in names)
+    return comma().join(names if language == "en" else (has(language, name.capitalize()) or name for name in names))
+
+
+def comma() -> str:
+    """Return what stands between things in a row."""
+    return "、" if chosen() == "ja" else ", "
+
+
+def stop() -> str:
+    """Return what ends a sentence."""
+    return "。" if chosen() == "ja" else "."
 
 
 def doing(kind: str) -> str:
@@ -120,5 +131,5 @@ def _phrases(language: str) -> Phrases:
 
 def install(app: Flask) -> None:
     """Give templates all of them."""
-    app.jinja_env.globals.update(word=word, stage=stage, doing=doing, kind=kind, told=told)
+    app.jinja_env.globals.update(word=word, stage=stage, comma=comma, stop=stop, doing=doing, kind=kind, told=told)
     app.jinja_env.filters.update(said=said, types=types)
