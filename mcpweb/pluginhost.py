@@ -116,7 +116,7 @@ class PluginHost:
         for path in sorted(built_ins.iterdir()) if built_ins.is_dir() else ():
             if (path / "__init__.py").is_file():
                 self._enter(path.name, "built-in", str(path), partial(import_folder, path.name, path), version="")
-        for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name):
+        for entry in sorted(_installed(), key=lambda e: e.name):
             version = entry.dist.version if entry.dist else ""
             self._enter(entry.name, "installed", entry.value, entry.load, version=version)
         folder = self._settings.plugins_dir
@@ -353,6 +353,15 @@ class CoreHooks:
     @hookimpl(trylast=True)
     def mcpweb_run_test(self, test_type: TestType, context: TestContext) -> TestOutcome:
         return TestOutcome(tuple(test_type.run(context)))
+
+
+def _installed() -> list[importlib.metadata.EntryPoint]:
+    """Return our group's entry points; of other packages no more is read than whether they name it, as they are many."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    for dist in importlib.metadata.distributions():
+        if GROUP in (dist.read_text("entry_points.txt") or ""):
+            found.setdefault(re.sub(r"[-_.]+", "-", dist.name).lower(), dist)  # as everywhere, the first of a name counts
+    return [entry for dist in found.values() for entry in dist.entry_points.select(group=GROUP)]
 
 
 def import_folder(name: str, path: Path) -> ModuleType:

@@ -16,6 +16,7 @@ from typing import Any
 
 from mcpweb.core import Core, open_core
 from mcpweb.settings import load
+from mcpweb.testing import commands
 
 READY_S = 40.0
 
@@ -108,10 +109,13 @@ class Served:
 
     def cli(self, *arguments: str, code: int | None = 0, given: str | None = None, timeout_s: float = 120) -> str:
         """Run a command and return its standard output; the exit code must be ``code`` (None: any)."""
-        done = subprocess.run(
-            [self.python, "-m", "mcpweb", *arguments], env=self.environment, input=given, capture_output=True,
-            text=True, timeout=timeout_s, cwd=self.folder,
-        )
+        if self.python == sys.executable:
+            done = commands.shared().run(arguments, self.environment, self.folder, given, timeout_s)
+        else:
+            done = subprocess.run(
+                [self.python, "-m", "mcpweb", *arguments], env=self.environment, input=given, capture_output=True,
+                text=True, timeout=timeout_s, cwd=self.folder,
+            )
         self.stderr = done.stderr
         if code is not None:
             assert done.returncode == code, f"exit {done.returncode}: {done.stdout}\n{done.stderr}\n{self._tail()}"

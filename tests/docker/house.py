@@ -92,11 +92,15 @@ class House:
         self.value = ""
 
     def close(self) -> None:
-        for server in self.served.json("servers", "list")["items"]:
-            self.served.cli("servers", "remove", server["name"], code=None)
+        self.remove_servers()
         code = self.served.stop()
         self.client.close()
         assert code == 0
+
+    def remove_servers(self) -> None:
+        """Remove every server there is, with its containers."""
+        for server in self.served.json("servers", "list")["items"]:
+            self.served.cli("servers", "remove", server["name"], code=None)
 
     def store(self, name: str, value: str, *bound: tuple[str, str, Delivery]) -> None:
         """Store a secret, or its new value, and bind it: (server, variable, way)."""

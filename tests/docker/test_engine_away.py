@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -26,26 +25,34 @@ PAGES = ("/", "/servers", "/servers/demo", "/servers/demo/tools", "/servers/demo
 ENGINE = "/var/run/docker.sock"
 
 
-@pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[FaultProxy]:
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
     found = os.environ.get("DOCKER_HOST", f"unix://{ENGINE}").removeprefix("unix://")
-    proxy = FaultProxy(tmp_path / "e.sock", found)
+    proxy = FaultProxy(tmp_path_factory.mktemp("proxy") / "e.sock", found)
     yield proxy
     proxy.close()
 
 
-@pytest.fixture
-def served(tmp_path: Path, proxy: FaultProxy) -> Iterator[Served]:
-    served = Served(tmp_path, DOCKER_HOST=proxy.address)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, proxy: FaultProxy) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("served"), DOCKER_HOST=proxy.address)
     served.cli("demo")
     served.cli("users", "add", "ada", "--role", "admin", "--password-stdin", given="a long pass phrase\n")
     served.start()
     yield served
-    proxy.set("pass")
-    eventually(lambda: served.json("doctor", code=None) and get(served, "/readyz", "")[1].find(b"reachable") > 0, 40)
     served.cli("servers", "remove", "demo", code=None)
     assert served.stop() == 0
     assert containers(served) == []
+
+
+@pytest.fixture
+def served(installed: Served, proxy: FaultProxy) -> Iterator[Served]:
+    """An installation with an engine that answers and a demo server that is stopped; so it is left as well."""
+    yield installed
+    proxy.set("pass")
+    eventually(lambda: installed.json("doctor", code=None) and get(installed, "/readyz", "")[1].find(b"reachable") > 0, 40)
+    installed.cli("servers", "stop", "demo", code=None)
+    assert containers(installed) == []
 
 
 def get(served: Served, path: str, cookie: str) -> tuple[int, bytes, float]:

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -33,11 +32,18 @@ def test_the_search_finds_a_value_however_it_is_spelled() -> None:
     assert search.hits == []
 
 
-@pytest.fixture
-def house(docker_session: Any, tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path, MCPWEB_LOG_LEVEL="info")  # so that the log says as much as it can
+@pytest.fixture(scope="module")
+def installed(docker_session: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    made = House(tmp_path_factory.mktemp("house"), MCPWEB_LOG_LEVEL="info")  # so that the log says as much as it can
     yield made
     made.close()
+
+
+@pytest.fixture
+def house(installed: House) -> Iterator[House]:
+    """An installation with no servers; each test stores a secret of its own."""
+    yield installed
+    installed.remove_servers()
 
 
 def test_a_secret_that_servers_really_have_is_nowhere_else(house: House) -> None:
@@ -66,7 +72,7 @@ def test_a_secret_that_servers_really_have_is_nowhere_else(house: House) -> None
 def test_a_server_that_spills_its_secret_spills_it_nowhere(house: House) -> None:
     value = f"canary-{secrets.token_hex(16)}"
     house.served.cli("servers", "add", "leaky", "--image", build_image("fixture"))
-    house.store("canary", value, ("leaky", "API_KEY", "stdin"))
+    house.store("spilled", value, ("leaky", "API_KEY", "stdin"))
     house.served.cli("servers", "start", "leaky")
     assert house.digest("leaky", "API_KEY")["sha256"] == sha256(value)
     house.served.json("servers", "call", "leaky", "spill", '{"name": "API_KEY"}')
@@ -79,7 +85,7 @@ def test_a_server_that_spills_its_secret_spills_it_nowhere(house: House) -> None
 def test_the_environment_is_the_one_way_that_shows_and_says_so(house: House) -> None:
     value = f"canary-{secrets.token_hex(16)}"
     house.served.cli("servers", "add", "shown", "--image", build_image("fixture"))
-    house.store("canary", value, ("shown", "API_KEY", "environment"))
+    house.store("shown", value, ("shown", "API_KEY", "environment"))
     house.served.cli("servers", "start", "shown")
     assert house.digest("shown", "API_KEY") == {"from": "environment", "sha256": sha256(value)}
     search = house.search(value, ["shown"])
@@ -123,7 +129,7 @@ def test_a_tool_that_tells_its_secret_in_any_spelling_and_in_pieces_is_redacted_
     value = f"canary {secrets.token_hex(12)} \"q\" <&> 100%/+ {secrets.token_hex(12)}"
     near = value[:-4] + "____"
     house.served.cli("servers", "add", "speller", "--image", build_image("fixture"))
-    house.store("canary", value, ("speller", "API_KEY", "stdin"))
+    house.store("spelled", value, ("speller", "API_KEY", "stdin"))
     house.served.cli("servers", "start", "speller")
     assert house.digest("speller", "API_KEY")["sha256"] == sha256(value)
     calls = {

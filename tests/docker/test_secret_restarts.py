@@ -21,17 +21,17 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture
-def proxy(docker_session: Any, tmp_path: Path) -> Iterator[FaultProxy]:
-    made = FaultProxy(tmp_path / "e.sock", ADDRESS.removeprefix("unix://"))
+@pytest.fixture(scope="module")
+def proxy(docker_session: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    made = FaultProxy(tmp_path_factory.mktemp("proxy") / "e.sock", ADDRESS.removeprefix("unix://"))
     yield made
     made.close()
 
 
-@pytest.fixture
-def house(proxy: FaultProxy, tmp_path: Path) -> Iterator[House]:
-    """An installation with a server over stdio, one that has its secret by file, and one over http."""
-    made = House(tmp_path, DOCKER_HOST=proxy.address)
+@pytest.fixture(scope="module")
+def house(proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """An installation with a server over stdio, one that has its secret by file, and one over http; all run before each test."""
+    made = House(tmp_path_factory.mktemp("house"), DOCKER_HOST=proxy.address)
     made.value = f"canary-{secrets.token_hex(16)}"
     image = build_image("fixture")
     made.served.cli("servers", "add", "over-stdio", "--image", image)
@@ -104,4 +104,5 @@ def test_a_secret_that_changed_is_a_restart_to_make(house: House) -> None:
     assert house.digest("over-http", "API_KEY")["sha256"] == sha256(house.value)
     house.served.cli("servers", "restart", "over-http")
     assert house.digest("over-http", "API_KEY")["sha256"] == sha256(new)
+    house.value = new
     assert not house.served.json("servers", "show", "over-http")["status_detail"]

@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 
 from mcpweb.contracts import Actor, Sensitive
-from mcpweb.core import Core
+from mcpweb.core import Core, open_core
 from mcpweb.dao import keys, secrets
 from mcpweb.services import keycheck, rotation
 from mcpweb.services import secrets as service
+from mcpweb.testing.fixtures import settings_for
 from tests.sizes import size
 
 ME = Actor.cli("tester")
 COUNT = 260
-RANDOM_KILLS = size(15, 100)
+RANDOM_KILLS = size(6, 100)
 ROTATE = """
 import sys
 from mcpweb.contracts import Actor
@@ -40,14 +41,28 @@ print(rotation.reencrypt(core, me, key.id, lambda fraction, message: None), flus
 """
 
 
-@pytest.fixture
-def values(core: Core) -> dict[str, str]:
-    """Many secrets and what they hold."""
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A database with many secrets, and what they hold."""
+    core = open_core(settings_for(tmp_path_factory.mktemp("written")), role="cli")
     made = {}
     for number in range(COUNT):
         value = f"value {number} {os.urandom(8).hex()}"
         made[service.add(core, ME, name=f"S{number}", value=Sensitive(value)).id] = value
-    return made
+    core.close()
+    return core.settings.db_path, made
+
+
+@pytest.fixture(scope="module")
+def migrated_file(written: tuple[Path, dict[str, str]]) -> Path:
+    """What ``core`` begins with in each of these tests."""
+    return written[0]
+
+
+@pytest.fixture
+def values(written: tuple[Path, dict[str, str]]) -> dict[str, str]:
+    """Many secrets of ``core`` and what they hold."""
+    return dict(written[1])
 
 
 def rotator(core: Core, *words: str, failpoint: str = "") -> subprocess.Popen[str]:
