@@ -1,12 +1,15 @@
 """M11: a schema that is a weapon against whoever reads it: too deep, too many branches, a regex that hangs, a fetch, a bomb."""
 
+# ruff: noqa: E501 - a sentence or a pattern is read as a whole
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mcpweb.plugin import CheckResult, Severity
 
@@ -15,9 +18,12 @@ from .strings import Thing, escaped
 from .surface import Surface, settled
 
 CHECKS = ("M11",)
-MOST_DEPTH, MOST_NODES, MOST_BYTES, MOST_WAYS, MOST_NUMBER = 24, 5_000, 256 * 1024, 1_000, 1_000_000
+MOST_DEPTH, MOST_NODES, MOST_BYTES, MOST_WAYS, MOST_NUMBER, MOST_BRANCHES = 16, 5_000, 256 * 1024, 1_000, 1_000_000, 64
+MOST_UNFOLDED = 2_000
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpe?g|gif|webp|svg\+xml|x-icon|bmp|avif)[;,]", re.IGNORECASE)
 _ACTIVE = re.compile(r"<script|javascript:|\bon\w+\s*=|<foreignobject|PHNjcmlwd|<iframe|<!entity", re.IGNORECASE)
+_DIALECT = re.compile(r"(?:https?://json-schema\.org/|https?://modelcontextprotocol\.io/|#)", re.IGNORECASE)
+_SIMPLE = frozenset({"const", "enum", "title", "description", "type", "$comment"})  # one of many values, and no shape of its own
 _ONES = frozenset(
     {"not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames", "unevaluatedProperties"}
 )
@@ -30,7 +36,8 @@ def check(surface: Surface) -> Iterator[CheckResult]:
         if isinstance(thing.definition, Mapping):
             for word in ("inputSchema", "outputSchema"):
                 if word in thing.definition:
-                    found += list(_schema(thing, thing.definition[word], f"{thing.pointer}/{word}"))
+                    own = _identities(thing.definition[word])
+                    found += list(_schema(thing, thing.definition[word], f"{thing.pointer}/{word}", own))
             found += list(_icons(thing))
     yield from settled("M11", found, "No schema is a burden to whoever reads it.", tools=len(surface.tools))
 
@@ -50,7 +57,7 @@ def _found(thing: Thing, pointer: str, sentence: str, severity: Severity = "medi
     )
 
 
-def _schema(thing: Thing, schema: Any, at: str) -> Iterator[CheckResult]:
+def _schema(thing: Thing, schema: Any, at: str, own: frozenset[str]) -> Iterator[CheckResult]:
     size = len(json.dumps(schema, default=str)) if _shallow(schema) else MOST_BYTES + 1
     if size > MOST_BYTES:
         yield _found(
@@ -71,7 +78,7 @@ def _schema(thing: Thing, schema: Any, at: str) -> Iterator[CheckResult]:
             break
         if isinstance(here, Mapping):
             if key not in ("properties", "$defs", "definitions", "patternProperties", "enum", "const", "default", "examples"):
-                for result in _node(thing, here, pointer):
+                for result in _node(thing, here, pointer, own):
                     if (kind := result.summary.partition(": ")[2][:24]) not in told or result.severity == "high":
                         told.add(kind)
                         yield result
@@ -106,6 +113,8 @@ def _schema(thing: Thing, schema: Any, at: str) -> Iterator[CheckResult]:
             ways=min(count, 10**6),
             branches=ways,
         )
+    elif _shallow(schema) and (met := _unfolded(schema)) > MOST_UNFOLDED and met > 8 * nodes:
+        yield _found(thing, at, f"its references unfold to {met:,} schemas", unfolded=met, parts=nodes)
     if loop := _circle(schema):
         yield _found(thing, at, f"the reference {loop[:80]!r} leads to itself and nowhere else", reference=loop)
 
@@ -121,17 +130,39 @@ def _shallow(schema: Any, most: int = 400) -> bool:
     return True
 
 
-def _node(thing: Thing, here: Mapping[str, Any], pointer: str) -> Iterator[CheckResult]:
+def _identities(schema: Any) -> frozenset[str]:
+    """Return the names under which parts of a schema can be referred to without leaving it."""
+    found: set[str] = set()
+    stack, left = [schema], 20_000
+    while stack and left:
+        left -= 1
+        here = stack.pop()
+        if isinstance(here, Mapping):
+            found |= {str(here[word]).rstrip("#") for word in ("$id", "id") if isinstance(here.get(word), str)}
+            stack.extend(here.values())
+        elif isinstance(here, list):
+            stack.extend(here)
+    return frozenset(found | {name.rpartition("/")[2] for name in found})
+
+
+def _node(thing: Thing, here: Mapping[str, Any], pointer: str, own: frozenset[str]) -> Iterator[CheckResult]:
     """Yield what is wrong with one schema by itself."""
+    told = here.get("$schema")
+    if isinstance(told, str) and not _DIALECT.match(told):
+        yield _found(
+            thing, f"{pointer}/$schema", f"its dialect is {told[:120]!r}: whoever wants to know it makes a request", reference=told[:400]
+        )
     for word in ("$ref", "$dynamicRef", "$recursiveRef"):
         target = here.get(word)
         if isinstance(target, str) and not target.startswith("#"):
             parts = urlsplit(target)
-            if parts.scheme or parts.netloc or target.startswith(("/", "\\")):
+            if target.partition("#")[0] not in own:
+                away = parts.scheme or parts.netloc or target.startswith(("/", "\\"))
                 yield _found(
                     thing,
                     f"{pointer}/{word}",
-                    f"a reference leads out of the schema, to {target[:120]!r}: whoever resolves it makes a request",
+                    f"a reference leads out of the schema, to {target[:120]!r}"
+                    + (": whoever resolves it makes a request" if away else ": its own address is the base that it is looked for at"),
                     reference=target[:400],
                 )
     pattern = here.get("pattern")
@@ -141,6 +172,11 @@ def _node(thing: Thing, here: Mapping[str, Any], pointer: str) -> Iterator[Check
         number = here.get(word)
         if isinstance(number, int | float) and not isinstance(number, bool) and number > MOST_NUMBER:
             yield _found(thing, f"{pointer}/{word}", f"{word} asks for {number:,} at least", number=number)
+    for word in ("anyOf", "oneOf", "allOf"):
+        branches = here.get(word)
+        rich = [one for one in branches if isinstance(one, Mapping) and not _SIMPLE.issuperset(one)] if isinstance(branches, list) else []
+        if len(rich) > MOST_BRANCHES:
+            yield _found(thing, f"{pointer}/{word}", f"{word} has {len(rich):,} branches", branches=len(rich))
     for word in ("enum", "required"):
         if isinstance(here.get(word), list) and len(here[word]) > 2_000:
             yield _found(thing, f"{pointer}/{word}", f"{word} lists {len(here[word]):,} values", values=len(here[word]))
@@ -180,6 +216,32 @@ def _expanded(schema: Any, depth: int = 0) -> int:
         return min(ways, 10**6 + 1)
 
     return count(schema, 0, frozenset())
+
+
+def _unfolded(schema: Any) -> int:
+    """Return how many schemas a validator meets that follows every reference anew, a million at most; one that leads back counts once."""
+    defined: dict[str, Any] = {}
+    for word in ("$defs", "definitions"):
+        if isinstance(schema, Mapping) and isinstance(schema.get(word), Mapping):
+            defined |= {f"#/{word}/{name}": one for name, one in schema[word].items()}
+    known: dict[str, int] = {}
+
+    def count(here: Any, open_: frozenset[str], depth: int) -> int:
+        if depth > 200:
+            return 1
+        if isinstance(here, list):
+            return min(sum(count(one, open_, depth + 1) for one in here), 10**6)
+        if not isinstance(here, Mapping):
+            return 0
+        whole = 1 + sum(count(one, open_, depth + 1) for key, one in here.items() if key not in ("$defs", "definitions", "enum", "const", "examples"))
+        target = here.get("$ref")
+        if isinstance(target, str) and target in defined and target not in open_:
+            if target not in known:
+                known[target] = count(defined[target], open_ | {target}, depth + 1)
+            whole += known[target]
+        return min(whole, 10**6)
+
+    return count(schema, frozenset(), 0)
 
 
 def _circle(schema: Any) -> str:
@@ -223,7 +285,18 @@ def _icons(thing: Thing) -> Iterator[CheckResult]:
             continue
         at = f"{thing.pointer}/icons/{number}/src"
         scheme = source.strip().partition(":")[0].lower() if ":" in source else ""
-        if scheme == "https" or (scheme == "data" and _DATA_IMAGE.match(source) and not _ACTIVE.search(source[:20_000])):
+        if scheme == "https" or (scheme == "data" and _DATA_IMAGE.match(source) and not _ACTIVE.search(_shown(source[:40_000]))):
             continue
         why = "an image that can hold a script" if scheme == "data" else f"the scheme {scheme[:20]!r}" if scheme else "no scheme"
         yield _found(thing, at, f"its icon has {why}", source=source[:200])
+
+
+def _shown(source: str) -> str:
+    """Return a picture of an address of its own with what its Base64 or percent signs hold."""
+    head, _, body = source.partition(",")
+    if not re.match(r"data:image/svg", head, re.IGNORECASE):
+        return source
+    with contextlib.suppress(ValueError):
+        plain = base64.b64decode(body + "=" * (-len(body) % 4)).decode("utf-8", "replace") if "base64" in head.lower() else unquote(body)
+        return f"{source} {plain}"
+    return source

@@ -1,28 +1,36 @@
-"""M05: is what is served what was approved, and does it stay so: over lists, calls, containers, another clock and place?"""
+"""M05: is what is served what was approved, and does it stay so: over lists, calls, containers, lives, other clocks and places?"""
 
+# ruff: noqa: E501 - a sentence or a pattern is read as a whole
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Failure, Pin, PinKind, Severity, TestContext, TestSession, canonical
+from mcpweb.plugin import CheckResult, Failure, Frame, Pin, PinKind, Severity, TestContext, TestSession, canonical
 
-from . import metadata
+from . import later, metadata
 from .strings import Thing, escaped
 from .surface import LISTS, Surface, look, settled
 
 CHECKS = ("M05",)
 ELSEWHERE = {"TZ": "Pacific/Kiritimati", "CI": "true"}  # fourteen hours ahead, and a place that looks like a test
 _COMING = ("resource", "template")  # such come and go with what the server works on
-_CALLS = {"quick": 6, "full": 30}
+_CALLS = {"quick": (12, 40, 1.5), "full": (30, 400, 15.0)}  # at least, at most, and for how many seconds beyond the least
+_ROUNDS = (1, 3, 10, 40, 160)  # calls of each tool after which is listed again
+_KNOWN = 400  # values seen in answers that calls are made of
 _VOLATILE = re.compile(
     r"\b(?=[a-f]*\d)[0-9a-f]{6,64}\b|\d+|\b(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc)/[A-Za-z_/+-]+\b|\b(?:UTC|GMT|[A-Z]{3,4}T)\b"
     r"|\b(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|satur|sat|sun)(?:day)?\b|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b"
     r"|\b[0-9a-f]{8,64}\b|\b(?:am|pm)\b|\b(?:morning|afternoon|evening|night|today|tomorrow)\b",
     re.IGNORECASE,
+)
+_TO = re.compile(
+    r"(?<=://)[^\s/'\"<>)]+|[\w.+-]+@[\w.-]+\w|\b(?:\d{1,3}\.){3}\d{1,3}\b|\b0x[0-9a-fA-F]{40}\b|\b[A-Z]{2}\d{2}(?: ?[0-9A-Z]{4}){3,7}(?: ?[0-9A-Z]{1,3})?\b"
 )
 
 
@@ -35,6 +43,7 @@ def check(context: TestContext, session: TestSession, surface: Surface) -> Itera
     again = _taken(context, look(session))
     found += _moved(first, again, "from one list to the next", "again", "Send tools/list twice in one session.")
     calls, missed = 0, ""
+    frames: Sequence[Frame] = session.frames()
     try:
         environment = {**context.config.environment, **ELSEWHERE}
         with contextlib.closing(context.fresh(canaries=True, deadline_s=_within(context, 15), environment=environment)) as second:
@@ -47,22 +56,17 @@ def check(context: TestContext, session: TestSession, surface: Surface) -> Itera
                 "elsewhere",
                 f"Start the server twice, once with {' '.join(f'{k}={v}' for k, v in ELSEWHERE.items())}, and compare the lists.",
             )
-            calls = _use(context, second, there)
-            if calls:
-                after = _taken(context, look(second))
-                late = _taken(context, look(second))
-                listens = _announces(second)
-                for seen in (after, late):
-                    found += _moved(
-                        other,
-                        seen,
-                        f"after {calls} calls",
-                        "used",
-                        f"List, call the tools {calls} times, list again.",
-                        announced=listens,
-                    )
+            listens = _announces(second)
+            for calls, seen in _used(context, second, there):
+                found += _moved(
+                    other, seen, f"after {calls} calls", "used", f"List, call the tools {calls} times, list again.", announced=listens
+                )
+            frames = second.frames()
     except Failure as failure:
         missed = failure.sentence
+    if not any(one.severity == "high" for one in found):
+        with contextlib.suppress(Failure):  # a second life is more than can be asked of some
+            found += _second_life(context, first, frames)
     unique = {result.key: result for result in reversed(found)}
     evidence = {"pins": len(pins), "definitions": len(first.pins), "calls": calls} | (
         {"not_looked_at": missed} if missed else {}
@@ -77,7 +81,7 @@ def check(context: TestContext, session: TestSession, surface: Surface) -> Itera
         return
     approved = "what was approved" if context.pinned else "the same (nothing was approved yet)"
     yield from settled(
-        "M05", unique.values(), f"The server serves {approved}, also after {calls} calls and in a second container.", **evidence
+        "M05", unique.values(), f"The server serves {approved}, also after {calls} calls, in a second container and in a second life.", **evidence
     )
 
 
@@ -136,7 +140,7 @@ def _moved(
         if pin.kind in before.unread:
             continue
         if old is None:
-            mild = announced or key == "elsewhere" or pin.kind in _COMING
+            mild = announced or key in ("elsewhere", "later") or pin.kind in _COMING
             yield _result(_thing(pin), f"appears {when}", "low" if mild else "medium", key, {}, reproduce)
         elif pin.hash != old.hash:
             changes = [one for one in differences(old.definition, pin.definition) if not volatile(one[1], one[2])]
@@ -206,8 +210,8 @@ def differences(before: Any, after: Any, at: str = "", depth: int = 0) -> Iterat
 
 
 def volatile(before: Any, after: Any) -> bool:
-    """Tell whether two texts differ in times, numbers, places of a clock and ids alone."""
-    if not isinstance(before, str) or not isinstance(after, str):
+    """Tell whether two texts differ in times, numbers, places of a clock and ids alone; an address or an account is none of these."""
+    if not isinstance(before, str) or not isinstance(after, str) or _TO.findall(before) != _TO.findall(after):
         return False
     return re.sub(r"[\W_]+", " ", _VOLATILE.sub("#", before)).split() == re.sub(r"[\W_]+", " ", _VOLATILE.sub("#", after)).split()
 
@@ -222,22 +226,69 @@ def _announces(session: TestSession) -> bool:
     return isinstance(tools, Mapping) and tools.get("listChanged") is True
 
 
-def _use(context: TestContext, session: TestSession, surface: Surface) -> int:
-    """Call the tools in turn with input their schemas allow, without secrets and network; return how many answered."""
-    most, done = _CALLS[context.profile], 0
-    tools = surface.tools[:most]
-    given: dict[str, dict[str, Any]] = {}
+def _used(context: TestContext, session: TestSession, surface: Surface) -> Iterator[tuple[int, Look]]:
+    """Call the tools in turn, without secrets and network, and yield how many calls answered and what is listed then.
+
+    Arguments are what the schemas allow, from the second round on with values that came back before.
+    """
+    least, most, seconds = _CALLS[context.profile]
+    tools = [tool for tool in surface.tools[:most] if isinstance(tool.definition, Mapping)]
+    until, done, sent, rounds = time.monotonic() + seconds, 0, 0, 0
+    known: dict[str, list[Any]] = {}
     silent: set[str] = set()
-    for number in range(most if tools else 0):
-        tool = tools[number % len(tools)]
-        if tool.name in silent or context.remaining_s() < 5:
-            continue
-        if tool.name not in given:
-            cases = context.inputs(tool.definition, valid=1, invalid=0) if isinstance(tool.definition, Mapping) else []
-            given[tool.name] = dict(next((case.arguments for case in cases if case.valid), {}))
-        try:
-            session.call(tool.name, given[tool.name], deadline_s=_within(context, 3))
-            done += 1
-        except Failure:
-            silent.add(tool.name)
-    return done
+    given: dict[str, list[dict[str, Any]]] = {}
+    while len(silent) < len(tools) and sent < most and (sent < least or time.monotonic() < until) and context.remaining_s() > 5:
+        rounds += 1
+        for tool in tools:
+            if tool.name in silent or sent >= most:
+                continue
+            if not given.get(tool.name) or rounds in (2, 4):
+                cases = context.inputs(tool.definition, valid=3, invalid=0, known=known)
+                given[tool.name] = [case.arguments for case in cases if case.valid] or [{}]
+            sent += 1
+            try:
+                answer = session.call(tool.name, given[tool.name].pop(0), deadline_s=_within(context, 3))
+                done += 1
+                _learn(answer, known)
+            except Failure:
+                silent.add(tool.name)
+        if rounds in _ROUNDS:
+            yield done, _taken(context, look(session))
+    if done:
+        yield done, _taken(context, look(session))
+        yield done, _taken(context, look(session))
+
+
+def _learn(answer: Any, known: dict[str, list[Any]]) -> None:
+    """Keep the values of an answer by the names they have."""
+    stack, left = [answer], 200
+    while stack and left:
+        left -= 1
+        here = stack.pop()
+        if isinstance(here, str) and here[:1] in "{[":
+            with contextlib.suppress(ValueError, RecursionError):
+                stack.append(json.loads(here[:20_000]))
+        elif isinstance(here, list):
+            stack += here[:20]
+        elif isinstance(here, Mapping):
+            for name, one in list(here.items())[:40]:
+                if isinstance(one, Mapping | list) or (name == "text" and isinstance(one, str)):
+                    stack.append(one)
+                elif sum(map(len, known.values())) < _KNOWN and one not in known.setdefault(str(name), []):
+                    known[str(name)].append(one)
+
+
+def _second_life(context: TestContext, first: Look, frames: Sequence[Frame]) -> Iterator[CheckResult]:
+    """Yield what is another where the server ran and was used before, while its clock goes through years."""
+    changes = later.changes(context.config, context.image, frames)
+    with contextlib.closing(context.fresh(canaries=True, deadline_s=_within(context, 15), **changes)) as session:
+        until = time.monotonic() + later.STEP_S * (later.STEPS + 1)
+        while True:
+            last = time.monotonic() >= until or context.remaining_s() < 5
+            yield from _moved(
+                first, _taken(context, look(session)), "in a container where it ran before, under a clock that runs ahead", "later",
+                "Start the server, use it, end it, and start it again in the same container with its clock set ahead; compare the lists.",
+            )
+            if last:
+                return
+            time.sleep(1.5 * later.STEP_S)

@@ -3,12 +3,14 @@
 Writing systems need some of these characters; what a script, an emoji, a flag or a hyphenation uses is left alone.
 """
 
+# ruff: noqa: E501 - a sentence or a pattern is read as a whole
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from . import script
@@ -26,13 +28,24 @@ _ESCAPE = re.compile(
 _HIDING = re.compile(
     r"(?:\x1b\[|\x9b)(?:(?:[\d;]*;)?(?:8|38;5;0|30;40|37;47)(?:;[\d;]*)?m|[\d;?]*[A-HJKSTfsul])|\x1b\](?:8|52|0|2);|\x1bc"
 )
-_COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)|^\[(?://|comment|_)\]:\s*(?:#|<>)\s*[\"'(](.*?)[\"')]\s*$", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)|^\[[^\]\n]{1,40}\]:\s*(?:#|<>)\s*[\"'(](.*?)[\"')]\s*$", re.DOTALL | re.MULTILINE)
 _STYLED = re.compile(
     r"<(\w{1,20})\b[^<>]{0,300}?(?:\shidden(?=[\s>=/])|aria-hidden\s*=\s*.?true|style\s*=\s*[\"'][^\"']*(?:display\s*:\s*none|visibility\s*:\s*hidden"
     r"|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d]*[1-9])|color\s*:\s*(?:white|#fff(?:fff)?|transparent)))[^<>]{0,300}>(.*?)(?:</\1|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_BLANK = "[ \\t\\u00a0\\u2000-\\u200a\\u3000]"
+_UNSHOWN = re.compile(
+    r"<(template|noscript|script|style|datalist)\b[^<>]{0,200}>(.*?)(?:</\1|\Z)|\\(?:text)?color\{(?:white|transparent|#f{3,6})\}\s*\{(.*?)\}+|\\[hv]?phantom\{(.*?)\}"
+    r"|<(?:input|meta)\b[^<>]{0,80}(?:hidden|name=)[^<>]{0,80}(?:value|content)\s*=\s*[\"']([^\"']{12,})[\"']",
+    re.IGNORECASE | re.DOTALL,
+)
+_TOOLING = re.compile(
+    r"\b(?:generated|auto-?generated|do not edit|edit by hand|prettier|eslint|markdownlint|lint|todo|fixme|copyright|licen[cs]e|spdx|toc|table of contents|begin|end|start|stop|template|version|snippet|region)\b",
+    re.IGNORECASE,
+)
+_BLANK = "[ \\t\\u00a0\\u2000-\\u200a\\u2800\\u3000]"
+_BLANKS = re.compile("[ \\t\\u00a0\\u2000-\\u200a\\u202f\\u205f\\u2800\\u3000]+")
+_PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]{3,}")
 _FAR = re.compile(rf"(?<!{_BLANK}){_BLANK}{{120,}}+(?=\S)|(?<![ \t\u00a0\r\n])(?:[ \t\u00a0]*+\r?\n){{25,}}+[ \t\u00a0]*+(?=\S)")
 _WORD = re.compile(r"[^\W_]+")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
@@ -61,6 +74,10 @@ def finds(text: str, *, name: bool = False) -> list[Hidden]:
     found += _terminal(text)
     found += _markup(text)
     found += _far(text)
+    found += _blanks(text)
+    if "&" in text and ";" in text and (plain := html.unescape(text)) != text:
+        written = [one for one in (*_invisible(plain, name), *_markup(plain)) if one.weight != "low" or one.text]
+        found += [replace(one, start=0, end=len(text), weight=one.weight if one.text else "medium") for one in written]
     return sorted(found, key=lambda one: one.start)
 
 
@@ -97,7 +114,7 @@ def _invisible(text: str, name: bool) -> Iterator[Hidden]:
             yield Hidden("variation selectors", start, match.end(), "high" if count > 2 or name else "low", _codes(run), payload)
             continue
         overrides = [char for char in run if char in "\u202d\u202e"]
-        if overrides and after and not (right_to_left and "\u202c" in text[match.end() :]):
+        if overrides and after and not (right_to_left and "\u202c" in text[match.end() :] and _turned_rightly(text, match.end(), overrides)):
             yield Hidden("direction override", start, match.end(), "high", _codes(run), _reordered(text, match.end()))
             continue
         left_over += [
@@ -108,6 +125,13 @@ def _invisible(text: str, name: bool) -> Iterator[Hidden]:
             or not _needed(text, start + at, char, before, after, bare, right_to_left)
         ]
     yield from _loose(text, left_over, name)
+
+
+def _turned_rightly(text: str, start: int, overrides: list[str]) -> bool:
+    """Tell whether what an override turns has letters that are written in its direction."""
+    stop = text.find("\u202c", start)
+    inside = text[start : stop if stop >= 0 else len(text)]
+    return script.has_right_to_left(inside) or ("\u202e" not in overrides)
 
 
 def _controls_apart(run: str) -> str:
@@ -188,7 +212,9 @@ def _loose(text: str, left: list[tuple[int, str]], name: bool) -> Iterator[Hidde
     inside = sum(text[at - 1 : at].isalnum() and text[at + 1 : at + 2].isalnum() for at, _ in left)
     coded = _binary(chars)
     longest = max(len(run) for run in re.findall("[" + re.escape("".join(set(chars))) + "]+", text[start:end]) or [""])
-    weight: Weight = "high" if name or coded or longest >= 6 or len(left) >= 12 or inside >= 4 else "medium" if inside else "low"
+    turns = any(char in "\u202a\u202b\u2066\u2067\u2068" for char in chars)  # no letter here is written from right to left
+    many = name or coded or longest >= 4 or len(left) >= 12 or inside >= 4
+    weight: Weight = "high" if many else "medium" if inside or turns else "low"
     yield Hidden("invisible characters", start, end, weight, _codes(chars), coded)
 
 
@@ -283,16 +309,39 @@ def _terminal(text: str) -> Iterator[Hidden]:
 def _markup(text: str) -> Iterator[Hidden]:
     """Yield comments and styles that a renderer leaves out and a model reads."""
     code = [match.span() for match in _CODE.finditer(text)]
-    for match in [*_COMMENT.finditer(text), *_STYLED.finditer(text)]:
+    if (match := _PRIVATE.search(text)) is not None:
+        yield Hidden("private characters", match.start(), match.end(), "medium", _codes(match[0]), "")
+    for match in [*_COMMENT.finditer(text), *_STYLED.finditer(text), *_UNSHOWN.finditer(text)]:
         if any(start <= match.start() < end for start, end in code):
             continue
         said = next((part for part in match.groups()[::-1] if part), "").strip()
         if len(said.split()) >= 4:
-            kind = "comment" if match.re is _COMMENT else "text styled away"
-            yield Hidden(kind, match.start(), match.end(), "low" if kind == "comment" else "medium", (), said[:1000])
+            kind = "comment" if match.re is _COMMENT else "text styled away" if match.re is _STYLED else "text that is not shown"
+            weight: Weight = "low" if kind != "text styled away" and _TOOLING.search(said) else "medium"
+            yield Hidden(kind, match.start(), match.end(), weight, (), said[:1000])
 
 
 def _far(text: str) -> Iterator[Hidden]:
     for match in _FAR.finditer(text):
         yield Hidden("text pushed out of view", match.start(), match.end(), "medium", (), text[match.end() :].strip()[:1000])
         return
+
+
+def _blanks(text: str) -> Iterator[Hidden]:
+    """Yield what blanks of two kinds or lengths spell as bits: in one run, or between the words of the whole text."""
+    for match in _BLANKS.finditer(text):
+        run = match[0]
+        before = text[match.start() - 1 : match.start()]
+        if len(run) >= 16 and len(set(run)) > 1 and before not in ("", "\n"):
+            said = _binary(run)
+            if said or not run.isascii() or (len(run) >= 32 and min(run.count(" "), run.count("\t")) >= 8):
+                yield Hidden("blanks of several kinds", match.start(), match.end(), "high" if said else "medium", _codes(run), said)
+        elif len(run) >= 40 and not run.isascii():
+            yield Hidden("text pushed out of view", match.start(), match.end(), "medium", _codes(run), text[match.end() :].strip()[:1000])
+    between = [match[0] for match in _BLANKS.finditer(text) if text[match.start() - 1 : match.start()] not in ("", "\n")]
+    if len(between) >= 32 and len(set(between)) > 1:
+        first = between[0]
+        kinds = "".join("a" if one == first else "b" for one in between)
+        said = _binary(kinds) if 0.2 < kinds.count("b") / len(kinds) < 0.8 else ""
+        if said:
+            yield Hidden("blanks that spell something", 0, len(text), "high", _codes("".join(set(between))), said)

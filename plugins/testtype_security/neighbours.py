@@ -10,10 +10,10 @@ from typing import Any
 
 from mcpweb.plugin import CheckResult, ConfigData, Neighbour, canonical
 
-from . import metadata, preference, script, utterance
-from .schemas import tokens
+from . import metadata, preference, script, utterance, wording
+from .hints import CHANGES, LOOKS
 from .strings import Thing
-from .surface import Surface, described, properties, settled
+from .surface import Surface, described, parameters, properties, settled, tokens
 
 CHECKS = ("M04", "M06")
 SURE = 0.7  # of what is told as high
@@ -38,7 +38,10 @@ def check(surface: Surface, around: Sequence[Neighbour], server: str, config: Co
         for tool in one.definitions
         if isinstance(tool.get("name"), str)
     ]
-    found = [*_names(surface, foreign), *_references(surface, foreign)]
+    taken = list(_names(surface, foreign))
+    known = {one.tool for one in taken}
+    claimed = [one for one in _claimed(surface) if one.tool not in known]
+    found = [*taken, *claimed, *_references(surface, foreign)]
     if foreign or found:
         yield from settled(
             "M04", found, "No tool takes the name of another server's, or speaks of one.", servers=len(around), tools=len(foreign)
@@ -91,6 +94,69 @@ def _names(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckResult
             break
 
 
+def _claimed(surface: Surface) -> Iterator[CheckResult]:
+    """Yield names that are made to be taken for another's, without knowing whose: qualified as a client does it, or misspelt on purpose."""
+    names = [thing.name for thing in surface.tools]
+    itself = " ".join(str(value) for thing in surface.things if thing.kind == "server" for value in thing.definition.values() if isinstance(value, str)).lower()
+    by_fold: dict[str, list[str]] = {}
+    for name in names:
+        by_fold.setdefault(folded(name), []).append(name)
+    for thing in surface.tools:
+        title = thing.definition.get("title") if isinstance(thing.definition, Mapping) else None
+        hints = thing.definition.get("annotations") if isinstance(thing.definition, Mapping) else None
+        shown = hints.get("title") if isinstance(hints, Mapping) else None
+        for said, what in ((thing.name, "name"), (title, "title"), (shown, "annotations/title")):
+            if not isinstance(said, str) or not said:
+                continue
+            why = ""
+            if (match := _QUALIFIED.fullmatch(said)) is not None:
+                server = match["client"] or match["server"]
+                alone = sum(bool(re.match(rf"(?:mcp__)?{re.escape(server)}(?:__|[.:/])", name)) for name in names) * 2 < len(names) or match["client"]
+                if server.lower() not in itself and alone and folded(server) not in folded(itself):
+                    why = f"is written as a client writes a tool of the server {server!r}"
+            if not why and what == "name" and (word := _misspelt(said)):
+                why = f"is made to be read as {word!r}"
+            if not why and what != "name" and re.fullmatch(r"[a-z]+(?:_[a-z0-9]+)+", said) and said != thing.name and folded(said) != folded(thing.name):
+                why = "is the name of a tool, and not of this one"
+            if why:
+                yield _claim(thing, what, said, why)
+        if len(by_fold[folded(thing.name)]) > 1 and len(set(by_fold[folded(thing.name)])) > 1:
+            other = next(name for name in by_fold[folded(thing.name)] if name != thing.name)
+            yield _claim(thing, "name", thing.name, f"can be taken for {other!r} of the same server")
+
+
+_QUALIFIED = re.compile(r"mcp__(?P<client>[A-Za-z][\w-]*?)__\w+|(?P<server>[A-Za-z][A-Za-z0-9-]{1,30})(?:__|::|\.|/|:\s?)[a-z][a-zA-Z0-9]*_\w+")
+
+
+def _misspelt(name: str) -> str:
+    """Return a name as it is meant to be read where signs in it stand for others: letters of other scripts, digits, rn for m."""
+    plain = script.skeleton(name)
+    if plain != name and plain.isascii() and any(script.spoofed(word) or script.whole_spoof(word) for word in re.findall(r"[^\W_]+", name)):
+        return plain
+    parts = re.split(r"([_\-.])", name)
+    for at, part in enumerate(parts):
+        if len(part) < 4 or wording.of_word(part.lower()):
+            continue
+        for read in (part.lower().translate(_DIGITS) if re.search(r"[a-z][01357]+[a-z]|^[01357]+[a-z]{3}|[a-z]{3}[01]+$", part.lower()) else "",
+                     part.lower().translate(_DIGITS_L) if re.search(r"[a-z]1[a-z]", part.lower()) else "",
+                     part.replace("rn", "m"), part.replace("vv", "w"), f"l{part[1:]}" if part[0] == "I" and part[1:].islower() else ""):
+            if read and read != part and (wording.of_word(read) or read in LOOKS | CHANGES or read.removesuffix("s") in LOOKS | CHANGES):
+                return "".join([*parts[:at], read, *parts[at + 1 :]])
+    return ""
+
+
+_DIGITS, _DIGITS_L = str.maketrans("01357", "oiest"), str.maketrans("01357", "olest")
+
+
+def _claim(thing: Thing, what: str, said: str, why: str) -> CheckResult:
+    at = f"{thing.pointer}/{what}"
+    return CheckResult(
+        "M04", "fail", f"The {what.rpartition('/')[2]} {said[:80]!r} of the tool {thing.name[:80]!r} {why}.", tool=thing.tool, severity="medium", confidence="tentative",
+        key=at, evidence={"pointer": at, "name": said, "code_points": [f"U+{ord(c):04X}" for c in said if not c.isascii()]},
+        reproduce=f"Look at {at} in the raw answer to tools/list.", next_step="Do not offer it beside the server it can be taken for; tell its author to name it plainly.",
+    )
+
+
 def _essence(definition: Any) -> dict[str, Any]:
     return {key: definition.get(key) for key in ("name", "description", "inputSchema")} if isinstance(definition, Mapping) else {}
 
@@ -113,11 +179,11 @@ def _references(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckR
             if text.role == "key" or text.pointer.endswith("/name"):
                 continue
             for _, _, sentence in utterance.sentences(text.shown):
-                other = _named(sentence, told, theirs, servers) or _told_of(sentence, own)
+                other = _named(sentence, told, theirs, servers) or _told_of(sentence, thing, own)
                 if other is None:
                     continue
                 weight = _ordered(sentence, text.shown, thing, other, surface.names)
-                if not other.definition and weight < utterance.LIMIT:
+                if not other.definition and weight < utterance.LEAST:
                     continue
                 result = _reference(thing, text.pointer, sentence, other, weight)
                 if best is None or weight > best[0]:
@@ -148,20 +214,37 @@ def _named(
     return None
 
 
-_ELSEWHERE = re.compile(
-    r"\b(?:the|your|an|any|another|other)\s+(?P<server>[a-z][\w-]{1,30})\s+(?:mcp\s+)?server(?:'s|’s)\s+(?:tool\s+)?[`'\"]?(?P<tool>[a-z][\w-]{2,63})"
-    r"|[`'\"]?\b(?P<tool2>[a-z]\w{2,63})[`'\"]?\s+(?:tool\s+)?(?:of|from|on)\s+(?:the|your|an|any|another|other)\s+(?P<server2>[a-z][\w-]{1,30})\s+(?:mcp\s+)?server\b",
-    re.I,
+_PLACE = r"(?:mcp\s+)?(?:servers?|connectors?|plugins?|integrations?|extensions?|mcps?|add-?ons?|apps?|toolsets?)"
+_TOOL = r"[`'\"]?(?P<{}>[a-z][a-z0-9]{{0,30}}(?:[_-][a-z0-9]{{1,30}}){{1,6}}|[a-z]\w{{2,63}}(?=[`'\"])|(?<=[`'\"])[a-z]\w{{2,63}})[`'\"]?"
+_ELSEWHERE = tuple(
+    re.compile(pattern.replace("PLACE", _PLACE).replace("TOOL", _TOOL.format("tool")), re.I)
+    for pattern in (
+        r"\b(?:the|your|an?|any|another|other|every)\s+(?P<server>[a-z][\w-]{1,30})\s+PLACE(?:'s|’s)?\s+(?:tools?\s+)?TOOL",
+        r"TOOL\s+(?:tool\s+)?(?:of|from|on|in|by)\s+(?:the|your|an?|any|another|other)\s+(?P<server>[a-z][\w-]{1,30})\s+PLACE\b",
+        r"TOOL\s+(?:tool\s+)?\((?:the\s+|your\s+)?(?P<server>[a-z][\w-]{1,30})(?:\s+PLACE)?\)",
+        r"\b(?P<server>[a-z][\w-]{1,30})(?:'s|’s)\s+(?:tool\s+)?TOOL",
+        r"(?<![\w./-])(?P<server>[a-z][\w-]{1,30})(?:::|:\s(?=\S+$)|:|/|\.|__)TOOL(?:\(\))?(?![\w./-])",
+        r"(?P<server>[\w一-龯ァ-ヶー]{1,20}?)(?:サーバー?|プラグイン|コネクタ|連携|拡張|アプリ)の\s*TOOL",
+        r"(?P<server>[\w一-鿿]{1,20}?)(?:服务器|插件|连接器)的\s*TOOL",
+    )
 )
+_NO_SERVER = frozenset("this same own our its it that let here there user tool next last first e i http https note see use call via with calls returns from by".split())
 
 
-def _told_of(sentence: str, own: set[str]) -> Foreign | None:
+def _told_of(sentence: str, thing: Thing, own: set[str]) -> Foreign | None:
     """Return the tool that a sentence itself gives to another server, whether that is installed or not; its name must look like one."""
-    for match in _ELSEWHERE.finditer(sentence):
-        server, name = match["server"] or match["server2"], match["tool"] or match["tool2"]
-        if re.search(r"[_\d]|[a-z][A-Z]", name) and name.lower() not in own and server.lower() not in ("this", "same", "own"):
-            return Foreign(server, name, {})
+    names = {str(name).lower() for _, name, _ in parameters(thing.definition)}
+    for pattern in _ELSEWHERE:
+        for match in pattern.finditer(sentence):
+            server, name = match["server"], match["tool"]
+            plain = name.lower()
+            marked = re.search(r"[_\d-]|[a-z][A-Z]", name) or re.search(r"[`'\"]", match[0])
+            if marked and plain not in own | names and server.lower() not in _NO_SERVER and server.lower() not in names and not plain.endswith(_ENDS):
+                return Foreign(server, name, {})
     return None
+
+
+_ENDS = ("-only", "-based", "-free", "-wide", "-level", "-day", "-year", "-time", "-in", "-out", "-up", "-to-date", "-id", "_id", "-related")
 
 
 def _ordered(sentence: str, whole: str, thing: Thing, other: Foreign, own: frozenset[str]) -> float:

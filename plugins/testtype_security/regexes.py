@@ -1,5 +1,6 @@
 """Whether a regular expression can hang: the automaton behind it has two ways around for the same text."""
 
+# ruff: noqa: E501 - a sentence or a pattern is read as a whole
 from __future__ import annotations
 
 import re
@@ -11,6 +12,7 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 MOST_POSITIONS = 140
+MOST_IN_A_ROW = 4  # a text of ten thousand signs takes a day
 _COPIES = 2  # of a part that is repeated a counted number of times
 _PROBES = frozenset("aZ09_-. \t\n/@:é中")
 
@@ -43,19 +45,61 @@ def explosive(pattern: str) -> str:
     """Return why matching can take time without bound, empty when no reason was found or it is too large to tell."""
     if len(pattern) > 4000:
         return ""
+    alphabet = _alphabet(pattern)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = parser.parse(_translated(pattern))
-        made = _Automaton(alphabet=_alphabet(pattern))
-        _build(tree, made)
+            trees = [parser.parse(_translated(pattern))]
+        for tree in trees:  # what is only looked at is matched as well, each for itself
+            trees += _looked_at(tree)
+            made = _Automaton(alphabet=alphabet)
+            _build(tree, made)
+            if why := _why(made):
+                return why
     except (re.error, RecursionError, OverflowError, ValueError, TypeError):
-        return ""
+        pass
+    return ""
+
+
+def _why(made: _Automaton) -> str:
     state = made.nested if made.nested is not None else _ambiguous(made)
-    if state is None:
-        return ""
-    chars = "".join(sorted(made.takes[state] & made.alphabet))[:6]
-    return f"a repetition can be split in more than one way, for example on {chars!r} again and again"
+    if state is not None:
+        chars = "".join(sorted(made.takes[state] & made.alphabet))[:6]
+        return f"a repetition can be split in more than one way, for example on {chars!r} again and again"
+    in_a_row = _in_a_row(made)
+    return f"{in_a_row} repetitions of the same characters follow each other, and a text can be split among them in any way" if in_a_row else ""
+
+
+def _looked_at(tree: Iterable[Any]) -> list[Any]:
+    """Return the bodies of what looks ahead or behind, wherever they stand, those within them left for their turn."""
+    found, stack = [], [tree]
+    while stack:
+        here = stack.pop()
+        for op, argument in here:
+            if op in (constants.ASSERT, constants.ASSERT_NOT):
+                found.append(argument[1])
+            elif op in (constants.MAX_REPEAT, constants.MIN_REPEAT):
+                stack.append(argument[2])
+            elif op is constants.SUBPATTERN:
+                stack.append(argument[3])
+            elif op is constants.BRANCH:
+                stack += argument[1]
+    return found[:20]
+
+
+def _in_a_row(made: _Automaton) -> int:
+    """Return how many endless repetitions of one character class can follow each other on the same text, 0 for few."""
+    loops = [at for at in made.follow if at in made.follow[at]]
+    best: dict[int, tuple[int, frozenset[str]]] = {}
+    for at in sorted(loops):
+        best[at] = (1, made.takes[at])
+        for before in loops:
+            if before < at and at in made.follow[before] and before in best and before not in made.follow[at]:
+                count, chars = best[before]
+                if count + 1 > best[at][0] and chars & made.takes[at]:
+                    best[at] = (count + 1, chars & made.takes[at])
+    most = max((count for count, _ in best.values()), default=0)
+    return most if most >= MOST_IN_A_ROW else 0
 
 
 def _translated(pattern: str) -> str:

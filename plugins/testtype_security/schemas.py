@@ -1,4 +1,4 @@
-"""M07, M08 and M09: what a tool's schema and annotations promise, against what its name says it does."""
+"""M07, M08 and M09: what a tool's schema and annotations promise; M09, parameters for what is none of a tool's business, here."""
 
 # ruff: noqa: E501 - a pattern is read as a whole
 from __future__ import annotations
@@ -8,60 +8,42 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Severity
+from mcpweb.plugin import CheckResult
 
-from . import metadata, utterance
-from .strings import Thing, escaped
-from .surface import Surface, described, parameters, properties, settled
+from . import breadth, hints, metadata, utterance
+from .strings import Thing
+from .surface import Surface, described, parameters, settled, tokens
 
 CHECKS = ("M07", "M08", "M09")
-_RUNS = frozenset(
-    "command cmd code script shell sql bash exec eval expression statement program argv cypher javascript python powershell".split()
-)
-_REACHES = frozenset("path file filename filepath directory dir folder url uri endpoint host hostname query".split())
-_SECRET = re.compile(
-    r"(?:^|_)(?:password|passwd|passphrase|secret|api_?key|apikey|(?:access|auth|bearer|api|refresh|session|private)_(?:token|key)|private_key|credentials?|client_secret|jwt)(?:$|_)|^token$"
-)
-_SECRET_NOT = re.compile(
-    r"(?:name|id|type|hint|policy|length|label|path|file|ref|reference|count|limit|expiry|url|arn|version|max|min|num)s?$|^(?:max|num|has|is|use|with|show|include|generate)_"
-)
-_CHANGES = frozenset(
-    "delete remove drop destroy purge erase wipe truncate write create update insert add set send post put patch edit modify move rename upload "
-    "install uninstall kill terminate stop restart revoke grant reset clear publish deploy transfer pay buy book cancel approve merge push commit "
-    "append overwrite replace store save archive unlink rm mv mkdir register unregister disable enable invite ban assign".split()
-)
-_DESTROYS = frozenset(
-    "delete remove drop destroy purge erase wipe truncate rm unlink overwrite kill terminate revoke uninstall clear".split()
-)
-_LOOKS = frozenset(
-    "get list read search find fetch show describe query count check view lookup look status info explain preview validate compare".split()
-)
-_REPEATS = frozenset("append increment send post pay transfer buy book charge".split())
-_NOUNS_TOO = frozenset(
-    "add set book post patch store archive register transfer stop merge push save clear update commit restart reset publish put edit move edit save cancel approve enable".split()
-)
-_MAY_ONLY_MAKE = _NOUNS_TOO | {"write", "create", "insert", "append", "move", "replace"}  # a text, an answer; F11 sees what is done
-_SUMS = frozenset(
-    "number numbers two three integer integers int ints float floats vector vectors matrix matrices value values up together".split()
-)
-_OUTSIDE = re.compile(
-    r"https?://|\b(?:internet|web\s+(?:page|search|site)s?|websites?|online|urls?|external\s+(?:api|service)s?|remote\s+\w+|e-?mails?|twitter|slack|github)\b"
-)
 _INNER = {
     "system prompt": re.compile(
-        r"system_?(?:prompt|message|instruction)s?|systemprompt|initial_?instructions?|developer_?(?:prompt|message)"
+        r"sys(?:tem)?_?(?:prompt|message|instruction)s?|initial_?(?:instructions?|prompt)|developer_?(?:prompt|message)"
+        r"|^(?:agent|assistant|ai|llm|model|bot)_(?:instructions?|prompt|rules|guidelines|briefing|persona|config(?:uration)?|settings|setup)$"
+        r"|^(?:your|base|active|current)_(?:instructions|prompt|persona)$|^pre_?prompt$|^meta_?prompt$"
     ),
     "conversation": re.compile(
-        r"(?:conversation|chat|message|dialog(?:ue)?|session|prompt|context)_?(?:history|log|transcript|so_far|window)|(?:previous|prior|all|past|user)_?(?:messages?|prompts?|turns?|conversations?)|^conversation$|original_?prompt|user_?prompt|transcript_so_far|tool_?call_?history"
+        r"(?:conversation|chat|message|dialog(?:ue)?|session|prompt|context)_?(?:history|log|transcript|so_far|window)|(?:previous|prior|all|past|user)_?(?:messages?|prompts?|turns?|conversations?)|^conversations?$|original_?prompt|user_?prompt|transcript_so_far|tool_?call_?history"
+        r"|^(?:conversation|chat|dialog(?:ue)?|convo)_?(?:context|state|text|summary|dump|excerpt|content|messages?|turns?|thread|body|snapshot)?$"
+        r"|(?:last|recent|earlier|preceding)_?(?:messages?|prompts?|turns?|utterances?)$|(?:user|original|initial|first)_?(?:messages|utterances?|turns?)$"
+        r"|^(?:context|ctx)_?(?:window|dump|buffer)$"
     ),
     "model": re.compile(
-        r"^llm$|^(?:model|llm|ai|agent|assistant)_?(?:name|id|version|identity|info|vendor)$|^(?:calling|current|your|client|host)_?(?:model|llm|agent|assistant)(?:_?name)?$"
+        r"^llm$|^(?:model|llm|ai|agent|assistant)_?(?:name|id|version|identity|info|vendor|family|provider|maker|build|type|label)$"
+        r"|^(?:calling|caller|current|your|client|host|active|running|underlying|base|requesting)_?(?:model|llm|ai|agent|assistant)(?:_?(?:name|id|version))?$"
+        r"|^(?:which|what)_(?:model|llm|ai|assistant)$"
     ),
     "reasoning": re.compile(
-        r"chain_?of_?thought|^cot$|internal_?(?:thoughts?|reasoning|monologue)|(?:hidden|private|inner|raw)_?(?:reasoning|thoughts?)|scratch_?pad"
+        r"chain_?of_?thought|^cot$|internal_?(?:thoughts?|reasoning|monologue)|(?:hidden|private|inner|raw|model|agent|your|full)_?(?:reasoning|thoughts?|thinking)|scratch_?pad"
+        r"|^(?:thinking|thoughts?|reasoning)(?:_?(?:trace|steps|log|process|chain|text|so_far|dump))?$|^deliberations?$"
     ),
     "other tools": re.compile(
-        r"(?:available|installed|other|all|known)_?tools?|tools?_?(?:list|available|names)|mcp_?(?:servers|config)|other_?servers|tool_?(?:outputs?|results?)_?(?:so_far|history)?$"
+        r"(?:available|installed|other|all|known)_?tools?|tools?_?(?:list|available|names)|mcp_?(?:servers|config)|other_?servers|tool_?(?:outputs?|results?|responses?|calls?)_?(?:so_far|history)?$"
+        r"|(?:prior|previous|earlier|past|recent|upstream|last)_?(?:tool|server|call|mcp)_?(?:outputs?|results?|responses?|calls?|data)"
+    ),
+    "the user's own": re.compile(
+        r"^clip_?board(?:_?(?:text|content|dump))?$|^(?:browser|browsing|shell|bash|zsh|terminal|search)_?history$|^open_?(?:files|tabs|documents|editors|buffers|windows)$"
+        r"|^(?:env|environ|environment)_?(?:dump|vars?|variables)$|^process_?env$|^(?:user_?)?(?:address_?book|key_?chain|contact_?list)$"
+        r"|^installed_?(?:apps?|packages|software|programs)$|^(?:home|user|local|workspace)_?(?:files|documents|dir_?listing)$|^user_?(?:memory|memories|profile_?facts)$"
     ),
 }
 _ITS_OWN = re.compile(
@@ -71,240 +53,47 @@ _ITS_OWN = re.compile(
 
 def check(surface: Surface) -> Iterator[CheckResult]:
     """Yield the verdicts of M07, M08 and M09."""
-    broad, hints, inner = [], [], []
-    for thing in surface.tools:
-        broad += list(_broad(thing))
-        hints += list(_hints(thing))
-        inner += list(_inner(thing, surface.names))
-    broad = _gathered(broad)
-    unmarked = [thing.name for thing in surface.tools if not _annotations(thing)]
-    if unmarked and len(unmarked) < len(surface.tools):
-        hints.append(
-            CheckResult(
-                "M08",
-                "fail",
-                f"{len(unmarked)} of {len(surface.tools)} tools say nothing of what they change.",
-                severity="low",
-                key="missing",
-                evidence={"tools": unmarked[:50]},
-                reproduce="Look for annotations in the raw answer to tools/list.",
-                next_step="Tell the server's author to annotate each tool: readOnlyHint, destructiveHint, idempotentHint, openWorldHint.",
-            )
-        )
-    nothing = bool(unmarked) and len(unmarked) == len(surface.tools)
+    closed = breadth.mostly_closed(surface.tools)
+    broad = breadth.gathered([one for thing in surface.tools for one in breadth.broad(thing, closed)])
+    inner = [one for thing in surface.tools for one in _inner(thing, surface.names)]
     yield from settled("M07", broad, "No parameter takes whatever it is given.", tools=len(surface.tools))
-    if nothing and not hints:
-        yield CheckResult(
-            "M08",
-            "fail",
-            "No tool says what it changes.",
-            severity="low",
-            key="missing",
-            evidence={"tools": unmarked[:50]},
-            reproduce="Look for annotations in the raw answer to tools/list.",
-            next_step="Tell the server's author to annotate each tool; without, clients must expect the worst.",
-        )
-    else:
-        yield from settled(
-            "M08", hints, "What tools say of themselves does not contradict their names.", tools=len(surface.tools)
-        )
+    said = "What tools say of themselves does not contradict their names."
+    yield from settled("M08", hints.check(surface.tools), said, tools=len(surface.tools))
     yield from settled(
         "M09", inner, "No parameter asks for what belongs to the model or its user alone.", tools=len(surface.tools)
     )
 
 
-def _gathered(results: list[CheckResult]) -> list[CheckResult]:
-    """Return low results of many tools as one: a server of files has a path everywhere."""
-    low = [result for result in results if result.severity == "low"]
-    if len(low) < 4:
-        return results
-    pointers = [pointer for result in low for pointer in result.evidence["pointers"]]
-    one = replace(
-        low[0], tool="*", key="reach", summary=f"{len(low)} tools take any text as what to reach, and arguments nobody declared.",
-        evidence={"tools": [result.tool for result in low][:100], "pointers": pointers[:100]},
-    )
-    return [*(result for result in results if result.severity != "low"), one]
-
-
-def tokens(name: str) -> list[str]:
-    """Return the words of a name in lower case: delete_file, deleteFile and delete-file have the same."""
-    return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
-
-
-def _annotations(thing: Thing) -> Mapping[str, Any]:
-    found = thing.definition.get("annotations") if isinstance(thing.definition, Mapping) else None
-    return {key: value for key, value in found.items() if key.endswith("Hint")} if isinstance(found, Mapping) else {}
-
-
-def _broad(thing: Thing) -> Iterator[CheckResult]:
-    """Yield M07 for one tool: free text that is run or decides what is reached, and secrets among the parameters."""
-    schema = thing.definition.get("inputSchema") if isinstance(thing.definition, Mapping) else None
-    if not isinstance(schema, Mapping):
-        return
-    closed = schema.get("additionalProperties") is False
-    runs, reaches, secrets = [], [], []
-    for name, one in properties(thing.definition).items():
-        if not isinstance(one, Mapping) or not _free(one):
-            continue
-        parts = tokens(str(name))
-        plain = "_".join(parts)
-        at = f"{thing.pointer}/inputSchema/properties/{escaped(name)}"
-        if _SECRET.search(plain) and not _SECRET_NOT.search(plain):
-            secrets.append(at)
-        elif parts and (parts[-1] in _RUNS or plain in _RUNS):
-            runs.append(at)
-        elif parts and not closed and (parts[-1] in _REACHES or plain in _REACHES):
-            reaches.append(at)
-    anything = not properties(thing.definition) and schema.get("additionalProperties") is True
-    rows: tuple[tuple[list[str], Severity, str, str], ...] = (
-        (
-            runs,
-            "medium",
-            "takes any text as something to run",
-            "Ask for an enum, a pattern or a list of what may be run, and a length.",
-        ),
-        (
-            secrets,
-            "medium",
-            "wants a secret as an argument, where it passes through the model",
-            "Bind it as a secret of the server instead.",
-        ),
-        (
-            reaches,
-            "low",
-            "takes any text as what to reach, and arguments nobody declared",
-            "Ask for a pattern, an enum or a length, and set additionalProperties to false.",
-        ),
-        (
-            [f"{thing.pointer}/inputSchema"] if anything else [],
-            "low",
-            "takes arguments nobody declared",
-            "Ask for a schema that names the parameters.",
-        ),
-    )
-    for pointers, severity, what, fix in rows:
-        if pointers:
-            yield CheckResult(
-                "M07",
-                "fail",
-                f"{thing.name[:80]} {what}: {', '.join(p.rsplit('/', 1)[-1] for p in pointers[:5])}.",
-                tool=thing.tool,
-                severity=severity,
-                evidence={"pointers": pointers[:50]},
-                confidence="firm",
-                key=pointers[0],
-                reproduce=f"Look at {pointers[0]} in the raw answer to tools/list.",
-                next_step=f"Tell the server's author. {fix}",
-            )
-
-
-def _free(schema: Mapping[str, Any]) -> bool:
-    """Tell whether a schema takes any string."""
-    kind = schema.get("type")
-    stringy = (
-        kind == "string"
-        or (isinstance(kind, list) and "string" in kind)
-        or (kind is None and not {"enum", "const", "anyOf", "oneOf", "$ref"} & set(schema))
-    )
-    if any(
-        isinstance(branch, Mapping) and _free(branch)
-        for word in ("anyOf", "oneOf")
-        for branch in schema.get(word) or ()
-        if kind is None
-    ):
-        return True
-    length = schema.get("maxLength")
-    bound = isinstance(length, int) and length <= 4096
-    return (
-        stringy and not ({"enum", "const", "pattern"} & set(schema)) and not bound and schema.get("format") in (None, "password")
-    )
-
-
-def _hints(thing: Thing) -> Iterator[CheckResult]:
-    """Yield M08 for one tool: annotations that contradict each other, or the verb that names the tool."""
-    hints = _annotations(thing)
-    if not hints:
-        return
-    verb, changes = _deed(thing)
-    wrong: list[tuple[str, str, Severity]] = []
-    read_only = hints.get("readOnlyHint") is True
-    if read_only and changes:
-        wrong.append(("readOnlyHint", f"it is marked read-only and its name says {changes}", "low" if changes in _MAY_ONLY_MAKE else "medium"))
-    if read_only and hints.get("destructiveHint") is True:
-        wrong.append(("destructiveHint", "it is marked read-only and destructive", "medium"))
-    if not read_only and hints.get("destructiveHint") is False and changes in _DESTROYS:
-        wrong.append(("destructiveHint", f"it is marked not destructive and its name says {changes}", "medium"))
-    if hints.get("idempotentHint") is True and changes in _REPEATS:
-        wrong.append(("idempotentHint", f"it is marked idempotent and its name says {changes}", "low"))
-    if (
-        hints.get("openWorldHint") is False
-        and _OUTSIDE.search(described(thing.definition).lower())
-        and verb in ("fetch", "search", "send", "post", "upload")
-    ):
-        wrong.append(("openWorldHint", "it is marked as closed and speaks of what lies outside", "low"))
-    bad = sorted(key for key, value in hints.items() if not isinstance(value, bool))
-    if bad:
-        wrong.append((bad[0], f"{', '.join(bad)} is no boolean", "low"))
-    for key, sentence, severity in wrong:
-        at = f"{thing.pointer}/annotations/{key}"
-        yield CheckResult(
-            "M08",
-            "fail",
-            f"{thing.name[:80]} contradicts itself: {sentence}.",
-            tool=thing.tool,
-            severity=severity,
-            confidence="firm",
-            key=at,
-            evidence={
-                "pointer": at,
-                "annotations": dict(hints),
-                "name": thing.name,
-                "description": described(thing.definition)[:200],
-            },
-            reproduce=f"Look at {at} in the raw answer to tools/list.",
-            next_step="Tell the server's author to correct the annotation; until then treat the tool as one that changes things.",
-        )
-
-
-def _deed(thing: Thing) -> tuple[str, str]:
-    """Return the verb that names a tool, and again where it changes something; words that are nouns as well need a place of a verb."""
-    parts = tokens(thing.name)
-    verb = next((part for part in parts if part in _CHANGES or part in _LOOKS), "")
-    first = tokens(re.split(r"[.\n]", described(thing.definition))[0])[:1]
-    said = first[0].removesuffix("s") if first else ""
-    if verb in _NOUNS_TOO and (
-        parts[0] != verb or len(parts) == 1 or any(part in _LOOKS or part in _SUMS for part in parts) or said in _LOOKS | {"return"}
-    ):
-        return verb, ""
-    if verb:
-        return verb, verb if verb in _CHANGES else ""
-    return said, said if said in _CHANGES - _NOUNS_TOO else ""
-
-
 def _inner(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
-    """Yield M09 for one tool: parameters for the model's own state in a tool that has nothing to do with it."""
+    """Yield M09 for one tool: parameters for what is the model's or its user's own in a tool that has nothing to do with it."""
     topic = " ".join([*tokens(thing.name), re.split(r"(?<=[.!?])\s|\n", described(thing.definition), maxsplit=1)[0].lower()])
     told = metadata.about(thing, own)
+    ordered = _ordered(thing, told)
     for place, name, one in parameters(thing.definition):
-        plain = "_".join(tokens(name))
-        said = described(one) if isinstance(one, Mapping) else ""
-        kind = "" if _ITS_OWN.search(topic) else next((kind for kind, pattern in _INNER.items() if pattern.search(plain)), "")
+        parts = tokens(name)
+        plain = "_".join(parts)
+        said = _told(one)
+        kind = _kind(plain, topic) or (_kind("_".join(tokens(str(one.get("title", "")))), topic) if isinstance(one, Mapping) else "")
         here = replace(told, opening=False, parameter=True, here=plain)
         asked = [] if kind or one_of_few(one) else [signal for signal in utterance.read(said, here) if signal.weight >= utterance.LIMIT]
+        at = f"{thing.pointer}{place}"
+        where = f"{at}/description" if asked else at
+        if not kind and not asked and name.lower() in ordered and not one_of_few(one):
+            signal = ordered.pop(name.lower())
+            asked, said, where = [signal], described(thing.definition), f"{thing.pointer}/description"
         if not kind and not asked:
             continue
         what = f"{asked[0].kind}: {said[asked[0].start : asked[0].end].strip()[:200]!r} ({asked[0].words})" if asked else f"asks for {_WHAT[kind]}"
-        at = f"{thing.pointer}{place}"
         yield CheckResult(
             "M09",
             "fail",
             f"{thing.name[:80]} {what}, which it does not need for what it does: {name}.",
             tool=thing.tool,
-            severity="high" if kind and kind != "model" else "medium",
+            severity="high" if kind and kind not in ("model", "the user's own") else "medium",
             confidence="firm" if kind else "tentative",
             key=at,
             evidence={
-                "pointer": f"{at}/description" if asked else at,
+                "pointer": where,
                 "kind": kind or "wording",
                 "description": said[:300],
                 "tool": topic[:300],
@@ -318,6 +107,34 @@ def _inner(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
         )
 
 
+def _kind(plain: str, topic: str) -> str:
+    """Return what a name asks for that is the model's or the user's own, empty where the tool is about it."""
+    if not plain or _ITS_OWN.search(topic):
+        return ""
+    found = next((kind for kind, pattern in _INNER.items() if pattern.search(plain)), "")
+    about = found == "the user's own" and any(part.removesuffix("s") in topic for part in plain.split("_") if len(part) > 3)
+    return "" if about else found
+
+
+def _told(schema: Any) -> str:
+    """Return what is told of a parameter: its title, its description, and a default that is a sentence."""
+    if not isinstance(schema, Mapping):
+        return ""
+    more = [schema[word] for word in ("title", "default") if isinstance(schema.get(word), str) and schema[word].count(" ") > 1]
+    return described(schema) or " ".join(more)
+
+
+def _ordered(thing: Thing, told: utterance.About) -> dict[str, utterance.Signal]:
+    """Return the parameters that the tool's description has filled with what is the model's or the user's own, each with its sentence."""
+    said = described(thing.definition)
+    found: dict[str, utterance.Signal] = {}
+    for signal in utterance.read(said, told, utterance.LIMIT) if len(said) < 8000 else ():
+        plain = said[signal.start : signal.end].lower()
+        if signal.source:
+            found |= {name: signal for name in told.carriers if re.search(rf"[`'\"]{re.escape(name)}[`'\"]", plain)}
+    return found
+
+
 def one_of_few(schema: Any) -> bool:
     """Tell whether a parameter takes a number or a choice, which can carry nothing."""
     return isinstance(schema, Mapping) and (schema.get("type") in ("integer", "number", "boolean", "null") or "enum" in schema or "const" in schema)
@@ -329,4 +146,5 @@ _WHAT = {
     "model": "the name of the model",
     "reasoning": "the model's reasoning",
     "other tools": "the other tools",
+    "the user's own": "what is the user's own",
 }

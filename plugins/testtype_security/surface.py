@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +94,11 @@ def parameters(definition: Any) -> Iterator[tuple[str, str, Any]]:
             inside.append((place, rules))
         waiting += inside[:MOST_PARAMETERS]
         del waiting[MOST_PARAMETERS:]
+
+
+def tokens(name: str) -> list[str]:
+    """Return the words of a name in lower case: delete_file, deleteFile and delete-file have the same."""
+    return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
 
 
 def described(definition: Any) -> str:

@@ -5,6 +5,7 @@ carried along that are not the tool's business, makes rules for others, or asks 
 to three sentences that stand together are weighed in the light of what the tool is about.
 """
 
+# ruff: noqa: E501 - a sentence or a pattern is read as a whole
 from __future__ import annotations
 
 import re
@@ -33,6 +34,7 @@ class Signal:
     end: int
     words: str  # those that weighed most
     choice: float = 0.0  # how much of it is about being chosen over others
+    source: bool = False  # something is taken along that is the model's, the user's or another tool's
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def read(text: str, about: About = About(), least: float = LEAST) -> list[Signal
     for weight, _, one, kind, choice in sorted(found, key=lambda row: (-round(row[0], 1), -row[1], row[2].start)):
         if len(kept) < 20 and all(one.end <= other.start or other.end <= one.start for other in kept):
             said = ", ".join(wording.told(one.features, kind))
-            kept.append(Signal(wording.MEANT[kind], round(weight, 3), one.start, one.end, said[:200], round(choice, 3)))
+            kept.append(Signal(wording.MEANT[kind], round(weight, 3), one.start, one.end, said[:200], round(choice, 3), "a:source" in one.features))
     return kept
 
 

@@ -19,9 +19,11 @@ TOLD = {
 }
 ONLY = {"checks": ["M"]}
 PAIRS = [Pair(check, "told-wrong", "told-plain") for check in TOLD] + [
-    Pair("M05", "turns-after-calls", "told-plain", "after 6 calls"),
+    Pair("M05", "turns-after-calls", "told-plain", "calls: /description"),
     Pair("M05", "turns-after-lists", "tells-the-time", "from one list to the next"),
     Pair("M05", "turns-elsewhere", "tells-the-time", "another clock"),
+    Pair("M05", "turns-with-the-clock", "tells-the-time", "a clock that runs ahead"),
+    Pair("M05", "turns-in-a-second-life", "told-plain", "where it ran before"),
     Pair("M06", "flows", "flows-not", "strangers"),
     Pair("M04", "takes-over", "keeps-to-itself", "gives orders about"),
 ]

@@ -98,7 +98,7 @@ def test_icons_are_pictures_from_safe_places() -> None:
 @pytest.mark.parametrize(("definition", "severities"), [
     (tool(properties={"command": WORD}), ["medium"]), (tool(properties={"sql": {"anyOf": [WORD, {"type": "null"}]}}), ["medium"]),
     (tool(properties={"apiKey": WORD}), ["medium"]), (tool(properties={"file_path": WORD}), ["low"]),
-    (tool(properties={"file_path": WORD}, schema={"additionalProperties": False}), []), (tool(properties={"command": {"enum": ["a"], **WORD}}), []),
+    (tool(properties={"file_path": WORD}, schema={"additionalProperties": False}), ["low"]), (tool(properties={"command": {"enum": ["a"], **WORD}}), []),
     (tool(properties={"path": {**WORD, "pattern": "^[a-z]+$"}, "token_count": {"type": "integer"}, "password_length": WORD, "name": WORD}), []),
 ], ids=range(7))
 def test_parameters_that_take_anything_are_found_by_what_they_are_for(definition: dict[str, Any], severities: list[str]) -> None:
