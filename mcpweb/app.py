@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from flask import Flask
+from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mcpweb import origin, paths, supervisor
@@ -66,6 +66,8 @@ def _fit(core: Core) -> Callable[[], None]:
     fitness = Fitness(core.db)
 
     def guard() -> None:
+        if request.endpoint == "static":  # a page that says what is wrong keeps its looks
+            return
         try:
             fitness.check()
         except SchemaChanged:

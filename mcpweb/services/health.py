@@ -26,7 +26,7 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     "worker.missing": ("problem", "No worker is running.", "Run `mcpweb serve` or `mcpweb worker`."),
     "engine.unseen": ("warning", "The engine was not looked at yet.", "Start the worker."),
     "engine.answers": ("ok", "Docker Engine {version} answers at {address}.", ""),
-    "engine.away": ("problem", "The engine does not answer since {since} UTC: {detail}", "Start the engine, or set DOCKER_HOST."),
+    "engine.away": ("problem", "The engine does not answer since {since} UTC: {detail}", ""),
     "vault.unseen": ("warning", "The vault was not looked at yet.", "Start the worker."),
     "vault.locked": ("problem", "The vault is locked ({code}): {detail}", "{next_step}"),
     "vault.open": ("ok", "The keys can be had.", ""),
@@ -133,7 +133,7 @@ def findings(core: Core) -> list[Finding]:
     elif engine.state == "reachable":
         found.append(find("engine.answers", version=engine.value.get("version"), address=engine.value.get("address")))
     else:
-        found.append(find("engine.away", since=engine.since, detail=engine.value.get("detail")))
+        found.append(find("engine.away", since=engine.since[:19], detail=engine.value.get("detail")))
     found += [_vault_finding(core), _audit_finding(core), _backup_finding(core)]
     found += [_disk_finding(core), _log_finding(core), sqlite_finding()]
     records = core.plugins.records.values()

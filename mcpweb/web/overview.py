@@ -60,7 +60,7 @@ def _steps(seen: servers.Overview, fleet: trends.Fleet, tested: bool) -> dict[st
         "engine": bool(seen.engine and seen.engine.value.get("state", "") == "reachable") and seen.working,
         "server": bool(rows), "start": bool(running) or tested, "test": tested,
     }
-    if all(done.values()):
+    if all(done.values()) or (rows and tested):  # an engine that went away later is told of above
         return None
     return {
         "done": done, "running": running, "first": rows[0] if rows else None,

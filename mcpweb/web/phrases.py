@@ -16,6 +16,7 @@ _SPACED = re.compile(f" ?{PLACE.pattern} ?")
 LONGEST = 2000
 _KEYS = (12, 6)
 _CUT = re.compile(r"(?<=[.!?…]) ")
+_NAMED = re.compile(r"(.*[.]) \((\S+)\)")  # a sentence and the file it is about
 _CUTS = 5
 _LOOKS = 24  # parts of one text that are looked at; only one that was made to cost time has more
 _DEEPEST = 3
@@ -113,6 +114,8 @@ class Phrases:
         found = self._find(text, depth, known)
         if found is None and text.endswith("."):
             found = self._find(text + " ", depth, known)  # where nothing more was to be told
+        if found is None and (named := _NAMED.fullmatch(text)) and (begin := self._said(named[1], depth, known)) is not None:
+            return f"{begin.removesuffix('。')} ({named[2]})。"
         cuts = [cut.start() for cut in _CUT.finditer(text)][-_CUTS:]
         if found is not None and text.endswith(".") and found[1][-1].endswith(".") and " " not in found[1][-1]:
             return f"{self._said(text[:-1], depth, known)}。"  # the full stop of a sentence that ends in a name

@@ -1,6 +1,7 @@
 """A database that is damaged, empty or gone: everybody who opens it is told what to do, and nobody makes a new one in its place."""
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -95,6 +96,8 @@ def test_a_file_that_is_deleted_under_the_running_product_takes_no_more_writes(
         "/servers", data={"name": "lost", "image": "tiny:1", "csrf_token": token}, base_url=f"http://{HOST}"
     )
     assert refused.status_code == 503 and "was deleted or replaced" in refused.text and "restore" in refused.text
+    sheets = re.findall(r'(?:href|src)="(/static/[^"#]+)', refused.text)  # the page that says so keeps its looks
+    assert sheets and {visitor.client.get(sheet, base_url=f"http://{HOST}").status_code for sheet in sheets} == {200}
     (tmp_path / "elsewhere.db").rename(core.settings.db_path)  # whoever put it back goes on
     assert "new" in visitor.get("/servers").text and "lost" not in visitor.get("/servers").text
 
