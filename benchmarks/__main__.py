@@ -1,6 +1,7 @@
 """Run the benchmarks and print the table of benchmarks/README.md."""
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
 def main() -> int:
     wanted = sys.argv[1:] or [name for name in PARTS if name != "comparisons"]  # these take most of an hour
     rows: list[Row] = []
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has its byte code; to compile at each start takes as long as the start
     for name in wanted:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="mcpweb-bench-") as folder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 import os
 import statistics
+import threading
 import time
 from pathlib import Path
 
@@ -25,9 +26,8 @@ def run(folder: Path) -> list[Row]:
     """Return the rows about pages."""
     rows: list[Row] = []
     served = Served(folder)
-    started = time.monotonic()
+    cold, ready, bare_cold = _cold_s(folder / "first")
     served.start()
-    cold = wait_answer(served.port, started)
     master = served._process.pid  # type: ignore[union-attr]
     time.sleep(3)
     memory = pss_mb(family(master))
@@ -93,10 +93,33 @@ def run(folder: Path) -> list[Row]:
         f"write lock held by a batch of retention, {count} results", f"p99 {deleted[0]:.0f} ms, longest {deleted[1]:.0f} ms ({deleted[2]:,.0f} results/s)",
         "p99 ≤ 25 ms", deleted[0] <= 25,
     ))
-    ratio("cold start to the first 200, new database (s) / bare", cold, bare.cold_s, 5)
+    ratio("cold start to the first 200, new database (s) / bare, medians of three", cold, bare_cold, 5)
+    ratio("cold start until the worker is ready as well (s) / bare", ready, bare_cold, 6)
     rows.append(Row("idle memory, all processes, no server wanted (PSS)", f"{memory:.0f} MB", "≤ 115 MB", memory <= 115))
     assert small
     return rows
+
+
+def _cold_s(folder: Path) -> tuple[float, float, float]:
+    """Return seconds from the command to the first 200, until the worker is ready too, and to the floor's first 200: medians of three."""
+    times: list[tuple[float, float, float]] = []
+    for number in range(4):
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        served = Served(place)
+        first: list[float] = []
+        started = time.monotonic()
+        asking = threading.Thread(target=lambda served=served, started=started, first=first: first.append(wait_answer(served.port, started)))  # type: ignore[misc]
+        asking.start()
+        served.start()
+        ready = time.monotonic() - started
+        asking.join()
+        served.stop()
+        bare = Bare(place, place / "none.db")
+        bare.stop()
+        times.append((first[0], ready, bare.cold_s))
+    first_s, ready_s, bare_s = (statistics.median(one[at] for one in times[1:]) for at in range(3))  # the first one fills caches
+    return first_s, ready_s, bare_s
 
 
 def _user(core) -> str:  # type: ignore[no-untyped-def]

@@ -1,8 +1,7 @@
 """Docker MCP Web Manager."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # the supervisor, which imports this as well, stays without `typing`
 if TYPE_CHECKING:
     from flask import Flask
 

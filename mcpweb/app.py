@@ -14,6 +14,7 @@ from mcpweb.errors import SchemaChanged
 from mcpweb.fitness import Fitness
 from mcpweb.rest import register_api
 from mcpweb.web import BLUEPRINTS, accesslog, csrf, errors, headers, identity, limits, metrics, pluginpages, rendering
+from mcpweb.web.rules import Rule
 from mcpweb.web.traffic import Traffic
 
 
@@ -21,6 +22,7 @@ def create_app(core: Core | None = None) -> Flask:
     """Return the application; without a core it opens its own. Nothing is open when this returns."""
     core = core or open_core(role="web")
     app = Flask("mcpweb", template_folder=str(paths.TEMPLATES), static_folder=None)
+    app.url_rule_class = Rule
     app.config["MAX_CONTENT_LENGTH"] = limits.BODY_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = limits.BODY_BYTES
     app.extensions["mcpweb"] = core

@@ -14,6 +14,7 @@ from mcpweb.processes import keep_memory_private
 from mcpweb.settings import load
 from mcpweb.supervisor import LIFELINE
 
+gc.disable()  # nothing of what is loaded is garbage; see when_ready
 _settings = load()
 logs.set_up(_settings, role="web")
 
@@ -47,8 +48,10 @@ proc_name = "mcpweb"
 def when_ready(server: Any) -> None:
     """Freeze what is loaded, so that forks share it, and leave when the supervisor is gone."""
     keep_memory_private()
+    server.app.wsgi().url_map.update()  # what the first request of each process would do for itself
     gc.collect()
     gc.freeze()
+    gc.enable()
     given = os.environ.get(LIFELINE)
     if given is not None:
 

@@ -129,7 +129,9 @@ def _answers(bind: str) -> bool:
     host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104 - compared only
     request = f"GET /healthz HTTP/1.0\r\nHost: localhost:{port}\r\n\r\n".encode()
     try:
-        with socket.create_connection((host, int(port)), timeout=2) as sock:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+            sock.settimeout(2)
+            sock.connect((host, int(port)))
             sock.sendall(request)
             return b" 200 " in sock.recv(64)
     except OSError:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from mcpweb import __version__
+from mcpweb.processes import loading
 
 # command: (module, what it does); the order is that of the help page
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -45,7 +46,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"mcpweb.cli.{COMMANDS[cmd_name][0]}")
+        with loading():
+            module = importlib.import_module(f"mcpweb.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

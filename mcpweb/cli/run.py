@@ -15,7 +15,7 @@ from mcpweb.cli.common import json_option, opened, print_json
 from mcpweb.core import Core, open_core
 from mcpweb.errors import Conflict
 from mcpweb.keyinput import DESCRIPTOR
-from mcpweb.processes import keep_memory_private
+from mcpweb.processes import keep_memory_private, loading
 from mcpweb.schemas.objects import server_object
 from mcpweb.supervisor import LIFELINE
 
@@ -70,7 +70,8 @@ def _check_port(core: Core) -> None:
 @click.option("--wait", is_flag=True, help="Wait until the running worker ends, instead of leaving.")
 def worker(wait: bool) -> None:
     """Start a worker alone; one per data folder."""
-    from mcpweb.worker import Worker
+    with loading():
+        from mcpweb.worker import Worker
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
