@@ -399,3 +399,16 @@ def test_the_stored_tools_are_those_last_seen(core: Core, actor: Actor, server: 
     call(core, actor, server, "add", a=1, b=1)
     with core.db.reading() as conn:
         assert tool_rows.get(conn, server.id, "echo").definition["description"] == "Changed."
+
+
+def test_only_a_list_that_came_just_as_before_is_not_spelled_out_again() -> None:
+    said: list[list[Any]] = [
+        [1], [True], [1.0], ["1"], [0.0], [-0.0], [None], [[]], [{}], ["\ud800"], [10**40], [{"a": 1, "b": 2}], [{"b": 2, "a": 1}],
+    ]
+    assert len({lookout.fingerprint(items) for items in said}) == len(said)
+    word = "one object in one list"
+    assert lookout.fingerprint([word, {"a": word}]) == lookout.fingerprint(json.loads(f'["{word}", {{"a": "{word}"}}]'))
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    assert lookout.fingerprint(deep) is None
