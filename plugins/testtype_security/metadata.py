@@ -240,7 +240,7 @@ def _order(thing: Thing, first: Reading) -> Iterator[CheckResult]:
     )
     if first.how or worst.choice <= 1 - PART:
         yield result
-    if worst.choice >= PART:
+    if any(one.choice >= PART for one in signals):
         yield replace(result, check_id="M10", next_step=preference.NEXT)
 
 

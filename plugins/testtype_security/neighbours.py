@@ -190,6 +190,20 @@ def _references(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckR
                     best = (weight, result)
         if best is not None and best[0] > 0:
             yield best[1]
+        elif (ruled := _ruled(thing, surface.names)) is not None:
+            yield ruled
+
+
+def _ruled(thing: Thing, own: frozenset[str]) -> CheckResult | None:
+    """Return the first text that makes rules for tools this server does not have, whosever they are."""
+    about = replace(metadata.about(thing, own), opening=False)
+    for text in thing.texts:
+        if text.role == "prose" and 20 < len(text.text) < 8000:
+            for signal in utterance.read(text.shown, about, utterance.LIMIT):
+                if signal.kind == wording.MEANT["rules"]:
+                    said = text.shown[signal.start : signal.end].strip()
+                    return _reference(thing, text.pointer, said, Foreign("another server", "a tool", {}), signal.weight)
+    return None
 
 
 def _named(

@@ -34,6 +34,7 @@ class Signal:
     end: int
     words: str  # those that weighed most
     choice: float = 0.0  # how much of it is about being chosen over others
+    addressed: bool = False  # the text turns to the machine that reads it
     source: bool = False  # something is taken along that is the model's, the user's or another tool's
 
 
@@ -85,7 +86,7 @@ def read(text: str, about: About = About(), least: float = LEAST) -> list[Signal
     for weight, _, one, kind, choice in sorted(found, key=lambda row: (-round(row[0], 1), -row[1], row[2].start)):
         if len(kept) < 20 and all(one.end <= other.start or other.end <= one.start for other in kept):
             said = ", ".join(wording.told(one.features, kind))
-            kept.append(Signal(wording.MEANT[kind], round(weight, 3), one.start, one.end, said[:200], round(choice, 3), "a:source" in one.features))
+            kept.append(Signal(wording.MEANT[kind], round(weight, 3), one.start, one.end, said[:200], round(choice, 3), "i:addressed" in one.features, "a:source" in one.features))
     return kept
 
 

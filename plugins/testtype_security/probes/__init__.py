@@ -10,7 +10,7 @@ from dataclasses import replace
 from mcpweb.plugin import Cancelled, CheckResult, Failure, TestContext
 
 from ..checks import PROBES
-from ..choice import asked
+from ..choice import asked as _wanted
 from . import active, burden, habits, leaks, owners, plain, results
 from .lab import Lab, Spent, Stand
 from .surfaces import points
@@ -50,7 +50,10 @@ def _run(context: TestContext) -> Iterator[CheckResult]:
     seen = plain.observe(lab, 1.5 if quick else min(40.0, seconds / 4))
     stands = [seen.stand]
     for family in (habits.egress(lab, seen), habits.traces(seen, lab), results.verdicts(seen)):
-        yield from (_covered(result, seen) for result in family)
+        for result in family:
+            yield _covered(result, seen)
+            if _of_a_text(result) and _wanted(context, ["M03"]):
+                yield replace(result, check_id="M03")
     if context.config.active_probes:
         context.progress(0.55, "attacking its fields")
         lab.until = until - (0.0 if quick else 20.0)
@@ -68,6 +71,11 @@ def _run(context: TestContext) -> Iterator[CheckResult]:
     yield from _or_pass("D07", leaks.told(stands), "No secret stands in a result, an error or the log.")
     yield from _or_pass("D08", leaks.on_the_network(stands, lab.events()), "No secret was seen on the network.")
     seen.stand.close()
+
+
+def _of_a_text(result: CheckResult) -> bool:
+    """Tell whether a verdict of D10 is on what a prompt or a resource holds, which is told to a model like all that M03 reads."""
+    return result.check_id == "D10" and result.verdict == "fail" and result.key.startswith(("resource:", "prompt:"))
 
 
 def _covered(result: CheckResult, seen: plain.Plain) -> CheckResult:
@@ -92,7 +100,7 @@ def _heavy(context: TestContext, seen: plain.Plain, until: float) -> list[CheckR
     )
     for check, family in families:
         try:
-            found += family() if asked(context, [check]) else ()
+            found += family() if _wanted(context, [check]) else ()
         except Spent:
             continue
     return found

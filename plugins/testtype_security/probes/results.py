@@ -17,7 +17,7 @@ from .surfaces import strings
 
 MOST_TEXT = 20_000
 PART = 600
-LIMIT = 0.75  # texts of all kinds come back: less than sure is nothing
+LIMIT = 0.75  # texts of all kinds come back: less than sure is nothing, but where they turn to the machine that reads them
 _CHANGING = re.compile(r"\d+|[0-9a-f]{8,}")
 
 
@@ -79,7 +79,9 @@ def look(text: str) -> Found | None:
             says = f": it says {one.text[:80]!r}" if one.text else ""
             return Found(f"hides something ({one.kind}){says}", span[:400], True, tuple(one.codes[:20]))
     for part in _parts(text):
-        for said in utterance.read(part, utterance.About(opening=False), LIMIT):
+        for said in utterance.read(part, utterance.About(opening=False), utterance.LEAST):
+            if said.weight < LIMIT and not said.addressed:
+                continue
             return Found(f"{said.kind} ({said.words})", part[said.start : min(said.end, said.start + 400)], False)
     return None
 
@@ -125,6 +127,7 @@ def _result(used: Used, found: Found, when: str, turned: bool, call: int, argume
         "fail",
         f"The answer of the tool {found.what}{when}.",
         tool=used.surface.title,
+        key=f"prompt:{used.surface.name[:150]}" if used.surface.kind == "prompt" else "",
         severity=severity,
         confidence=confidence,
         evidence={"span": found.span, "codes": list(found.codes), "call": call, "turned": turned},

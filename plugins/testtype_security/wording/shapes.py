@@ -42,6 +42,13 @@ _CALLED = re.compile(
 )
 _VALUE = re.compile(r"(?<![\w-])(?:as|in|into|under)\s+(?P<name>[a-z]\w{2,30})(?=$|[\s.,;:)])")
 
+_MACHINE = r"(?:(?:ai|llm|language|automated|virtual|digital|software|calling|reading|processing)[\s-]+)?(?:assistants?|models?|agents?|bots?|chatbots?|machines?|ais?|llms?|copilots?|program(?:me)?s?)"
+_ADDRESSED = re.compile(  # a text that turns to the machine that reads it
+    rf"\b(?:to|for|dear|attention|attn|hey|hello|instructions?\s+for|word\s+to)\s+(?:the\s+|any\s+|all\s+|every\s+|our\s+|your\s+|an?\s+)?{_MACHINE}\b(?=[^.!?]{{0,40}}(?:[:,>—–-]|\breading\b|\breads?\b))"
+    rf"|\b{_MACHINE}\s+(?:that\s+|who\s+|which\s+)?(?:is\s+|are\s+)?(?:now\s+)?(?:reading|reads?|processing|process(?:es)?|handling|parsing|seeing|sees?|summari[sz](?:ing|es?)|receiv(?:ing|es?)|calling)\s+(?:this|these|it|the\s+above|that)\b"
+    rf"|[\[(<#*]\s*(?:{_MACHINE})\s*(?:[:\])>—–-]|note|hint|instruction|only)|(?:^|[.!?]\s)(?:{_MACHINE})\s*[:,]\s+\S"
+    r"|(?:ai|モデル|アシスタント|エージェント|ボット|言語モデル)(?:へ|の方へ|各位|宛|は、|に告)"
+)
 
 _DEED_NAME = re.compile(
     r"(?:send|create|make|get|list|read|write|search|fetch|post|delete|remove|update|add|open|run|execute|query|pay|transfer|book|order|trade|submit|upload|download|move|copy|publish|draft|browse|forward|notify|call|invite|schedule|store|save|edit|export|import|trigger|log|change|find)[_-][a-z][\w-]{1,40}"
@@ -50,6 +57,7 @@ _DEED_NAME = re.compile(
 
 def marked(plain: str, parameters: Set[str], fixed: Set[str], own: Set[str], others: Set[str], topic: str, words: Set[str] = frozenset()) -> str:
     """Return a sentence in lower case with what can be told by its shape replaced by marks: ``§param``, ``§hard``, ``§url`` …"""
+    plain = _ADDRESSED.sub(lambda match: f" §addressed {match[0]}", plain)
     if "<" in plain or "[" in plain or "#" in plain or ":" in plain or "system" in plain or "admin" in plain:
         plain = _TAG.sub(" §tag ", _CHAT.sub(" §chat ", plain))
     if "`" in plain or "|" in plain or "/" in plain or "$" in plain:
