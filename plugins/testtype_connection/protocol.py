@@ -1,142 +1,162 @@
-"""C06 and C07: what a server does with versions and messages it should refuse.
+"""C06: what a server does with versions it should refuse; and messages sent as they are."""
 
-Silence is allowed where the specification allows it (a line that is not JSON has no id to answer); dying, hanging and
-calling nonsense a success are not.
-"""
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from mcpweb.plugin import Cancelled, CheckResult, Failure, Frame, RpcError, TestContext, TestError, TestSession
+from mcpweb.plugin import CheckResult, Failure, Frame, TestContext, TestSession
 
 META = "io.modelcontextprotocol/"
+NEAR = "2026-12-31"
 BOGUS = "2099-01-01"
+MODERN = "2026-07-28"
 KNOWN = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 CLIENT = {"name": "mcpweb-test", "version": "1"}
 REPLY_S = 3.0
-LATE_S = 0.3
+MADE_UP = (BOGUS, "2023-01-01", "banana")  # later, earlier than any, and none
 
 
 def unknown_version(context: TestContext, session: TestSession) -> CheckResult:
-    """C06: a version from the future is refused (modern) or answered by a counter-offer (handshake)."""
+    """C06: a version nobody speaks is refused (modern) or answered by a counter-offer (handshake)."""
     if context.config.transport == "http":
         return CheckResult("C06", "not_applicable", "Version headers over HTTP are looked at by C10.")
     if session.era == "modern":
-        return _modern(session)
+        found = _modern(session)
+        if found.verdict == "fail":
+            return found
+        with suppress(Failure), context.fresh(era="none") as raw:  # one that shakes hands too
+            second = _handshake(raw, deadline_s=REPLY_S, also=True)
+            return second if second.verdict == "fail" else found
+        return found
     with context.fresh(era="none") as raw:
         return _handshake(raw)
 
 
 def _modern(session: TestSession) -> CheckResult:
-    request = _request("bogus-version", "tools/list", {"_meta": _meta(BOGUS)})
-    reply = exchange(session, request)
-    bare = exchange(session, _request("no-meta", "tools/list", {}))
-    evidence = {"reply": reply, "reply_without_meta": bare}
-    code = _code(reply)
-    supported = ((reply or {}).get("error") or {}).get("data") or {}
-    if reply is None:
-        return CheckResult("C06", "fail", "An unknown protocol version got no answer.", evidence=evidence,
-                           input=request, timed_out=True, next_step="Tell the server's author: answer -32022.")
-    if code != -32022 or not isinstance(supported, Mapping) or not supported.get("supported"):
-        return CheckResult("C06", "fail", f"An unknown version was answered with {_said(reply)}, not -32022 and a list.",
-                           evidence=evidence, input=request, next_step="Tell the server's author: answer -32022.")
-    if "result" in (bare or {}):
-        return CheckResult("C06", "fail", "A request without its _meta fields was accepted.", evidence=evidence,
-                           input=_request("no-meta", "tools/list", {}),
-                           next_step="Tell the server's author: answer -32602.")
-    return CheckResult("C06", "pass", "An unknown version and missing _meta are refused.", evidence=evidence)
-
-
-def _handshake(session: TestSession) -> CheckResult:
-    request = _request("bogus-version", "initialize",
-                       {"protocolVersion": BOGUS, "capabilities": {}, "clientInfo": CLIENT})
-    reply = exchange(session, request, deadline_s=20.0)
-    evidence = {"reply": reply}
-    offered = ((reply or {}).get("result") or {}).get("protocolVersion")
-    if reply is None:
-        return CheckResult("C06", "fail", "An unknown protocol version got no answer.", evidence=evidence,
-                           input=request, timed_out=True, next_step="Tell the server's author: answer every initialize.")
-    if "error" in reply or offered in KNOWN:
-        return CheckResult("C06", "pass", "An unknown version is refused or answered by a counter-offer.",
-                           evidence=evidence)
-    return CheckResult("C06", "fail", f"The server agrees to the made-up version {offered!r}.", evidence=evidence,
-                       input=request, next_step="Tell the server's author: offer a version it really speaks.")
-
-
-def malformed(context: TestContext, session: TestSession) -> CheckResult:
-    """C07: after each malformed message the server still answers a well-formed one."""
-    if context.config.transport == "http":
-        return _malformed_http(context, session)
-    seen: dict[str, Any] = {}
+    """Each method that is offered refuses another version first of all, and a request that does not say one."""
     wrong: list[str] = []
-    replay: Any = None
-    meta = {"_meta": _meta(session.protocol)} if session.era == "modern" else {}
-    probes: list[tuple[str, bytes | Mapping[str, Any], str | None]] = [
-        ("not JSON", b'{"jsonrpc":"2.0","id":"half\n', None),
-        ("unknown method", _request("no-method", "mcpweb/no-such-method", dict(meta)), "no-method"),
-        ("params of the wrong type", {"jsonrpc": "2.0", "id": "bad-params", "method": "tools/call", "params": 5}, "bad-params"),
-        ("arguments of the wrong type", _request("bad-args", "tools/call", {"name": 7, "arguments": [], **meta}), "bad-args"),
-        ("an empty batch", b"[]\n", None),
-        ("no method at all", {"jsonrpc": "2.0", "id": "nothing"}, None),
-    ]
-    for label, probe, reply_id in probes:
-        session.send_raw(probe)
-        fault = _alive(session)
-        if fault:
-            return CheckResult("C07", "fail", f"After {label}: {fault}", evidence={"replies": seen},
-                               input=probe if isinstance(probe, Mapping) else {"bytes": probe},
-                               next_step="Tell the server's author: one bad message must not end the session.")
-        if reply_id is not None:  # a later request has its answer already: what is silent by now is silent
-            reply = _reply(session, reply_id, LATE_S)
-            seen[label] = reply or "no answer"
-            if reply and "result" in reply and not reply["result"].get("isError"):
-                wrong.append(f"{label} was answered with success")
-                replay = replay or probe
-    reused = _reused_id(session, meta)
-    seen["id used twice at once"] = reused
-    fault = _alive(session)
-    if fault:
-        wrong.append(f"after an id was used twice: {fault.rstrip('.')}")
-    if wrong:
-        return CheckResult("C07", "fail", sentence(wrong), evidence={"replies": seen},
-                           input=replay, next_step="Tell the server's author: check what comes in.")
-    return CheckResult("C07", "pass", "Malformed messages are refused or ignored, and the session goes on.",
-                       evidence={"replies": seen})
-
-
-def _reused_id(session: TestSession, meta: Mapping[str, Any]) -> str:
-    request = _request("twice", "tools/list", dict(meta))
-    line = json.dumps(request).encode() + b"\n"
-    session.send_raw(line + line)
-    time.sleep(0.1)
-    replies = [f for f in session.frames() if _is_reply(f, "twice")]
-    return f"{len(replies)} answers"
-
-
-def _malformed_http(context: TestContext, session: TestSession) -> CheckResult:
-    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-    sent = b'{"jsonrpc":"2.0","id":'
     evidence: dict[str, Any] = {}
-    status = None
-    try:
-        status, _, body = context.http(session, "POST", headers=headers, body=sent)
-        evidence |= {"status": status, "body": body[:500]}
-    except TestError as failure:
-        evidence["no_answer"] = failure.detail
-    fault = _alive(session)
-    if fault:
-        return CheckResult("C07", "fail", f"After a body that is not JSON: {fault}", evidence=evidence, input={"bytes": sent},
-                           next_step="Tell the server's author: one bad message must not end the server.")
-    if status is None:
-        return CheckResult("C07", "fail", "A body that is not JSON got no answer.", evidence=evidence, input={"bytes": sent},
-                           next_step="Tell the server's author: answer 400.")
-    if status < 400:
-        return CheckResult("C07", "fail", f"A body that is not JSON was answered with {status}.", evidence=evidence,
-                           next_step="Tell the server's author: answer 400.")
-    return CheckResult("C07", "pass", "A malformed body is refused and the server goes on.", evidence=evidence)
+    replay: Any = None
+    late = False
+    for method, params in _offered(session):
+        request = _request(f"bogus-version-{method}", method, {**params, "_meta": _meta(BOGUS)})
+        reply = exchange(session, request)
+        evidence[method] = reply
+        fault = _not_refused(method, reply, session.protocol)
+        if fault:
+            wrong.append(fault)
+            replay, late = replay or request, late or reply is None
+    near = _request("near-version", "tools/list", {"_meta": _meta(NEAR)})
+    evidence[NEAR] = reply = exchange(session, near)
+    if reply is not None and "result" in reply and not wrong:
+        wrong.append(f"the version {NEAR}, which is none, is accepted")
+        replay = near
+    for label, meta in _lacking():
+        for method, params in _offered(session)[: 2 if label == "_meta" else 1]:
+            request = _request(f"no-{label}-{method}", method, {**params, **meta})
+            reply = exchange(session, request)
+            evidence[f"{method} without {label}"] = reply
+            if reply is None or "result" in reply or (label == "_meta" and _code(reply) != -32602):
+                said = (
+                    "is accepted" if reply is not None and "result" in reply else f"is answered with {_said(reply)}, not -32602"
+                )
+                wrong.append(f"{method} without {label} {said}")
+                replay, late = replay or request, late or reply is None
+    if not wrong:
+        return CheckResult("C06", "pass", "An unknown version and missing _meta are refused.", evidence=evidence)
+    return CheckResult(
+        "C06",
+        "fail",
+        sentence(wrong[:4]),
+        evidence=evidence,
+        input=replay,
+        timed_out=late,
+        next_step="Tell the server's author: look at the version first; answer -32022 with data.supported, and "
+        "-32602 where _meta lacks what every request carries.",
+    )
+
+
+def _offered(session: TestSession) -> list[tuple[str, dict[str, Any]]]:
+    asked: list[tuple[str, dict[str, Any]]] = [("tools/list", {})]
+    if "tools" in session.capabilities:
+        asked.append(("tools/call", {"name": "mcpweb-no-such-tool", "arguments": {}}))
+    if "resources" in session.capabilities:
+        asked += [("resources/list", {}), ("resources/read", {"uri": "mcpweb-test://absent"})]
+    if "prompts" in session.capabilities:
+        asked += [("prompts/list", {}), ("prompts/get", {"name": "mcpweb-no-such-prompt"})]
+    return asked
+
+
+def _lacking() -> list[tuple[str, dict[str, Any]]]:
+    whole = _meta(MODERN)
+    return [
+        ("_meta", {}),
+        *(
+            (key, {"_meta": {name: one for name, one in whole.items() if name != META + key}})
+            for key in ("protocolVersion", "clientCapabilities")
+        ),
+    ]
+
+
+def _not_refused(method: str, reply: Mapping[str, Any] | None, spoken: str) -> str:
+    """Return what is wrong with the answer to a request of another version, else nothing."""
+    code = _code(reply)
+    if reply is None:
+        return f"an unknown version gets no answer to {method}"
+    if code != -32022:
+        return f"an unknown version was answered with {_said(reply)} to {method}, not -32022"
+    data = (reply.get("error") or {}).get("data")
+    supported = data.get("supported") if isinstance(data, Mapping) else None
+    if not isinstance(supported, list) or not supported:
+        return f"-32022 to {method} names no version that is supported"
+    if BOGUS in supported:
+        return f"-32022 to {method} says that the version it refuses is supported"
+    return "" if spoken in supported else f"-32022 to {method} leaves out {spoken}, which is spoken here"
+
+
+def _handshake(session: TestSession, deadline_s: float = 20.0, also: bool = False) -> CheckResult:
+    evidence: dict[str, Any] = {}
+    for version in MADE_UP:
+        request = _request(
+            f"version-{version}", "initialize", {"protocolVersion": version, "capabilities": {}, "clientInfo": CLIENT}
+        )
+        reply = exchange(session, request, deadline_s=deadline_s)
+        evidence[version] = reply
+        offered = ((reply or {}).get("result") or {}).get("protocolVersion")
+        if reply is None and version == BOGUS and not also:
+            return CheckResult(
+                "C06",
+                "fail",
+                "An unknown protocol version got no answer.",
+                evidence=evidence,
+                input=request,
+                timed_out=True,
+                next_step="Tell the server's author: answer every initialize.",
+            )
+        if reply is not None and "error" not in reply and offered not in (*KNOWN, MODERN):
+            said = (
+                f"agrees to the made-up version {offered!r}" if offered == version else f"offers the made-up version {offered!r}"
+            )
+            return CheckResult(
+                "C06",
+                "fail",
+                f"The server {said}.",
+                evidence=evidence,
+                input=request,
+                next_step="Tell the server's author: offer a version it really speaks.",
+            )
+        if _code(reply) == -32603:
+            return CheckResult(
+                "C06",
+                "fail",
+                f"The version {version!r} is an internal error of the server.",
+                evidence=evidence,
+                input=request,
+                next_step="Tell the server's author: offer a version it really speaks.",
+            )
+    return CheckResult("C06", "pass", "An unknown version is refused or answered by a counter-offer.", evidence=evidence)
 
 
 def exchange(session: TestSession, request: Mapping[str, Any], deadline_s: float = REPLY_S) -> dict[str, Any] | None:
@@ -145,15 +165,20 @@ def exchange(session: TestSession, request: Mapping[str, Any], deadline_s: float
     return _reply(session, request["id"], deadline_s)
 
 
-def _reply(session: TestSession, reply_id: str, deadline_s: float) -> dict[str, Any] | None:
-    frame = session.wait_frame(lambda f: _is_reply(f, reply_id), deadline_s=deadline_s)
+def _reply(session: TestSession, reply_id: Any, deadline_s: float, since: int = 0) -> dict[str, Any] | None:
+    frame = session.wait_frame(lambda f: f.at >= since and _is_reply(f, reply_id), deadline_s=deadline_s)
     return None if frame is None else frame.message
 
 
-def _is_reply(frame: Frame, reply_id: str) -> bool:
+def _is_reply(frame: Frame, reply_id: Any) -> bool:
     message = frame.message
-    return frame.direction == "received" and isinstance(message, dict) and message.get("id") == reply_id \
+    return (
+        frame.direction == "received"
+        and isinstance(message, dict)
         and "method" not in message
+        and type(message.get("id")) is type(reply_id)
+        and message["id"] == reply_id
+    )
 
 
 def sentence(wrong: Sequence[str]) -> str:
@@ -162,20 +187,7 @@ def sentence(wrong: Sequence[str]) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _alive(session: TestSession) -> str:
-    """Return what is wrong when a well-formed request is not answered any more, else nothing."""
-    try:
-        session.request("tools/list", {}, deadline_s=5.0)
-    except RpcError:
-        return ""
-    except Cancelled:
-        raise
-    except Failure as failure:
-        return failure.detail
-    return ""
-
-
-def _request(request_id: str, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def _request(request_id: str | int, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": dict(params)}
 
 
@@ -188,5 +200,5 @@ def _code(reply: Mapping[str, Any] | None) -> Any:
     return error.get("code") if isinstance(error, Mapping) else None
 
 
-def _said(reply: Mapping[str, Any]) -> str:
-    return "success" if "result" in reply else f"the error {_code(reply)}"
+def _said(reply: Mapping[str, Any] | None) -> str:
+    return "silence" if reply is None else "success" if "result" in reply else f"the error {_code(reply)}"

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mcpweb.plugin import (
@@ -12,9 +13,7 @@ from mcpweb.plugin import (
     Failure,
     ImageMissing,
     PolicyRefused,
-    RpcError,
     RuntimeUnavailable,
-    ServerProtocolError,
     ServerTimeout,
     StartFailed,
     TestContext,
@@ -23,9 +22,13 @@ from mcpweb.plugin import (
 
 from . import http, protocol
 from .checks import REPRODUCE
+from .leaving import leaves
+from .malformed import malformed
+from .served import announced
+from .use import Used, used
 
-STDIN_EOF_S = 2.0
-GRACE_S = 5.0
+IDLE_S = 2.5
+GROWTH_BYTES = 48 << 20
 HARDENED = {"read_only_root": True, "capabilities": (), "user": None}
 
 
@@ -48,21 +51,42 @@ def verdicts(context: TestContext) -> Iterator[CheckResult]:
     except Failure as failure:
         yield from did_not_start(failure, time.monotonic() - started)
         return
-    with contextlib.closing(first):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(first))
+        idle = aside(context, stack)
+        idle_since, at_first = time.monotonic(), resident(idle)
         yield negotiated(first)
-        context.progress(0.3, "comparing what is announced with what is served")
-        yield from guarded("C09", lambda: announced(first))
+        context.progress(0.2, "using it")
+        session = aside(context, stack)
+        made = used(context, session) if session is not None else None
+        context.progress(0.4, "comparing what is announced with what is served")
+        yield from guarded("C09", lambda: announced(first, made))
         yield from guarded("C06", lambda: protocol.unknown_version(context, first))
         context.progress(0.5, "sending malformed messages")
-        yield from guarded("C07", lambda: protocol.malformed(context, first))
-        yield clean_output(first)
-        yield kept_running(first)
+        harm = None
+        for harm in guarded("C07", lambda: malformed(context, first, made)):
+            yield harm
         if context.config.transport == "http":
             yield from guarded("C10", lambda: http.closed_to_others(context, first))
         else:
             yield CheckResult("C10", "not_applicable", "The server speaks stdio.")
+        time.sleep(max(0.0, min(IDLE_S - (time.monotonic() - idle_since), context.remaining_s() - 10)))
+        yield growing(idle, at_first) or kept_running(first, made, idle, harm)
         context.progress(0.8, "ending its input")
-        yield from guarded("C08", lambda: leaves(context, first))
+        yield from guarded("C08", lambda: leaves(context, first, made, idle))
+        yield clean_output([one for one in (first, session, idle) if one is not None])
+
+
+def aside(context: TestContext, stack: contextlib.ExitStack) -> TestSession | None:
+    """Return one more session, where no secret is; None when the server does not start like that, or speaks HTTP."""
+    if context.config.transport != "stdio":
+        return None
+    try:
+        return stack.enter_context(contextlib.closing(context.fresh(canaries=True)))
+    except (Cancelled, RuntimeUnavailable):
+        raise
+    except Failure:
+        return None
 
 
 def guarded(check_id: str, check) -> Iterator[CheckResult]:  # type: ignore[no-untyped-def]
@@ -155,85 +179,60 @@ def negotiated(session: TestSession) -> CheckResult:
                        duration_ms=session.timings_ms.get("handshake"))
 
 
-def announced(session: TestSession) -> CheckResult:
-    """C09: each announced list can be had; identity is given."""
-    wrong: list[str] = []
-    evidence: dict[str, object] = {"capabilities": session.capabilities, "server_info": session.server_info}
-    for capability, what in (("tools", "tools"), ("resources", "resources"), ("prompts", "prompts")):
-        offered = capability in session.capabilities
-        try:
-            items = session.listing(what)  # type: ignore[arg-type]
-            evidence[what] = len(items)
-            if not offered and items:
-                wrong.append(f"{what} are served but not announced")
-        except (ServerTimeout, Cancelled):
-            raise
-        except (RpcError, ServerProtocolError) as failure:
-            evidence[what] = failure.sentence
-            if offered:
-                wrong.append(f"{what} are announced but not served: {failure.detail.rstrip('.')}")
-        except Failure as failure:  # the session is over: the other lists are not to blame
-            evidence[what] = failure.sentence
-            wrong.append(f"asked for {what}, the server ended the session: {failure.detail.rstrip('.')}")
-            break
-    if not str(session.server_info.get("name", "")):
-        wrong.append("the server gives no name")
-    if wrong:
-        return CheckResult("C09", "fail", protocol.sentence(wrong), evidence=evidence,
-                           next_step="Tell the server's author: announce exactly what is served.")
-    return CheckResult("C09", "pass", "Everything announced is served.", evidence=evidence)
-
-
-def clean_output(session: TestSession) -> CheckResult:
-    """C04: nothing but JSON-RPC on standard output (for HTTP, in the answers)."""
-    bad = session.bad_lines()
+def clean_output(sessions: Sequence[TestSession]) -> CheckResult:
+    """C04: nothing but JSON-RPC on standard output (for HTTP, in the answers), in use and to the end."""
+    bad = [line for one in sessions for line in one.bad_lines() if not answers_what_is_odd(line)]
     if bad:
         shown = bad[0][:120].decode(errors="replace")
         return CheckResult("C04", "fail", f"Standard output carried something else: {shown!r}",
-                           evidence={"lines": bad}, next_step="Print banners and logs to standard error.")
+                           evidence={"lines": bad[:20]}, next_step="Print banners and logs to standard error.")
     return CheckResult("C04", "pass", "Standard output carried only JSON-RPC messages.",
-                       evidence={"frames": len(session.frames())})
+                       evidence={"frames": sum(len(one.frames()) for one in sessions)})
 
 
-def kept_running(session: TestSession) -> CheckResult:
-    """C03: the container still runs after all that was sent to it."""
-    state = session.inspect()
-    evidence = {"status": state.status, "exit_code": state.exit_code, "oom_killed": state.oom_killed,
-                "stderr": session.stderr()[-2000:]}
-    given_up = session.given_up
-    if given_up:
-        return CheckResult("C03", "fail", f"The session had to be ended: {given_up}", evidence=evidence,
-                           next_step="Tell the server's author: answer in smaller pieces, and only when asked.")
-    if state.running:
-        return CheckResult("C03", "pass", "The server keeps running.", evidence=evidence)
-    why = "it used more memory than its limit" if state.oom_killed else f"exit code {state.exit_code}"
-    return CheckResult("C03", "fail", f"The server ended by itself: {why}.", evidence=evidence,
-                       next_step="Read its last words on stderr.")
+def answers_what_is_odd(line: bytes) -> bool:
+    """Tell whether a line answers a message whose id is none, or a batch: what was asked like that may be answered so."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    parts = said if isinstance(said, list) and said else [said]
+    return all(isinstance(one, dict) and one.get("jsonrpc") == "2.0" and ("error" in one or "result" in one) for one in parts)
 
 
-def leaves(context: TestContext, session: TestSession) -> CheckResult:
-    """C08: exits soon after its input ends (stdio), or within the grace of SIGTERM."""
-    evidence: dict[str, object] = {}
-    if context.config.transport == "stdio":
-        session.close_stdin()
-        started = time.monotonic()
-        while time.monotonic() - started < STDIN_EOF_S + 0.5:
-            state = session.inspect()
-            if not state.running:
-                evidence |= {"exit_code": state.exit_code, "after_ms": (time.monotonic() - started) * 1000}
-                return CheckResult("C08", "pass", "The server left when its input ended.", evidence=evidence,
-                                   duration_ms=(time.monotonic() - started) * 1000)
-            time.sleep(0.05)
-        evidence["stdin_eof"] = f"still running after {STDIN_EOF_S:g} s"
-    started = time.monotonic()
-    last = session.stop(GRACE_S)
-    elapsed = time.monotonic() - started
-    evidence |= {"sigterm_ms": elapsed * 1000, "exit_code": last.exit_code if last else None}
-    killed = last is not None and last.exit_code == 137
-    if "stdin_eof" in evidence:
-        return CheckResult("C08", "fail", "The server goes on when its input has ended.", evidence=evidence,
-                           next_step="Tell the server's author: end when standard input ends.")
-    if killed:
-        return CheckResult("C08", "fail", f"The server did not leave within {GRACE_S:g} s of SIGTERM.",
-                           evidence=evidence, next_step="Tell the server's author: handle SIGTERM.")
-    return CheckResult("C08", "pass", "The server left on SIGTERM.", evidence=evidence, duration_ms=elapsed * 1000)
+def resident(session: TestSession | None) -> int:
+    """Return the memory a session's container has, 0 where that cannot be had."""
+    try:
+        return 0 if session is None else session.resident()
+    except Failure:
+        return 0
+
+
+def growing(idle: TestSession | None, at_first: int) -> CheckResult | None:
+    """C03: a server of which nothing is asked takes much more memory after some seconds: it will not run for long."""
+    now = resident(idle)
+    if not at_first or now - at_first < GROWTH_BYTES:
+        return None
+    return CheckResult("C03", "fail", f"Without being asked for anything it grew from {at_first >> 20} to {now >> 20} MiB.",
+                       severity="medium", evidence={"at_first": at_first, "now": now},
+                       next_step="Tell the server's author: something is kept that is not needed.")
+
+
+def kept_running(session: TestSession, made: Used | None, idle: TestSession | None, harm: CheckResult | None) -> CheckResult:
+    """C03: the containers still run: the one that was sent everything, the one that was used, and the one that was left alone."""
+    for one, when in ((idle, " while nothing was asked of it"), (made.session if made else None, " in use"), (session, "")):
+        if one is None:
+            continue
+        state = one.inspect()
+        evidence = {"status": state.status, "exit_code": state.exit_code, "oom_killed": state.oom_killed,
+                    "stderr": one.stderr()[-2000:]}
+        if one.given_up:
+            return CheckResult("C03", "fail", f"The session had to be ended{when}: {one.given_up}", evidence=evidence,
+                               next_step="Tell the server's author: answer in smaller pieces, and only when asked.")
+        if not state.running:
+            why = "it used more memory than its limit" if state.oom_killed else f"exit code {state.exit_code}"
+            killed = when != " while nothing was asked of it" and harm is not None and harm.verdict == "fail"
+            return CheckResult("C03", "fail", f"The server ended by itself{when}: {why}.", evidence=evidence,
+                               severity=harm.severity if killed and harm is not None else None,
+                               next_step="Read its last words on stderr.")
+    return CheckResult("C03", "pass", "The server keeps running.", evidence=evidence)

@@ -14,8 +14,8 @@ from typing import Any
 from mcpweb.plugin import CheckResult, Failure
 
 from .base import Attempt, Bench, cut
-from .frames import AUTHOR, undeclared
-from .wire import META
+from .frames import AUTHOR, no_meta, undeclared
+from .wire import META, exchanges
 
 NEEDS = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
 ALL: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
@@ -47,6 +47,16 @@ def more_input(bench: Bench) -> Iterator[CheckResult]:
         elif not asked:
             yield CheckResult("F17", "not_applicable", "No tool could be called.")
         return
+    for method, request, result in _asked_elsewhere(bench):
+        asked = True
+        yield _wrong(
+            f"{method} asks for what the client did not declare; -32021 is the answer.",
+            "*",
+            method,
+            {"reply": cut(result)},
+            request,
+        )
+        break
     for one in bench.attempts:
         if one.outcome == "asks":
             wants = sorted({NEEDS.get(str(wish.get("method")), "?") for wish in _wishes(one.result)})
@@ -63,6 +73,16 @@ def more_input(bench: Bench) -> Iterator[CheckResult]:
     found = yield from _states(bench)
     if not asked and not found:
         yield CheckResult("F17", "not_applicable", "No tool asks for more input.")
+
+
+def _asked_elsewhere(bench: Bench) -> Iterator[tuple[str, dict[str, Any], Mapping[str, Any]]]:
+    """Yield answers to prompts and reads that ask for more input; none of ours declares that it could give any."""
+    for _, frames in bench.frames():
+        for one in exchanges(frames):
+            result = one.result
+            asks = result is not None and result.get("resultType") == "input_required" and bool(_wishes(result))
+            if result is not None and asks and one.method in ("prompts/get", "resources/read"):
+                yield one.method, {"method": one.method, "params": dict(no_meta(one.request))}, result
 
 
 def _states(bench: Bench) -> Generator[CheckResult, None, bool]:
@@ -82,6 +102,9 @@ def _states(bench: Bench) -> Generator[CheckResult, None, bool]:
         if first is None or first.outcome != "asks":
             continue
         found = True
+        less = yield from _with_less(bench, definition, tried, first)
+        if less:
+            continue
         state = first.result.get("requestState")
         answers = {name: _answer(wish) for name, wish in _named(first.result).items()}
         if not answers and not isinstance(state, str):
@@ -117,6 +140,30 @@ def _states(bench: Bench) -> Generator[CheckResult, None, bool]:
     if found and fine:
         yield CheckResult("F17", "pass", f"{fine} tools ask for more input as agreed, and take back no state but their own.")
     return found
+
+
+def _with_less(bench: Bench, definition: Mapping[str, Any], tried: Attempt, first: Attempt) -> Generator[CheckResult, None, bool]:
+    """Declare everything but what the tool asked for: it may not ask for that then, and says -32021."""
+    wants = {NEEDS[method] for wish in _wishes(first.result) if (method := str(wish.get("method"))) in NEEDS}
+    if not wants:
+        return False
+    meta = {META + "clientCapabilities": {name: value for name, value in ALL.items() if name not in wants}}
+    second = _call(bench, definition, tried, meta, {})
+    if second is None:
+        return False
+    again = (
+        {NEEDS.get(str(wish.get("method")), "?") for wish in _wishes(second.result)} & wants
+        if second.outcome == "asks"
+        else set()
+    )
+    if again:
+        said = f"It asks for {', '.join(sorted(again))}, where the client declared everything but that; -32021 is the answer."
+    elif second.outcome == "rpc_error" and second.code != -32021:
+        said = f"Where the client cannot be asked, the answer is the error {second.code}, not -32021."
+    else:
+        return False
+    yield _wrong(said, str(definition["name"]), "undeclared", {"reply": cut(second.result or second.error)}, second.request)
+    return True
 
 
 def _call(
@@ -170,7 +217,21 @@ def changed_states(state: str) -> list[str]:
         parts = re.split(r"([.~:|])", state, maxsplit=20) if len(state) <= LONGEST_STATE else []
         for at in range(0, len(parts) if 1 < len(parts) < 20 and not values else 0, 2):
             values += [(rank, "".join([*parts[:at], other, *parts[at + 1 :]])) for rank, other in _inside(parts[at])]
-    return [_tampered(state), *(text for _, text in sorted(values, key=lambda one: one[0]))]
+    bare = [state[: -len(part)] for part in (re.split(r"[.~:|]", state)[-1],) if 0 < len(part) < len(state)]  # without its seal
+    return [_tampered(state), *bare, *_said_in(state), *(text for _, text in sorted(values, key=lambda one: one[0]))]
+
+
+def _said_in(state: str) -> Iterator[str]:
+    """Yield the state with each number in it made another, where it is no JSON: plain, or in Base64."""
+    for decode, encode in _PLAIN:
+        try:
+            text = decode(state)
+        except ValueError:
+            continue
+        if text.isprintable() and "{" not in text and (decode is str or encode(text) == state):
+            for found in list(re.finditer(r"\d+", text))[:10]:
+                yield encode(f"{text[: found.start()]}{int(found.group()) + 1}{text[found.end() :]}")
+            return
 
 
 def _inside(part: str) -> Iterator[tuple[int, str]]:
@@ -224,6 +285,14 @@ _ENCODERS: tuple[Callable[[bytes], str], ...] = (
     lambda data: base64.urlsafe_b64encode(data).decode(),
     partial(_bare, base64.b64encode),
     partial(_bare, base64.urlsafe_b64encode),
+)
+_PLAIN: tuple[tuple[Callable[[str], str], Callable[[str], str]], ...] = (
+    (lambda text: base64.b64decode(text.encode(), validate=True).decode(), lambda text: base64.b64encode(text.encode()).decode()),
+    (
+        lambda text: base64.urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode()).decode(),
+        lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    ),
+    (str, str),
 )
 _WRITERS: tuple[Callable[[Any], str], ...] = tuple(
     partial(json.dumps, ensure_ascii=ascii_, separators=separators)

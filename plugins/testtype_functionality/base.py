@@ -178,6 +178,9 @@ class Bench:
         # where there is no secret and no network, a container as configured is not other than one with canaries
         self.needs_trust = lane.trusted or bool(first.canaries) or context.config.network not in ("none", "published")
         self.calls = 0
+        self._kept: list[tuple[str, Sequence[Frame]]] = []  # of lanes that are over, and were opened for one check alone
+        self._stray: list[bytes] = []
+        self.orders: list[list[str]] = []  # names of tools as other containers list them
         self.short_of_time = False  # some calls that were planned were not made
         self.told_at = time.monotonic()  # when the last call with a progress token had its reply
 
@@ -203,15 +206,23 @@ class Bench:
         return attempt
 
     def frames(self) -> Iterator[tuple[str, Sequence[Frame]]]:
+        yield from self._kept
         for lane in self.lanes():
             yield from lane.all_frames()
 
     def bad_lines(self) -> Iterator[bytes]:
         """Yield what came and is no message, of all sessions."""
+        yield from self._stray
         for lane in self.lanes():
             yield from lane.bad
             if lane.current is not None:
                 yield from lane.current.bad_lines()
+
+    def over(self, lane: Lane) -> None:
+        """End a lane that was opened for one check, and keep what came in it for those who read frames."""
+        lane.end()
+        self._kept += lane.frames
+        self._stray += lane.bad
 
     def worked(self, tool: str) -> Attempt | None:
         """Return the first call of a tool that succeeded with valid input."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,17 +16,26 @@ from mcpweb.plugin import CheckResult, Failure, FileChange, RpcError, ServerTime
 
 from .base import Attempt, Bench, cut, text_of
 from .frames import AUTHOR
-
-INCIDENTAL = re.compile(  # what interpreters and libraries write by themselves
-    r"(^|/)(__pycache__|\.cache|\.npm|\.config|\.local/state|node_modules/\.cache|\.mypy_cache|\.pytest_cache)(/|$)"
-    r"|\.(pyc|pyo|lock|pid|log|tmp)$|-(wal|shm|journal)$|^/(tmp|run|proc|sys|dev|var/(tmp|cache|log|run))(/|$)|/\.?(history|python_history)$"
+from .seeing import (
+    PASSING,
+    QUICK_MS,
+    _ask,
+    _blurred,
+    _counts,
+    _fresh,
+    _hint,
+    _less,
+    _new,
+    _promises,
+    _readers,
+    _sink,
 )
+
 MOST_TOOLS = {True: 12, False: 60}
 TELLING_S = 0.25
+MOST_KINDS, MOST_MORE = 4, 16
 LOOKS = re.compile(r"^(get|list|read|search|find|show|describe|count|check|view|look|status|info|query|fetch)(?![a-z])", re.I)
-QUICK_MS = 300.0
 A_SECOND_ON_S = 1.1
-MOST_WITNESSES = {True: 8, False: 24}
 VERBS = {"deleted": "deletes", "changed": "overwrites"}
 SWEEP_S = {True: 3.0, False: 60.0}
 TRACE_S = {True: 8.0, False: 90.0}
@@ -49,16 +57,28 @@ def promises(bench: Bench) -> Iterator[CheckResult]:
     if not hinted:
         yield CheckResult("F11", "not_applicable", "No tool promises anything in its annotations.")
         return
-    tried = [(one, worked) for one in hinted if (worked := bench.worked(str(one["name"]))) is not None][: MOST_TOOLS[bench.quick]]
+    tried: Tried = [(one, worked) for one in hinted if (worked := bench.worked(str(one["name"]))) is not None][
+        : MOST_TOOLS[bench.quick]
+    ]
     if not tried:
         yield CheckResult("F11", "undecided", "None of the tools that promise something worked with generated input.")
         return
     sink = _sink(bench) if any(_hint(one, "openWorldHint", True) is False for one, _ in tried) else None
+    tried = [*tried, *_more_of_readers(bench, tried)]
     suspects, worked_there, disturbed = _sweep(bench, sink, tried)
     failed = 0
-    seen = (*_traced(bench, sink, suspects), *_disturbing(bench, tried, disturbed), *_losing(bench, tried))
+    told: set[tuple[str, str]] = set()
+    seen = (
+        *_traced(bench, sink, suspects),
+        *_disturbing(bench, tried, disturbed),
+        *_losing(bench, tried),
+        *_repeating(bench, tried),
+    )
     for definition, summary, severity, evidence, confidence in seen:
         failed += 1
+        if (str(definition["name"]), summary) in told:
+            continue
+        told.add((str(definition["name"]), summary))
         yield CheckResult(
             "F11",
             "fail",
@@ -84,6 +104,86 @@ def promises(bench: Bench) -> Iterator[CheckResult]:
         f"{worked_there} of {len(hinted)} tools with annotations did what they say.{unseen}",
         evidence={"tools": [str(one["name"]) for one, _ in tried]},
     )
+
+
+def _more_of_readers(bench: Bench, tried: Tried) -> list[tuple[Mapping[str, Any], Attempt]]:
+    """Return other calls of tools that say they only read: with other arguments, and ones that failed; a lie may hide there."""
+    more = []
+    for definition, worked in tried:
+        if not _hint(definition, "readOnlyHint", False):
+            continue
+        kinds: set[Any] = {(worked.outcome, tuple(worked.arguments))}
+        for one in bench.attempts:
+            kind = (one.outcome, tuple(one.arguments) if one.valid else one.label)
+            if one.tool != definition["name"] or one.outcome not in ("ok", "is_error") or one.ms > QUICK_MS or kind in kinds:
+                continue
+            kinds.add(kind)
+            more.append((definition, one))
+            if len(kinds) > MOST_KINDS:
+                break
+    return more[:MOST_MORE]
+
+
+def _repeating(bench: Bench, tried: Tried) -> Iterator[tuple[Mapping[str, Any], str, Severity, dict[str, Any], Any]]:
+    """Find tools that say a second call changes nothing, and after which what only reads tells of something else; and tools that
+    say they only read, and of whose answers a part is gone each time.
+    """
+    again = [one for one in tried if _hint(one[0], "idempotentHint", False) and not _hint(one[0], "readOnlyHint", False)]
+    taking = _taking(bench, tried)
+    witnesses = _readers(bench) if again else []
+    if bench.context.remaining_s() < 8 or not (taking or witnesses):
+        return
+    session, _ = _fresh(bench, None)
+    until = time.monotonic() + TRACE_S[bench.quick]
+    try:
+        for definition, attempt in taking:
+            said = [_ask(session, attempt) for _ in range(3)]
+            if said[0] and said[1] and _less(said[0], said[1]) and _less(said[1], said[2]):
+                sentence = "It says it only reads, and what it told is gone when it is asked again"
+                yield definition, sentence, "medium", {"answers": cut(said)}, "firm"
+        for definition, attempt in again if witnesses else ():
+            if time.monotonic() > until:
+                return
+            found = _second_call(session, attempt, witnesses)
+            if found is not None:
+                teller = f"{found[0].tool} tells something else after the second call"
+                sentence = f"It says that calling it again changes nothing, and {teller}"
+                evidence = {"witness": found[0].request, "once": cut(found[1]), "twice": cut(found[2])}
+                yield definition, sentence, "medium", evidence, "firm"
+    finally:
+        session.close()
+
+
+def _taking(bench: Bench, tried: Tried) -> list[tuple[Mapping[str, Any], Attempt]]:
+    """Return tools that only read, as they say, and that by now tell nothing, or another thing each time."""
+    found = []
+    for definition, attempt in tried:
+        usable = attempt.outcome == "ok" and attempt.valid and not attempt.trusted and attempt.ms < QUICK_MS
+        current = bench.lane(definition).current
+        if usable and current is not None and _hint(definition, "readOnlyHint", False):
+            first = _ask(current, attempt)
+            if first is None or _ask(current, attempt) != first:
+                found.append((definition, attempt))
+    return found[:4]
+
+
+def _second_call(session: TestSession, attempt: Attempt, witnesses: Sequence[Attempt]) -> tuple[Attempt, str, str] | None:
+    """Call a tool twice; return who tells something else after the second call than after the first, before and after."""
+    if _ask(session, attempt) is None:
+        return None
+    once = [_ask(session, one) for one in witnesses]
+    steady = [now is not None and now == _ask(session, one) for one, now in zip(witnesses, once, strict=True)]
+    if _ask(session, attempt) is None:
+        return None
+    for one, was, firm in zip(witnesses, once, steady, strict=True):
+        now = _ask(session, one) if firm else None
+        if was is None or now is None or now == was or _ask(session, one) != now:
+            continue
+        blurred = _blurred(was) == _blurred(now)  # a time of day, or a count of calls?
+        if blurred and (_ask(session, attempt) is None or not _counts([was, now, _ask(session, one) or ""])):
+            continue
+        return one, was, now
+    return None
 
 
 Tried = Sequence[tuple[Mapping[str, Any], Attempt]]
@@ -127,15 +227,6 @@ def _sweep(bench: Bench, sink: Sink | None, tried: Tried) -> tuple[Tried, int, T
     finally:
         session.close()
     return tried if changed or reached else counting, worked, disturbed
-
-
-def _ask(session: TestSession, attempt: Attempt) -> str | None:
-    """Return what a tool answers, None when it does not work."""
-    try:
-        result = session.call(attempt.tool, attempt.arguments, deadline_s=5.0)
-    except Failure:
-        return None
-    return None if result.get("isError") is True else text_of(result)
 
 
 def _differ(session: TestSession, told: Sequence[tuple[tuple[Mapping[str, Any], Attempt], str]]) -> Tried:
@@ -203,12 +294,7 @@ def _traced(
 def _losing(bench: Bench, tried: Tried) -> Iterator[tuple[Mapping[str, Any], str, Severity, dict[str, Any], Any]]:
     """Find tools that say they destroy nothing, and after which what only reads tells of less than before, and of nothing new."""
     adding = [one for one in tried if not _hint(one[0], "readOnlyHint", False) and not _hint(one[0], "destructiveHint", True)]
-    readers = {str(one["name"]) for one in bench.tools if _hint(one, "readOnlyHint", False)}
-    asked: dict[str, Attempt] = {}
-    for one in bench.attempts:
-        if one.tool in readers and one.valid and one.outcome == "ok" and one.ms < QUICK_MS:
-            asked.setdefault(f"{one.tool} {one.arguments}", one)
-    witnesses = list(asked.values())[: MOST_WITNESSES[bench.quick]]
+    witnesses = _readers(bench)
     if not adding or not witnesses or bench.context.remaining_s() < 8:
         return
     session, _ = _fresh(bench, None)
@@ -233,44 +319,6 @@ def _losing(bench: Bench, tried: Tried) -> Iterator[tuple[Mapping[str, Any], str
             before = after
     finally:
         session.close()
-
-
-def _less(was: str, now: str | None) -> bool:
-    """Tell whether an answer is gone, or is the one before without some of its lines or entries."""
-    if now is None:
-        return True
-    entries, left = (Counter(re.split(r"[\n,;]+\s*|(?<=[}\]])\s*", text)) for text in (was, now))
-    return sum(left.values()) < sum(entries.values()) and not left - entries
-
-
-def _promises(given: Any) -> bool:
-    return isinstance(given, Mapping) and (
-        given.get("readOnlyHint") is True
-        or given.get("idempotentHint") is True
-        or given.get("destructiveHint") is False
-        or given.get("openWorldHint") is False
-    )
-
-
-def _hint(definition: Mapping[str, Any], name: str, otherwise: bool) -> bool:
-    given = definition.get("annotations")
-    value = given.get(name) if isinstance(given, Mapping) else None
-    return value if isinstance(value, bool) else otherwise
-
-
-def _sink(bench: Bench) -> Sink | None:
-    if bench.context.config.transport != "stdio":
-        return None
-    try:
-        return bench.context.sink()
-    except Failure:
-        return None
-
-
-def _fresh(bench: Bench, sink: Sink | None) -> tuple[TestSession, set[tuple[str, str]]]:
-    session = bench.context.fresh(canaries=True, sink=sink, read_only_root=False)
-    session.listing("tools")
-    return session, {(one.path, one.kind) for one in session.changes()}
 
 
 def _watch(
@@ -309,28 +357,18 @@ def _watch(
     return seen, before
 
 
-def _new(before: set[tuple[str, str]], now: Sequence[FileChange]) -> list[FileChange]:
-    """Return what changed since the last look; a file of the server's own that is gone counts as deleted."""
-    there = {one.path for one in now}
-    gone = [FileChange(path, "deleted") for path, kind in sorted(before) if kind == "added" and path not in there]
-    return _real([*gone, *(one for one in now if (one.path, one.kind) not in before)])
-
-
-def _real(changes: Sequence[FileChange]) -> list[FileChange]:
-    """Leave out what is incidental, and the folders that changed only because something in them did."""
-    kept = [one for one in changes if not INCIDENTAL.search(one.path)]
-    inside = {one.path.rpartition("/")[0] for one in changes if one.kind != "changed"} | {
-        one.path.rpartition("/")[0] for one in changes
-    }
-    return [one for one in kept if one.kind != "changed" or one.path not in inside]
-
-
 def _lies(definition: Mapping[str, Any], seen: Watched) -> Iterator[tuple[str, Severity, dict[str, Any], Any]]:
     read_only = _hint(definition, "readOnlyHint", False)
     changed = [one for changes in seen.changes for one in changes]
     files = {"changes": [f"{one.kind} {one.path}" for one in changed[:20]], "outcomes": seen.outcomes}
+    passing, changed = (
+        [one for one in changed if PASSING.match(one.path)],
+        [one for one in changed if not PASSING.match(one.path)],
+    )
     if read_only and changed:
         yield f"It says it only reads, and changes files: {changed[0].path}", "high", files, "certain"
+    elif read_only and passing:
+        yield f"It says it only reads, and leaves files behind: {passing[0].path}", "low", files, "firm"
     destroyed = [one for one in changed if one.kind != "added"]
     if not read_only and not _hint(definition, "destructiveHint", True) and destroyed:
         yield (
@@ -340,7 +378,7 @@ def _lies(definition: Mapping[str, Any], seen: Watched) -> Iterator[tuple[str, S
             "certain",
         )
     if not read_only and _hint(definition, "idempotentHint", False):
-        more = [one for changes in seen.changes[1:] for one in changes if one.kind != "changed"]
+        more = [one for changes in seen.changes[1:] for one in changes if one.kind != "changed" and not PASSING.match(one.path)]
         counted = _counts(seen.texts)
         if more:
             yield f"It says that calling it again changes nothing, and it does: {more[0].path}", "high", files, "certain"
@@ -361,14 +399,3 @@ def _lies(definition: Mapping[str, Any], seen: Watched) -> Iterator[tuple[str, S
             {"events": [f"{one.kind} {one.name or one.address}:{one.port}" for events in seen.reached for one in events][:20]},
             "certain" if always else "firm",
         )
-
-
-def _counts(texts: Sequence[str]) -> list[int]:
-    """Return three numbers at one place of three results that go up by the same step, whatever time lay between."""
-    if len(texts) < 3 or len({re.sub(r"\d+", "0", text) for text in texts}) != 1:
-        return []
-    for numbers in zip(*(re.findall(r"\d+", text) for text in texts), strict=True):
-        one, two, three = (int(number[:18]) for number in numbers)
-        if 0 < two - one == three - two <= 1000:
-            return [one, two, three]
-    return []

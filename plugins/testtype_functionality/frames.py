@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Frame
+from mcpweb.plugin import CheckResult, Failure, Frame
 
 from .base import Bench, cut
 from .wire import CACHED, META, Misfit, broken, exchanges, misfits, revision, stray
@@ -115,6 +117,9 @@ def unasked(bench: Bench) -> Iterator[CheckResult]:
     """F13: progress for own tokens alone, rising, and over with the reply; logs only for those who asked for them."""
     wrong: dict[str, tuple[str, Any]] = {}
     progress = logs = 0
+    for fault, frame in quieted(bench):
+        wrong.setdefault(fault, ("*", frame.message))
+    tell_again(bench)
     time.sleep(max(0.0, AFTER_S - (time.monotonic() - bench.told_at)))
     for _, frames in bench.frames():
         progress += sum(_method(frame) == "notifications/progress" for frame in frames)
@@ -141,6 +146,56 @@ def unasked(bench: Bench) -> Iterator[CheckResult]:
         )
     else:
         yield CheckResult("F13", "not_applicable", "No tool could be called.")
+
+
+def tell_again(bench: Bench) -> None:
+    """Call what told its progress once more with a number as its token, and without one; who reads the frames sees what comes."""
+    told = {
+        str(one.params.get("name"))
+        for _, frames in bench.frames()
+        if any(_method(frame) == "notifications/progress" for frame in frames)
+        for one in exchanges(frames)
+        if one.method == "tools/call" and isinstance(one.params.get("_meta"), Mapping)
+    }
+    telling = [one for one in bench.attempts if one.tool in told and one.valid and one.outcome == "ok" and not one.trusted]
+    by_tool = {one.tool: one for one in sorted(telling, key=lambda one: one.ms)}  # the longest of each: it has most to tell
+    for at, one in enumerate(sorted(by_tool.values(), key=lambda one: -one.ms)[:3]):
+        if bench.context.remaining_s() < 10 or one.ms > 2500:
+            return
+        with contextlib.suppress(Failure):
+            for meta in ({"progressToken": 500_000 + at}, None):
+                bench.plain.call(one.tool, one.arguments, deadline_s=4.0, meta=meta)
+
+
+def quieted(bench: Bench) -> Iterator[tuple[str, Frame]]:
+    """Yield what is logged below the level that was asked for, when tools that work are called again."""
+    if "logging" not in bench.capabilities:
+        return
+    lane = bench.plain
+    modern = bench.era == "modern"
+    try:
+        session = lane.session
+        if not modern:
+            session.request("logging/setLevel", {"level": "alert"}, deadline_s=3.0)
+        since = time.monotonic_ns()
+        meta = {META + "logLevel": "alert"} if modern else None
+        for definition in bench.tools[:8]:
+            worked = bench.worked(str(definition["name"]))
+            if worked is not None and worked.ms < 500 and worked.trusted == lane.trusted:
+                lane.call(worked.tool, worked.arguments, deadline_s=2.0, meta=meta)
+                lane.call(worked.tool, {}, deadline_s=2.0, meta=meta)
+        if lane.current is not session:
+            return
+        time.sleep(0.1)
+        if not modern:
+            session.request("logging/setLevel", {"level": "info"}, deadline_s=3.0)
+    except Failure:
+        return
+    for frame in session.frames():
+        params = frame.message.get("params") if isinstance(frame.message, dict) else None
+        level = params.get("level") if isinstance(params, dict) else None
+        if frame.at > since and _method(frame) == "notifications/message" and level not in ("alert", "emergency"):
+            yield f"A log message of the level {str(level)[:20]} is sent, where alert was asked for", frame
 
 
 def _progress_faults(frames: Sequence[Frame]) -> Iterator[tuple[str, str, Frame]]:
@@ -173,10 +228,21 @@ def _progress_faults(frames: Sequence[Frame]) -> Iterator[tuple[str, str, Frame]
 def _log_faults(bench: Bench, frames: Sequence[Frame]) -> Iterator[tuple[str, str, Frame]]:
     for frame in frames:
         if _method(frame) == "notifications/message":
-            if bench.era == "modern":  # none of our requests carries a logLevel
+            params = frame.message.get("params")  # type: ignore[union-attr]
+            if isinstance(params, dict) and params.get("level") in ("alert", "emergency"):
+                continue
+            if bench.era == "modern" and not _asked_before(frames, frame):
                 yield "*", "Log messages are sent although no request asked for them", frame
             elif "logging" not in bench.capabilities:
                 yield "*", "Log messages are sent although logging is not announced", frame
+
+
+def _asked_before(frames: Sequence[Frame], frame: Frame) -> bool:
+    """Tell whether a request before this frame carried a log level."""
+    return any(
+        one.direction == "sent" and one.at < frame.at and META + "logLevel" in json.dumps(one.message, default=str)
+        for one in frames
+    )
 
 
 def undeclared(bench: Bench) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from mcpweb.plugin import CheckResult, RpcError, ServerTimeout, Severity
+from mcpweb.plugin import CheckResult, Failure, RpcError, ServerTimeout, Severity
 
 from .base import Attempt, Bench, cut, reproduce
 from .frames import AUTHOR
 from .tools import IN_WORDS, LENIENT, OF_BOUNDS, VALIDATION, again, fail, line, smaller, told, undecided
+
+FAILURE = re.compile(  # how a program that failed begins to say so
+    r"Traceback \(most recent call last\)|(?:\w+\.)*[A-Z]\w*(?:Error|Exception)\b\s*[:(]"
+    r"|(?i:error|failed|failure|fehler)\s*[:!–-]"
+)
 
 
 def invalid_input(bench: Bench) -> Iterator[CheckResult]:
@@ -142,6 +150,33 @@ def errors(bench: Bench) -> Iterator[CheckResult]:
                 input=request,
                 next_step=AUTHOR + "answer the error -32602.",
             )
+    if fine and (near := _near(bench)) is not None:
+        fine = False
+        name, reply = near
+        yield CheckResult(
+            "F08",
+            "fail",
+            f"There is no tool {name}, and a call of it succeeds.",
+            key="near",
+            evidence={"reply": cut(reply)},
+            input={"method": "tools/call", "params": {"name": name}},
+            next_step=AUTHOR + "answer the error -32602 to every name that is not listed.",
+        )
+    for attempt in _unmarked(bench):
+        fine = False
+        yield CheckResult(
+            "F08",
+            "fail",
+            f"The tool says that it failed, and the result is not marked isError: {line(attempt.words)}",
+            tool=attempt.tool,
+            key="unmarked",
+            severity="low",
+            confidence="firm",
+            evidence=attempt.told(),
+            input=attempt.request,
+            next_step=AUTHOR + "set isError in the result of a call that failed.",
+            reproduce=reproduce(attempt),
+        )
     for attempt in _protocol_errors(bench):
         fine = False
         yield CheckResult(
@@ -162,11 +197,71 @@ def errors(bench: Bench) -> Iterator[CheckResult]:
         yield CheckResult("F08", "pass", "An unknown tool is a protocol error, and tools fail with isError.")
 
 
+def _near(bench: Bench) -> tuple[str, Any] | None:
+    """Call names that are nearly those of tools: in another case, with a space, without their end; return one that works."""
+    names = {str(one["name"]) for one in bench.tools}
+    for definition in bench.tools[:4]:
+        worked = bench.worked(str(definition["name"]))
+        if worked is None or worked.trusted or worked.ms > 500:
+            continue
+        for name in (worked.tool.swapcase(), f" {worked.tool} ", worked.tool[:-1], f"{worked.tool}2"):
+            if name in names or not name.strip():
+                continue
+            try:
+                reply = bench.plain.session.call(name, worked.arguments, deadline_s=2.0)
+            except Failure:
+                continue
+            if isinstance(reply, Mapping) and reply.get("isError") is not True:
+                return name, reply
+    return None
+
+
+def _unmarked(bench: Bench) -> Iterator[Attempt]:
+    """Yield for each tool a valid call whose result tells of a failure and does not say so: by its first words, or as JSON does.
+
+    A tool that always speaks like that (it may report on the failures of others) is left alone.
+    """
+    for definition in bench.tools:
+        tries = [
+            one for one in bench.attempts if one.tool == definition["name"] and one.valid and one.outcome == "ok" and one.label
+        ]
+        found = [one for one in tries if tells_of_failure(one.words)]
+        if found and (
+            len(found) < len(tries) or any(one.outcome == "is_error" for one in bench.attempts if one.tool == found[0].tool)
+        ):
+            yield found[0]
+
+
+def tells_of_failure(words: str) -> bool:
+    """Tell whether a text begins as an error does, or is a JSON object that says it is one."""
+    start = words.lstrip()[:200]
+    if FAILURE.match(start):
+        return True
+    if not start.startswith("{"):
+        return False
+    try:
+        said = json.loads(words) if len(words) < 100_000 else None
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(said, dict) or len(said) > 6:
+        return False
+    told = said.get("error")
+    return bool(told and told is not True) or any(said.get(key) is False for key in ("ok", "success"))
+
+
 def _protocol_errors(bench: Bench) -> Iterator[Attempt]:
-    """Yield for each tool a valid call that was answered with a protocol error that is not about the request."""
+    """Yield for each tool a valid call that was answered with a protocol error that is not about the request.
+
+    -32602 to what the schema allows is about the request where nothing of the kind ever works; where the same kind of input does,
+    it is the tool that failed.
+    """
     seen: set[str] = set()
+    works = {one.tool for one in bench.attempts if one.valid and one.outcome == "ok"}
     for one in bench.attempts:
         about_request = one.code in (-32602, -32600, -32601, -32021, -32042, -32022, -32020)
+        about_request = about_request and not (
+            one.code == -32602 and one.tool in works and not VALIDATION.search(one.words.replace("-32602", ""))
+        )
         if one.valid and one.outcome == "rpc_error" and not about_request and one.tool not in seen and one.label:
             seen.add(one.tool)
             yield one

@@ -1,4 +1,4 @@
-"""F02 to F04 and F14: names, order, schemas and pages of what is listed."""
+"""F02 and F03: names, order and schemas of what is listed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Failure, RpcError, ServerTimeout, TestSession
+from mcpweb.plugin import CheckResult, Failure, TestSession
 
-from .base import Bench, cut, guarded
+from .base import Bench, cut
 from .frames import AUTHOR
 
 METHODS = {
@@ -22,10 +22,17 @@ METHODS = {
 }
 NAMED = {"tools": "name", "resources": "uri", "resourceTemplates": "uriTemplate", "prompts": "name"}
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,128}\Z")
+KINDS: Mapping[str, Any] = {
+    "string": str,
+    "integer": int | float,
+    "number": int | float,
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
 MOST_PAGES = 100
 MOST_ITEMS = 10_000
 WALK_S = 8.0
-BOGUS = "mcpweb-no-such-cursor-7f3a"
 
 
 @dataclass
@@ -181,6 +188,46 @@ def changed_by_calls(bench: Bench, before: Walk, session: TestSession) -> Iterat
         return
 
 
+def same_elsewhere(bench: Bench) -> Iterator[CheckResult]:
+    """F02: the order in which other containers of the same image list the same tools."""
+    here = [str(one["name"]) for one in bench.declared]
+    other = next((order for order in bench.orders if order != here and sorted(order) == sorted(here)), None)
+    if other is not None:
+        yield CheckResult(
+            "F02",
+            "fail",
+            "The order of the tools is another after a start.",
+            key="start",
+            evidence={"orders": cut([here, other])},
+            next_step=AUTHOR + "keep an order; clients that cache prompts pay for each change.",
+        )
+
+
+def others_stable(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:
+    """F02: what holds for tools holds for resources and prompts: each once, in an order that stays."""
+    for what in ("resources", "resourceTemplates", "prompts"):
+        walked = walks.get(what)
+        if walked is None or walked.endless or walked.fault or not walked.items:
+            continue
+        names = [str(item.get(NAMED[what])) for item in walked.items if isinstance(item, dict)]
+        looks = [walk(bench.plain.session, what) for _ in range(2)]
+        orders = [[str(item.get(NAMED[what])) for item in look.items if isinstance(item, dict)] for look in looks]
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(names) < 2000 else []
+        moved = any(order != names and sorted(order) == sorted(names) for order in orders)
+        if twice or moved:
+            yield CheckResult(
+                "F02",
+                "fail",
+                f"{METHODS[what]} lists twice: {', '.join(twice[:3])}."
+                if twice
+                else f"The order of {METHODS[what]} changes from look to look.",
+                key=what,
+                severity="low",
+                evidence={"orders": cut([names, *orders])},
+                next_step=AUTHOR + "list each once, and keep an order.",
+            )
+
+
 def _by_name(walked: Walk) -> dict[str, str]:
     return {str(item.get("name")): json.dumps(item, sort_keys=True) for item in walked.items if isinstance(item, dict)}
 
@@ -198,6 +245,7 @@ def schemas(bench: Bench) -> Iterator[CheckResult]:
                 f"/{field_name}{fault if fault.startswith('/') else ': ' + fault}"
                 for fault in bench.context.schema_faults(schema)
             ]
+            faults += [f"/{field_name}{fault}" for fault in (() if faults else impossible(schema))]
             modern_output = field_name == "outputSchema" and bench.era == "modern"
             if isinstance(schema, Mapping) and schema.get("type") != "object" and not modern_output:
                 faults.append(f'/{field_name}: The root says no "type": "object".')
@@ -219,164 +267,31 @@ def schemas(bench: Bench) -> Iterator[CheckResult]:
         yield CheckResult("F03", "pass", f"The schemas of {len(bench.declared)} tools are usable.")
 
 
-def pages(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:
-    """F04: each list comes to an end without repeating itself, and a cursor nobody gave is refused."""
-    fine = 0
-    taken: list[str] = []
-    for what, walked in walks.items():
-        names = [json.dumps(item, sort_keys=True) for item in walked.items]
-        evidence = {"pages": walked.pages, "items": len(names), "cursors": walked.cursors[:10]}
-        if walked.fault:
-            yield CheckResult(
-                "F04",
-                "fail",
-                f"{METHODS[what]}: {walked.fault}.",
-                key=what,
-                evidence=evidence,
-                input={"method": METHODS[what], "params": {"cursor": (walked.cursors or [""])[-1]}},
-                next_step=AUTHOR + "the last page has no nextCursor.",
-            )
-            continue
-        if walked.endless:
-            repeats = len(set(names)) < len(names)
-            yield CheckResult(
-                "F04",
-                "fail" if repeats else "undecided",
-                f"{METHODS[what]} has no end within {walked.pages} pages" + (", and repeats itself." if repeats else "."),
-                key=what,
-                evidence=evidence,
-            )
-            continue
-        if len(walked.cursors) and len(set(names)) < len(names):
-            yield CheckResult(
-                "F04",
-                "fail",
-                f"{METHODS[what]} shows items on more than one page.",
-                key=what,
-                evidence=evidence,
-                next_step=AUTHOR + "each item stands on one page.",
-            )
-            continue
-        said, whole = yield from _bogus(bench, what, walked)
-        fine += said
-        taken += [METHODS[what]] if whole else []
-    if taken:
-        yield CheckResult(
-            "F04",
-            "fail",
-            f"An invented cursor is answered with the whole list, which has one page: {', '.join(taken)}.",
-            key="bogus",
-            severity="info",
-            evidence={"methods": taken},
-            input={"method": taken[0], "params": {"cursor": BOGUS}},
-            next_step=AUTHOR + "answer -32602 to a cursor that was never given.",
-        )
-    if not walks:
-        yield CheckResult("F04", "not_applicable", "Nothing is listed.")
-    elif fine == len(walks):
-        yield CheckResult(
-            "F04",
-            "pass",
-            f"{fine} lists come to their end, and invented cursors are refused.",
-            evidence={what: {"pages": one.pages, "items": len(one.items)} for what, one in walks.items()},
-        )
-
-
-def _bogus(bench: Bench, what: str, walked: Walk) -> Generator[CheckResult, None, tuple[bool, bool]]:
-    """Yield what is wrong with the answer to an invented cursor; return whether nothing is, and whether all was the answer."""
-    request = {"method": METHODS[what], "params": {"cursor": BOGUS}}
-    try:
-        reply = bench.plain.session.request(METHODS[what], {"cursor": BOGUS}, deadline_s=WALK_S)
-    except RpcError as failure:
-        if failure.rpc.get("code") == -32602:
-            return True, False
-        yield CheckResult(
-            "F04",
-            "fail",
-            f"{METHODS[what]}: an invented cursor is refused with {failure.rpc.get('code')}, not -32602.",
-            key=f"{what}/bogus",
-            severity="info",
-            evidence={"error": cut(failure.rpc)},
-            input=request,
-        )
-        return False, False
-    except ServerTimeout as failure:
-        yield CheckResult(
-            "F04",
-            "fail",
-            f"{METHODS[what]}: an invented cursor gets no answer.",
-            key=f"{what}/bogus",
-            timed_out=True,
-            evidence={"error": failure.sentence},
-            input=request,
-        )
-        return False, False
-    if walked.pages == 1:
-        return False, True
-    yield CheckResult(
-        "F04",
-        "fail",
-        f"{METHODS[what]}: an invented cursor is answered with a page.",
-        key=f"{what}/bogus",
-        evidence={"reply": cut(reply)},
-        input=request,
-        next_step=AUTHOR + "answer -32602 to a cursor that was never given.",
-    )
-    return False, False
-
-
-def ping(bench: Bench) -> Iterator[CheckResult]:
-    """F14: a ping is answered with an empty result in the handshake era, and unknown in the modern one."""
-
-    def check() -> Iterator[CheckResult]:
-        modern = bench.era == "modern"
-        try:
-            reply = bench.plain.session.request("ping", {}, deadline_s=5.0)
-        except RpcError as failure:
-            code = failure.rpc.get("code")
-            if modern and code == -32601:
-                yield CheckResult("F14", "pass", "The modern era has no ping, and it is refused as unknown.")
-            else:
-                said = "is refused with -32601" if not modern and code == -32601 else f"is answered with the error {code}"
-                yield CheckResult(
-                    "F14",
-                    "fail",
-                    f"A ping {said}.",
-                    evidence={"error": cut(failure.rpc)},
-                    input={"method": "ping"},
-                    severity="info" if modern else None,
-                )
-            return
-        except ServerTimeout:
-            yield CheckResult(
-                "F14",
-                "fail",
-                "A ping gets no answer.",
-                timed_out=True,
-                input={"method": "ping"},
-                next_step=AUTHOR + "clients close a session whose server does not answer pings.",
-            )
-            return
-        extra = {key for key in reply if key not in ("_meta", "resultType")} if isinstance(reply, Mapping) else {"no object"}
-        if modern:
-            yield CheckResult(
-                "F14",
-                "fail",
-                "A ping is answered, although the modern era has none.",
-                severity="info",
-                evidence={"reply": cut(reply)},
-                input={"method": "ping"},
-            )
-        elif extra:
-            yield CheckResult(
-                "F14",
-                "fail",
-                "A ping is answered with more than an empty result.",
-                severity="info",
-                evidence={"reply": cut(reply)},
-                input={"method": "ping"},
-            )
-        else:
-            yield CheckResult("F14", "pass", "A ping is answered.")
-
-    yield from guarded("F14", check)
+def impossible(schema: Any, at: str = "", depth: int = 0) -> Iterator[str]:
+    """Yield what no value can satisfy: bounds that cross, options of another type, what is required and forbidden."""
+    if not isinstance(schema, Mapping) or depth > 6:
+        return
+    for low, high in (
+        ("minimum", "maximum"),
+        ("minLength", "maxLength"),
+        ("minItems", "maxItems"),
+        ("minProperties", "maxProperties"),
+    ):
+        least, most = schema.get(low), schema.get(high)
+        if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
+            yield f"{at}/{low}: {least} is more than {high}, {most}."
+    kinds, options = schema.get("type"), schema.get("enum")
+    if isinstance(kinds, str) and isinstance(options, list) and options and kinds in KINDS:
+        fit = [one for one in options if isinstance(one, KINDS[kinds]) and isinstance(one, bool) == (kinds == "boolean")]
+        if not fit:
+            yield f"{at}/enum: no option is of the type {kinds}."
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping):
+        if schema.get("additionalProperties") is False and not schema.get("patternProperties"):
+            needed = schema.get("required")
+            for name in needed if isinstance(needed, list) else ():
+                if isinstance(name, str) and name not in properties:
+                    yield f"{at}/required: {name[:80]!r} is required, and not allowed."
+        for name, inner in properties.items():
+            yield from impossible(inner, f"{at}/properties/{str(name)[:80]}", depth + 1)
+    yield from impossible(schema.get("items"), f"{at}/items", depth + 1)

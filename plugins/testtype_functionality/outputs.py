@@ -11,8 +11,9 @@ from typing import Any
 
 from mcpweb.plugin import CheckResult, TestError
 
-from .base import Attempt, Bench, cut, reproduce
-from .frames import AUTHOR
+from .base import Attempt, Bench, cut, reproduce, text_of
+from .frames import AUTHOR, no_meta
+from .mirror import mirrored
 from .wire import exchanges
 
 MOST = 15
@@ -34,6 +35,7 @@ MAGIC: tuple[tuple[bytes, int, tuple[str, ...]], ...] = (
     (b"\x1f\x8b", 0, ("application/gzip", "application/x-gzip")),
 )
 KNOWN = {name for _, _, names in MAGIC for name in names} - {"application/zip", "application/gzip", "application/x-gzip"}
+SURE = KNOWN - {"audio/mpeg", "audio/mp3", "image/apng", "image/pjpeg"} | {"application/zip", "application/gzip"}
 
 
 def structured(bench: Bench) -> Iterator[CheckResult]:
@@ -85,34 +87,14 @@ def _fault(bench: Bench, attempt: Attempt, schema: Any) -> tuple[str, str]:
                 0
             ].partition(":")[0].rstrip("/")
     given = result.get("structuredContent")
-    content = result.get("content")
-    if not isinstance(given, dict) or not isinstance(content, list):
-        return "", ""
-    for block in content:
-        text = block.get("text") if isinstance(block, dict) and block.get("type") == "text" else None
-        try:
-            said = json.loads(text) if isinstance(text, str) and len(text) < 1_000_000 else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(said, dict) and set(said) == set(given) and given and not _alike(said, given):
-            differ = next(key for key in given if not _alike(said[key], given[key]))
-            return f"The text repeats the structured result and differs from it in {differ!r}.", "/content"
-    return "", ""
-
-
-def _alike(one: Any, other: Any) -> bool:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return set(one) == set(other) and all(_alike(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_alike, one, other))
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return abs(one - other) <= 1e-9 * max(1.0, abs(one), abs(other))
-    return bool(one == other)
+    differs = mirrored(given, text_of(result)) if isinstance(given, dict) else ""
+    return (differs, "/content") if differs else ("", "")
 
 
 def content(bench: Bench) -> Iterator[CheckResult]:
     """F10: base64 decodes, bytes are of the type they claim, URIs are absolute."""
     found: dict[tuple[str, str], tuple[Any, Any]] = {}
+    listed: dict[str, str] = {}  # what the list says of each
     seen = 0
     for attempt in bench.attempts:
         for block in _blocks(attempt.result):
@@ -126,8 +108,24 @@ def content(bench: Bench) -> Iterator[CheckResult]:
                 for item in result.get(key) if isinstance(result.get(key), list) else ():  # type: ignore[union-attr]
                     if isinstance(item, dict):
                         seen += 1
-                        for fault in _resource_faults(item):
+                        listed.setdefault(str(item.get("uri")), essence(item.get("mimeType"))) if key == "resources" else None
+                        was = listed.get(str(item.get("uri")), "") if key == "contents" else ""
+                        faults = [*_resource_faults(item if item.get("mimeType") or not was else {**item, "mimeType": was})]
+                        if was and essence(item.get("mimeType")) not in ("", was):
+                            faults.append(f"mimeType: it is listed as {was} and read as {essence(item.get('mimeType'))}")
+                        for fault in faults:
                             found.setdefault(("*", fault), (item, {"method": one.method, "params": {"uri": item.get("uri")}}))
+            for message in result.get("messages") if isinstance(result.get("messages"), list) else ():  # type: ignore[union-attr]
+                part = message.get("content") if isinstance(message, dict) else None
+                for fault in _block_faults(part) if isinstance(part, dict) else ():
+                    found.setdefault(("*", fault), (part, {"method": one.method, "params": dict(no_meta(one.request))}))
+    for attempt in bench.attempts:
+        for block in _blocks(attempt.result):
+            kind = block.get("resource") if isinstance(block.get("resource"), dict) else block
+            was = listed.get(str(kind.get("uri")), "") if isinstance(kind, Mapping) else ""
+            if was and isinstance(kind, Mapping) and essence(kind.get("mimeType")) not in ("", was):
+                fault = f"mimeType: {str(kind.get('uri'))[:80]} is listed as {was} and given as {essence(kind.get('mimeType'))}"
+                found.setdefault((attempt.tool, fault), (block, attempt.request))
     for (tool, fault), (block, request) in list(found.items())[:MOST]:
         yield CheckResult(
             "F10",
@@ -159,8 +157,8 @@ def _block_faults(block: Mapping[str, Any]) -> Iterator[str]:
     if kind in ("image", "audio"):
         yield from _data_faults(str(kind), block.get("data"), block.get("mimeType"))
         mime = block.get("mimeType")
-        if isinstance(mime, str) and "/" not in mime:
-            yield f"{kind}: the mimeType {mime[:40]!r} is none"
+        if isinstance(mime, str) and not mime.lower().startswith(f"{kind}/"):
+            yield f"{kind}: the mimeType {mime[:40]!r} is none of its kind"
     elif kind == "resource" and isinstance(block.get("resource"), dict):
         yield from _resource_faults(block["resource"])
     elif kind == "resource_link":
@@ -168,11 +166,30 @@ def _block_faults(block: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _resource_faults(item: Mapping[str, Any]) -> Iterator[str]:
-    uri = item.get("uri")
+    uri, mime = item.get("uri"), item.get("mimeType")
     if isinstance(uri, str) and not URI.match(uri):
         yield f"URI: {uri[:60]!r} is not absolute"
     if "blob" in item:
-        yield from _data_faults("blob", item["blob"], item.get("mimeType"))
+        yield from _data_faults("blob", item["blob"], mime)
+    text, named = item.get("text"), essence(mime)
+    if not isinstance(text, str) or not text.strip():
+        return
+    if named in KNOWN or (named.partition("/")[0] in ("image", "audio", "video") and not named.endswith("xml")):
+        yield f"text: it is called {named} and is a text"
+    elif (named == "application/json" or named.endswith("+json")) and len(text) < 1_000_000:
+        try:
+            json.loads(text)
+        except ValueError:
+            yield f"text: it is called {named} and is no JSON"
+        except RecursionError:
+            return
+    elif named in ("application/xml", "text/xml", "image/svg+xml") and not text.lstrip("\ufeff \r\n\t").startswith("<"):
+        yield f"text: it is called {named} and is no XML"
+
+
+def essence(mime: Any) -> str:
+    """Return a media type without its parameters, in small letters."""
+    return mime.partition(";")[0].strip().lower() if isinstance(mime, str) else ""
 
 
 def _data_faults(kind: str, data: Any, mime: Any) -> Iterator[str]:
@@ -187,9 +204,11 @@ def _data_faults(kind: str, data: Any, mime: Any) -> Iterator[str]:
     except (binascii.Error, ValueError):
         yield f"{kind}: its data is not base64"
         return
-    named = mime.partition(";")[0].strip().lower() if isinstance(mime, str) else ""
+    named = essence(mime)
     is_of = next((names for magic, offset, names in MAGIC if head[offset : offset + len(magic)] == magic), None)
     if named in KNOWN and is_of is not None and named not in is_of:
         yield f"{kind}: it is called {named} and its bytes are {is_of[0]}"
-    elif named in ("image/png", "image/jpeg", "image/gif", "application/pdf") and is_of is None and head:
+    elif named in SURE and is_of is None and head:
         yield f"{kind}: it is called {named} and its bytes are not"
+    elif is_of is not None and (named.startswith("text/") or named == "application/json"):
+        yield f"{kind}: it is called {named} and its bytes are {is_of[0]}"

@@ -16,7 +16,23 @@ from mcpweb.plugin import (
     TestSession,
 )
 
-from . import asking, behaviour, calls, frames, invalid, lists, outputs, saved, serving, timing, tools
+from . import (
+    asking,
+    behaviour,
+    calls,
+    frames,
+    invalid,
+    large,
+    lists,
+    outputs,
+    paging,
+    prompting,
+    saved,
+    serving,
+    timing,
+    together,
+    tools,
+)
 from .base import Bench, Lane, guarded
 from .checks import CHECKS
 from .lists import Walk
@@ -106,10 +122,11 @@ def _listed(bench: Bench, walks: dict[str, Walk], chosen: frozenset[str]) -> Ite
 
 def _on_lists(bench: Bench, walks: dict[str, Walk]) -> Iterator[tuple[str, str, Check]]:
     yield "F02", "looking at names and order", partial(lists.names_and_order, bench, walks.get("tools"))
+    yield "F02", "looking at other lists", partial(lists.others_stable, bench, walks)
     yield "F03", "looking at schemas", partial(lists.schemas, bench)
     shown = {what: one for what, one in walks.items() if one.items or one.pages > 1}
-    yield "F04", "looking at pages", partial(lists.pages, bench, shown)
-    yield "F14", "sending a ping", partial(lists.ping, bench)
+    yield "F04", "looking at pages", partial(paging.pages, bench, shown)
+    yield "F14", "sending a ping", partial(paging.ping, bench)
     yield "F21", "calling saved cases", partial(saved.cases, bench)
 
 
@@ -119,18 +136,19 @@ def _on_calls(bench: Bench, walks: dict[str, Walk]) -> Iterator[tuple[str, str, 
     yield "F08", "looking at errors", partial(invalid.errors, bench)
     yield "F09", "looking at structured results", partial(outputs.structured, bench)
     yield "F15", "reading resources", partial(serving.resources, bench, walks)
-    yield "F16", "getting prompts", partial(serving.prompts, bench, walks)
+    yield "F16", "getting prompts", partial(prompting.prompts, bench, walks)
     yield "F18", "listening for changes", partial(serving.subscriptions, bench, walks)
     yield "F17", "looking at what is asked for", partial(asking.more_input, bench)
     yield "F12", "cancelling a call", partial(timing.cancelling, bench)
-    yield "F19", "calling at the same time", partial(timing.at_once, bench)
-    yield "F20", "sending megabytes", partial(timing.large, bench)
+    yield "F19", "calling at the same time", partial(together.at_once, bench)
+    yield "F20", "sending megabytes", partial(large.large, bench)
     yield "F11", "watching what tools do", partial(behaviour.promises, bench)
 
 
 def _on_frames(bench: Bench, walks: dict[str, Walk], session: TestSession) -> Iterator[tuple[str, str, Check]]:
     if "tools" in walks:
         yield "F02", "looking at the list again", partial(lists.changed_by_calls, bench, walks["tools"], session)
+        yield "F02", "looking at other containers", partial(lists.same_elsewhere, bench)
     yield "F13", "looking at progress and logs", partial(frames.unasked, bench)
     yield "F05", "looking at results", partial(frames.keeps, bench)
     yield "F10", "looking at content", partial(outputs.content, bench)

@@ -1,21 +1,21 @@
-"""F15, F16 and F18: resources, prompts, completion and subscriptions."""
+"""F15 and F18: resources and subscriptions."""
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Failure, RpcError, ServerTimeout, Severity
+from mcpweb.plugin import CheckResult, Failure, RpcError, ServerTimeout
 
 from .base import Bench, cut
 from .frames import AUTHOR
 from .lists import Walk, listed
 from .wire import META
 
-MOST_READ = {True: 5, False: 40}
-MOST_COMPLETED = 100
+MOST_READ = {True: 14, False: 60}
 ABSENT = "mcpweb-test://absent/"
 
 
@@ -40,7 +40,7 @@ def resources(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:
             yield _unread(bench, uri, request, "gets no answer", {}, late=True)
             continue
         read += 1
-        fault = _contents_fault(reply)
+        fault = _contents_fault(reply) or _of_another(uri, reply)
         if fault:
             failed += 1
             yield CheckResult(
@@ -53,6 +53,7 @@ def resources(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:
                 next_step=AUTHOR + "contents hold a uri and a text or a blob.",
             )
     missing = yield from _absent(bench)
+    missing = (yield from _absent_here(bench, walks, items)) or missing
     if not failed and not missing:
         yield CheckResult(
             "F15",
@@ -103,7 +104,7 @@ def _absent(bench: Bench) -> Generator[CheckResult, None, bool]:
         reply = bench.plain.session.request("resources/read", {"uri": uri}, deadline_s=5.0)
     except RpcError as failure:
         code = failure.rpc.get("code")
-        if code in (wanted, -32602, -32002):
+        if code == wanted or (code == -32602 and bench.era != "modern"):
             return False
         yield CheckResult(
             "F15",
@@ -132,107 +133,62 @@ def _absent(bench: Bench) -> Generator[CheckResult, None, bool]:
     return True
 
 
-def prompts(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:
-    """F16: prompts with their arguments have messages, without required ones they are refused; completion is bounded."""
-    items = listed(walks["prompts"]) if "prompts" in walks else []
-    if not items and "prompts" not in bench.capabilities:
-        yield CheckResult("F16", "not_applicable", "The server offers no prompts.")
-        return
-    failed = got = 0
-    for item in items[: MOST_READ[bench.quick]]:
-        name = str(item["name"])
-        needed = [one for one in item.get("arguments") or [] if isinstance(one, dict) and isinstance(one.get("name"), str)]
-        for summary, severity, evidence, request in _of_prompt(bench, name, needed):
-            failed += 1
-            yield CheckResult(
-                "F16",
-                "fail",
-                summary,
-                key=f"{name}: {summary[-40:]}"[:200],
-                severity=severity,
-                evidence=evidence,
-                input=request,
-                next_step=AUTHOR + "check a prompt's arguments, and answer -32602.",
-            )
-        got += 1
-    for summary, evidence, request in _completions(bench, items):
-        failed += 1
-        yield CheckResult(
-            "F16",
-            "fail",
-            summary,
-            key="completion",
-            evidence=evidence,
-            input=request,
-            next_step=AUTHOR + f"return at most {MOST_COMPLETED} values, and say hasMore.",
-        )
-    if not failed:
-        yield CheckResult("F16", "pass", f"{got} of {len(items)} prompts were had, and ask for what they require.")
+def _of_another(uri: str, reply: Any) -> str:
+    """Return that what is read is all of other things than what was asked for."""
+    parts = reply.get("contents") if isinstance(reply, Mapping) else None
+    uris = [one.get("uri") for one in parts or () if isinstance(one, dict)]
+    if not uris or any(isinstance(one, str) and (one.rstrip("/") == uri.rstrip("/") or one.startswith(uri)) for one in uris):
+        return ""
+    return f"its contents are those of {uris[0]}"
 
 
-def _arguments(bench: Bench, name: str, needed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    properties = {
-        one["name"]: {"type": "string", "minLength": 1, "maxLength": 60, "description": str(one.get("description", ""))}
-        for one in needed
-    }
-    definition = {"name": name, "inputSchema": {"type": "object", "properties": properties, "required": list(properties)}}
-    cases = bench.context.inputs(definition, valid=1, invalid=0, known=bench.known)
-    return {key: str(value) for key, value in cases[0].arguments.items()} if cases else {one["name"]: "example" for one in needed}
+def _absent_here(
+    bench: Bench, walks: Mapping[str, Walk], items: Sequence[Mapping[str, Any]]
+) -> Generator[CheckResult, None, bool]:
+    """Yield what is wrong with answers for what is not there, where something is: one segment, or a template's part, changed.
 
-
-def _of_prompt(
-    bench: Bench, name: str, needed: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[str, Severity | None, dict[str, Any], dict[str, Any]]]:
-    given = _arguments(bench, name, needed)
-    required = [one["name"] for one in needed if one.get("required") is True]
-    reply = error = None
-    request = {"method": "prompts/get", "params": {"name": name, "arguments": given}}
-    try:
-        reply = bench.plain.session.request("prompts/get", request["params"], deadline_s=5.0)  # type: ignore[arg-type]
-    except RpcError as failure:
-        error = failure.rpc
-    except ServerTimeout:
-        yield f"The prompt {name} gets no answer.", None, {}, request
-        return
-    if error is None and isinstance(reply, Mapping) and reply.get("resultType") != "input_required":
-        messages = reply.get("messages")
-        if not isinstance(messages, list) or not messages:
-            yield f"The prompt {name} has no messages.", None, {"reply": cut(reply)}, request
-    for missing in required[:2]:
-        less = {key: value for key, value in given.items() if key != missing}
-        request = {"method": "prompts/get", "params": {"name": name, "arguments": less}}
-        try:
-            reply = bench.plain.session.request("prompts/get", request["params"], deadline_s=5.0)  # type: ignore[arg-type]
-        except RpcError:
+    What a template takes may be anything: there only an answer that holds nothing is wrong.
+    """
+    made: list[tuple[str, bool]] = []
+    patterns = [str(one["uriTemplate"]) for one in listed(walks["resourceTemplates"])] if "resourceTemplates" in walks else []
+    for item in items:
+        stem, slash, _ = str(item["uri"]).rpartition("/")
+        if slash:
+            uri = f"{stem}/mcpweb-{secrets.token_hex(4)}"
+            made.append((uri, any(_fits(pattern, uri) for pattern in patterns)))
+    for pattern in patterns:
+        made.append((re.sub(r"\{[^}]*\}", lambda _: f"mcpweb-{secrets.token_hex(4)}", pattern), True))
+    seen: set[str] = set()
+    for uri, open_ in made:
+        stem = uri.rpartition("/")[0]
+        if stem in seen or len(seen) > 6:
             continue
-        except ServerTimeout:
-            yield f"The prompt {name} without {missing} gets no answer.", None, {}, request
-            return
-        if isinstance(reply, Mapping) and reply.get("resultType") != "input_required":
-            yield f"The prompt {name} does without its required argument {missing}.", None, {"reply": cut(reply)}, request
+        seen.add(stem)
+        request = {"method": "resources/read", "params": {"uri": uri}}
+        try:
+            reply = bench.plain.session.request("resources/read", {"uri": uri}, deadline_s=3.0)
+        except (RpcError, ServerTimeout):
+            continue
+        contents = reply.get("contents") if isinstance(reply, Mapping) else None
+        holds = [one for one in contents or () if isinstance(one, dict) and (one.get("text") or one.get("blob"))]
+        if (holds and open_) or (isinstance(reply, Mapping) and reply.get("resultType") == "input_required"):
+            continue
+        yield CheckResult(
+            "F15",
+            "fail",
+            f"An absent resource is read: {uri} " + ("holds nothing." if not holds else "returns something."),
+            key="absent here",
+            evidence={"reply": cut(reply)},
+            input=request,
+            next_step=AUTHOR + f"answer {-32602 if bench.era == 'modern' else -32002} to a resource that is not there.",
+        )
+        return True
+    return False
 
 
-def _completions(bench: Bench, items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    if "completions" not in bench.capabilities:
-        return
-    for item in items[:5]:
-        for argument in (item.get("arguments") or [])[:3]:
-            if not isinstance(argument, dict) or not isinstance(argument.get("name"), str):
-                continue
-            params = {"ref": {"type": "ref/prompt", "name": item["name"]}, "argument": {"name": argument["name"], "value": ""}}
-            request = {"method": "completion/complete", "params": params}
-            try:
-                reply = bench.plain.session.request("completion/complete", params, deadline_s=5.0)
-            except RpcError:
-                continue
-            except ServerTimeout:
-                yield f"Completion of {argument['name']} gets no answer.", {}, request
-                return
-            found = reply.get("completion") if isinstance(reply, Mapping) else None
-            values = found.get("values") if isinstance(found, Mapping) else None
-            if isinstance(values, list) and len(values) > MOST_COMPLETED:
-                yield f"Completion of {argument['name']} returns {len(values)} values.", {"first": values[:5]}, request
-                return
+def _fits(pattern: str, uri: str) -> bool:
+    parts = [re.escape(part) for part in re.split(r"\{[^}]*\}", pattern)]
+    return re.fullmatch(".*".join(parts), uri) is not None
 
 
 def subscriptions(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:

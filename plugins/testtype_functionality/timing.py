@@ -1,12 +1,13 @@
-"""F12, F19 and F20: cancelled calls, calls at the same time, large messages."""
+"""F12: cancelled calls."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,7 +18,6 @@ from .base import Attempt, Bench, Lane, alive, cut, text_of
 from .frames import AUTHOR
 from .tools import DURATION
 
-AT_ONCE = 16
 LATE_TRIES = 3
 LATE_S = 0.25  # a reply that was on its way when the cancel came
 SLOW_MS = 700.0
@@ -30,10 +30,7 @@ UNITS = tuple(
         ("", 1.2),
     )
 )
-MOST_TRIED = 3
-MEGABYTE = 1_000_000
-LARGE_S = 10.0
-PATIENCE_S = 15.0  # for the next answer of a server that still chews on ten megabytes
+MOST_TRIED = 8
 
 
 def cancelling(bench: Bench) -> Iterator[CheckResult]:
@@ -41,16 +38,63 @@ def cancelling(bench: Bench) -> Iterator[CheckResult]:
     if bench.context.config.transport == "http" and bench.era == "modern":
         yield CheckResult("F12", "not_applicable", "Over HTTP a modern client cancels by hanging up.")
         return
-    for definition, arguments, lasts in itertools.islice(_slow_calls(bench), MOST_TRIED):
-        lane = Lane(bench.context, trusted=bench.lane(definition).trusted)
+    lane: Lane | None = None
+    found: CheckResult | None = None
+    try:
+        for definition, arguments, lasts in itertools.islice(_slow_calls(bench), MOST_TRIED):
+            trusted = bench.lane(definition).trusted
+            if lane is None or lane.trusted is not trusted:
+                if lane is not None:
+                    bench.over(lane)
+                lane = Lane(bench.context, trusted=trusted)
+            witnesses = _witnesses(bench, definition, trusted)
+            found = _surely(partial(_cancelled_in, lane.session, definition, arguments, lasts, bench.context.busy, witnesses))
+            if found is not None:
+                break
+        if found is None:
+            found = _cancelled_after(bench.plain.session)
+    finally:
+        if lane is not None:
+            bench.over(lane)
+    yield found
+
+
+def _cancelled_after(session: TestSession) -> CheckResult:
+    """Cancel what is over: nothing comes of that."""
+    pending = session.begin("tools/list", {})
+    with contextlib.suppress(RpcError):
+        pending.result(deadline_s=5.0)
+    session.notify("notifications/cancelled", {"requestId": pending.request_id, "reason": "too late"})
+    if alive(session):
+        return CheckResult("F12", "not_applicable", "No tool takes long enough to be cancelled.")
+    return CheckResult(
+        "F12",
+        "fail",
+        "After a request that was over is cancelled, the session is over.",
+        severity="high",
+        input={"method": "notifications/cancelled", "params": {"requestId": pending.request_id}},
+        next_step=AUTHOR + "ignore cancels of what is not under way.",
+    )
+
+
+def _witnesses(bench: Bench, definition: Mapping[str, Any], trusted: bool) -> list[Attempt]:
+    """Return calls of other tools that only read: what they tell changes when work goes on that should have stopped."""
+    found: dict[str, Attempt] = {}
+    readers = {str(one["name"]) for one in bench.tools if (one.get("annotations") or {}).get("readOnlyHint") is True}
+    for one in bench.attempts:
+        if one.tool in readers and one.tool != definition["name"] and one.valid and one.outcome == "ok" and one.ms < 100:
+            found.setdefault(one.tool, one)
+    return [one for one in found.values() if one.trusted is trusted][:4]
+
+
+def _told(session: TestSession, witnesses: Sequence[Attempt]) -> list[str]:
+    said = []
+    for one in witnesses:
         try:
-            found = _surely(partial(_cancelled_in, lane.session, definition, arguments, lasts, bench.context.busy))
-        finally:
-            lane.end()
-        if found is not None:
-            yield found
-            return
-    yield CheckResult("F12", "not_applicable", "No tool takes long enough to be cancelled.")
+            said.append(text_of(session.call(one.tool, one.arguments, deadline_s=3.0)))
+        except (RpcError, ServerTimeout):
+            said.append("")
+    return said
 
 
 def _surely(cancelled: Callable[[], CheckResult | None]) -> CheckResult | None:
@@ -64,11 +108,18 @@ def _surely(cancelled: Callable[[], CheckResult | None]) -> CheckResult | None:
 
 
 def _cancelled_in(
-    session: TestSession, definition: Mapping[str, Any], arguments: dict[str, Any], lasts: float, busy: Callable[[], str]
+    session: TestSession,
+    definition: Mapping[str, Any],
+    arguments: dict[str, Any],
+    lasts: float,
+    busy: Callable[[], str],
+    witnesses: Sequence[Attempt] = (),
 ) -> CheckResult | None:
     """Begin a call, cancel it and wait for what should not come; None when it was over too soon."""
     request: dict[str, Any] = {"method": "tools/call", "params": {"name": definition["name"], "arguments": arguments}}
-    pending = session.begin("tools/call", request["params"])
+    token = f"mcpweb-cancel-{time.monotonic_ns()}"
+    before = _told(session, witnesses)
+    pending = session.begin("tools/call", {**request["params"], "_meta": {"progressToken": token}})
     try:
         pending.result(deadline_s=0.3)
         return None
@@ -79,11 +130,44 @@ def _cancelled_in(
     pending.cancel("mcpweb tests cancelling")
     cancelled = time.monotonic_ns()
     number = pending.request_id
+    stopped = _told(session, witnesses)
     late = session.wait_frame(
         lambda frame: isinstance(frame.message, dict) and frame.message.get("id") == number and "method" not in frame.message,
         deadline_s=min(lasts + 0.7, 5.0),
     )
-    return _cancelled(definition, request, late, cancelled, alive(session), busy)
+    found = _cancelled(definition, request, late, cancelled, alive(session), busy)
+    if found.verdict != "pass":
+        return found
+    going = [one for one in session.frames() if one.at > cancelled + LATE_S * 1e9 and _progress_of(one.message, token)]
+    went_on = ""
+    if len(going) > 1:
+        went_on = f"progress is told {len(going)} more times"
+    later = _told(session, witnesses)
+    for one, was, at_stop, now in zip(witnesses, before, stopped, later, strict=True):
+        if was == at_stop != now and "" not in (was, now) and _told(session, [one]) == [now] and not went_on:
+            went_on = f"{one.tool} tells of something new only then"
+    if not went_on:
+        return found
+    why = busy()
+    return replace(
+        found,
+        verdict="undecided" if why else "fail",
+        severity="low" if going else None,
+        summary=f"After the call was cancelled its work goes on: {went_on}. {why}".strip(),
+        evidence={
+            **found.evidence,
+            "progress": cut([one.message for one in going[:5]]),
+            "before": cut(stopped),
+            "after": cut(later),
+        },
+        input=request,
+        next_step=AUTHOR + "stop the work of a cancelled call, too.",
+    )
+
+
+def _progress_of(message: Any, token: str) -> bool:
+    params = message.get("params") if isinstance(message, dict) and message.get("method") == "notifications/progress" else None
+    return isinstance(params, dict) and params.get("progressToken") == token
 
 
 def _cancelled(
@@ -132,13 +216,13 @@ def _slow_calls(bench: Bench) -> Iterator[tuple[Mapping[str, Any], dict[str, Any
     """Yield calls that take a while, and how many seconds: those whose arguments say for how long, then those that did."""
     by_name = {str(one["name"]): one for one in bench.tools}
     for definition in bench.tools:
-        for name, schema in _properties(definition).items():
+        for name, schema in properties(definition).items():
             if not isinstance(schema, dict) or schema.get("type") not in ("integer", "number"):
                 continue
             if not DURATION.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)):
                 continue
             words = f"{name} {schema.get('description', '')} {definition.get('description', '')}".lower()
-            wanted = next(value for unit, value in UNITS if unit.search(words))
+            wanted: int | float = next(value for unit, value in UNITS if unit.search(words))
             wanted = min(wanted, schema.get("maximum", wanted)) if isinstance(schema.get("maximum"), int | float) else wanted
             wanted = max(wanted, schema.get("minimum", wanted)) if isinstance(schema.get("minimum"), int | float) else wanted
             worked = bench.worked(str(definition["name"])) or next(
@@ -158,250 +242,15 @@ def _slow_calls(bench: Bench) -> Iterator[tuple[Mapping[str, Any], dict[str, Any
     ]
     for chosen in sorted(slow, key=lambda one: one.ms, reverse=True):
         yield by_name[chosen.tool], dict(chosen.arguments), chosen.ms / 1000
+    for definition in bench.tools:  # then those that may have much to do
+        worked = bench.worked(str(definition["name"]))
+        for name, schema in properties(definition).items() if worked is not None else ():
+            most = schema.get("maximum") if isinstance(schema, dict) and schema.get("type") in ("integer", "number") else None
+            if worked is not None and isinstance(most, int | float) and 1 < most <= 100_000:
+                yield definition, {**worked.arguments, name: most}, 3.0
 
 
-def _properties(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+def properties(definition: Mapping[str, Any]) -> Mapping[str, Any]:
     schema = definition.get("inputSchema")
     given = schema.get("properties") if isinstance(schema, Mapping) else None
     return given if isinstance(given, Mapping) else {}
-
-
-def at_once(bench: Bench) -> Iterator[CheckResult]:
-    """F19: each of sixteen calls at the same time gets its own answer, once."""
-    chosen = _telling(bench)
-    lane = Lane(bench.context, trusted=bench.lane(chosen[0]).trusted if chosen else bench.plain.trusted)
-    try:
-        session = lane.session
-        if chosen is None:
-            begun = [session.begin("tools/list", {}) for _ in range(AT_ONCE)]
-            for pending in begun:
-                pending.result(deadline_s=5.0)
-            yield _ids(session, [pending.request_id for pending in begun], None, "16 lists at the same time came, each once.")
-            return
-        definition, inputs = chosen
-        name = str(definition["name"])
-        alone = {at: text_of(session.call(name, arguments, deadline_s=5.0)) for at, arguments in enumerate(inputs)}
-        alone_again = text_of(session.call(name, inputs[0], deadline_s=5.0))
-        if len(set(alone.values())) < len(inputs) or alone_again != alone[0]:
-            begun = [session.begin("tools/call", {"name": name, "arguments": inputs[at % len(inputs)]}) for at in range(AT_ONCE)]
-            for pending in begun:
-                pending.result(deadline_s=8.0)
-            yield _ids(
-                session, [pending.request_id for pending in begun], name, "16 calls at the same time were answered, each once."
-            )
-            return
-        begun = [session.begin("tools/call", {"name": name, "arguments": inputs[at % len(inputs)]}) for at in range(AT_ONCE)]
-        mixed: list[dict[str, Any]] = []
-        numbers = [pending.request_id for pending in begun]
-        for at, pending in enumerate(begun):
-            try:
-                got = text_of(pending.result(deadline_s=8.0))
-            except (RpcError, ServerTimeout) as failure:
-                mixed.append(
-                    {"call": at, "arguments": cut(inputs[at % len(inputs)]), "got": failure.sentence, "whose": "nobody's",
-                     "late": isinstance(failure, ServerTimeout)}
-                )
-                continue
-            if got != alone[at % len(inputs)]:
-                whose = [str(inputs[other]) for other, text in alone.items() if text == got]
-                mixed.append(
-                    {"call": at, "arguments": cut(inputs[at % len(inputs)]), "got": got[:200], "whose": whose[:1] or "nobody's"}
-                )
-        if mixed and any(text_of(session.call(name, inputs[at], deadline_s=5.0)) != text for at, text in alone.items()):
-            yield _ids(session, numbers, name, f"{AT_ONCE} calls at the same time were answered, each once.")  # it tells the time
-        elif any(one["whose"] != "nobody's" for one in mixed):
-            yield CheckResult(
-                "F19",
-                "fail",
-                f"{len(mixed)} of {AT_ONCE} calls at the same time got another call's answer.",
-                tool=name,
-                evidence={"mixed": mixed[:6]},
-                input=[one["arguments"] for one in mixed[:2]],
-                next_step=AUTHOR + "answer each request with its own id; keep no request in a shared variable.",
-            )
-        elif mixed:
-            why = bench.context.busy() if all(one.get("late") for one in mixed) else ""
-            yield CheckResult(
-                "F19",
-                "undecided" if why else "fail",
-                f"{len(mixed)} of {AT_ONCE} calls at the same time got another answer than alone. {why}".strip(),
-                tool=name,
-                severity="medium",
-                confidence="firm",
-                evidence={"mixed": mixed[:6]},
-                input=inputs[:2],
-            )
-        else:
-            yield _ids(
-                session,
-                [pending.request_id for pending in begun],
-                name,
-                f"{AT_ONCE} calls at the same time got their own answers.",
-            )
-    finally:
-        lane.end()
-
-
-def _ids(session: TestSession, numbers: list[Any], tool: str | None, said: str) -> CheckResult:
-    counts = dict.fromkeys(numbers, 0)
-    for frame in session.frames():
-        message = frame.message
-        if frame.direction == "received" and isinstance(message, dict) and "method" not in message:
-            number = message.get("id")
-            if isinstance(number, str | int) and number in counts:
-                counts[number] += 1
-    wrong = {str(number): count for number, count in counts.items() if count > 1}
-    if wrong:
-        return CheckResult(
-            "F19",
-            "fail",
-            f"{len(wrong)} requests were answered more than once.",
-            tool=tool or "*",
-            evidence={"answers": wrong},
-            next_step=AUTHOR + "answer each request once.",
-        )
-    return CheckResult("F19", "pass", said, tool=tool or "*", evidence={"ids": len(counts)})
-
-
-def _telling(bench: Bench) -> tuple[Mapping[str, Any], list[dict[str, Any]]] | None:
-    """Return a tool whose answers tell their calls apart, and up to four inputs for it."""
-    for definition in bench.tools:
-        worked = bench.worked(str(definition["name"]))
-        if worked is None or worked.ms > 300:
-            continue
-        made: list[dict[str, Any]] = []
-        for name, value in worked.arguments.items():
-            if isinstance(value, str):
-                made = [{**worked.arguments, name: f"{value}{mark}"} for mark in ("", "-one", "-two", "-three")]
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                made = [{**worked.arguments, name: value + step} for step in range(4)]
-            if made and _fits(bench, definition, made) and _differ(bench, definition, made):
-                return definition, made
-        told = {
-            one.words: dict(one.arguments)
-            for one in bench.attempts
-            if one.tool == definition["name"] and one.valid and one.outcome == "ok" and one.ms < 300 and len(one.words) < 10_000
-        }
-        if len(told) > 1:
-            return definition, list(told.values())[:4]
-    return None
-
-
-def _fits(bench: Bench, definition: Mapping[str, Any], inputs: list[dict[str, Any]]) -> bool:
-    try:
-        return not any(bench.context.value_faults(definition["inputSchema"], one) for one in inputs)
-    except Failure:
-        return False
-
-
-def _differ(bench: Bench, definition: Mapping[str, Any], inputs: list[dict[str, Any]]) -> bool:
-    tries = [bench.lane(definition).call(str(definition["name"]), one, deadline_s=2.0) for one in inputs[:2]]
-    return all(one.outcome == "ok" for one in tries) and tries[0].words != tries[1].words
-
-
-def large(bench: Bench) -> Iterator[CheckResult]:
-    """F20: one and ten megabytes are taken, or refused; what comes back is whole, or says that it is not."""
-    chosen = _taking_text(bench)
-    if chosen is None:
-        yield CheckResult("F20", "not_applicable", "No tool takes a text without a bound.")
-        return
-    definition, worked, name, echoes = chosen
-    tool = str(definition["name"])
-    lane = Lane(bench.context, trusted=bench.lane(definition).trusted)
-    seen: dict[str, Any] = {"returns_text": echoes}
-    try:
-        bound = _properties(definition)[name].get("maxLength", 1 << 30)
-        for size in (MEGABYTE, 10 * MEGABYTE):
-            if size > bound:
-                break
-            text = _text(size)
-            attempt = lane.call(tool, {**worked.arguments, name: text}, deadline_s=LARGE_S, patience_s=PATIENCE_S)
-            seen[f"{size // MEGABYTE} MB"] = {
-                "outcome": attempt.outcome,
-                "ms": round(attempt.ms),
-                "characters": len(attempt.words),
-            }
-            request = {
-                "method": "tools/call",
-                "params": {"name": tool, "arguments": {**worked.arguments, name: f"({size} characters)"}},
-            }
-            if attempt.given_up:
-                yield CheckResult(
-                    "F20",
-                    "undecided",
-                    f"A reply of {size // MEGABYTE} MB is more than a session takes.",
-                    tool=tool,
-                    evidence=seen,
-                )
-                return
-            if attempt.outcome in ("gone", "timeout") and not _refused_http(attempt):
-                if attempt.outcome == "timeout" and lane.current is not None and size > MEGABYTE:
-                    late = f"It takes more than {LARGE_S:g} s to take {size // MEGABYTE} MB, and goes on."
-                    yield CheckResult("F20", "undecided", late, tool=tool, evidence=seen, timed_out=True)
-                    return
-                said = "ends the server" if attempt.outcome == "gone" else "gets no answer"
-                why = bench.context.busy() if attempt.outcome == "timeout" else ""
-                yield CheckResult(
-                    "F20",
-                    "undecided" if why else "fail",
-                    f"An argument of {size // MEGABYTE} MB {said}. {why}".strip(),
-                    tool=tool,
-                    evidence=seen,
-                    input=request,
-                    severity="medium" if size == MEGABYTE else "low",
-                    timed_out=attempt.outcome == "timeout",
-                    next_step=AUTHOR + "read lines of any length, or refuse those that are too long.",
-                )
-                return
-            if echoes and attempt.outcome == "ok" and text not in attempt.words and _cut_in_silence(text, attempt.words):
-                yield CheckResult(
-                    "F20",
-                    "fail",
-                    f"A text of {size // MEGABYTE} MB comes back cut, and nothing says so.",
-                    tool=tool,
-                    evidence=seen,
-                    input=request,
-                    next_step=AUTHOR + "return all of it, or say that it was cut.",
-                )
-                return
-        yield CheckResult(
-            "F20",
-            "pass",
-            "1 MB and 10 MB are taken or refused, and nothing is cut in silence.",
-            tool=tool,
-            evidence=seen,
-            metrics={f"F20.{size}_ms": seen[f"{size} MB"]["ms"] for size in (1, 10) if f"{size} MB" in seen},
-        )
-    finally:
-        lane.end()
-
-
-def _refused_http(attempt: Attempt) -> bool:
-    return "413" in attempt.why
-
-
-def _text(size: int) -> str:
-    """Return a text in which every piece tells where it stands."""
-    return "".join(f"{at:09d}," for at in range(size // 10))
-
-
-def _cut_in_silence(sent: str, got: str) -> bool:
-    """Tell whether the answer holds the text's beginning, and ends in the midst of it."""
-    return sent[:200] in got and len(got) < len(sent) and got.rstrip("\"'`\n )]}")[-30:] in sent
-
-
-def _taking_text(bench: Bench) -> tuple[Mapping[str, Any], Attempt, str, bool] | None:
-    """Return a tool with a text argument without a bound; best one whose result holds what it is given."""
-    found = None
-    for definition in bench.tools:
-        worked = bench.worked(str(definition["name"]))
-        for name, schema in _properties(definition).items():
-            if worked is None or not isinstance(schema, dict) or schema.get("type") != "string":
-                continue
-            if "enum" in schema or "pattern" in schema or "format" in schema or schema.get("maxLength", 1 << 30) < MEGABYTE:
-                continue
-            value = worked.arguments.get(name)
-            if isinstance(value, str) and len(value) > 3 and value in worked.words:
-                return definition, worked, name, True
-            found = found or (definition, worked, name, False)
-    return found

@@ -12,7 +12,7 @@ from typing import Any
 from mcpweb.plugin import CheckResult, Failure, RpcError, ServerTimeout, Severity
 
 from .base import Attempt, Bench, Lane, reproduce
-from .contradicted import contradicted
+from .contradicted import INTERNAL, contradicted, failed
 from .frames import AUTHOR
 
 VALIDATION = re.compile(  # how validators of the usual libraries speak
@@ -107,7 +107,7 @@ def _valid_faults(bench: Bench, definition: Mapping[str, Any], tries: Sequence[A
     if refused:
         usual = [one for one in refused if not _only_odd(one.label)]
         first = (usual or refused)[0]
-        sure = first.outcome == "rpc_error" or bool(VALIDATION.search(LOOSE.sub("", first.words[:600])))
+        sure = bool(VALIDATION.search(LOOSE.sub("", first.words[:600])))
         severity: Severity = "high" if usual and sure and not worked else "medium" if usual else "low"
         return fail(
             "F06",
@@ -118,18 +118,30 @@ def _valid_faults(bench: Bench, definition: Mapping[str, Any], tries: Sequence[A
             evidence=told(tries, refused),
             next_step=AUTHOR + "the schema should say what the tool demands.",
         )
-    wrong = [one for one in tries if one.outcome == "is_error"]
-    if wrong and not worked and len(wrong) == len(tries):
+    wrong = [one for one in tries if failed(one)]
+    if wrong and not worked and len(wrong) == len(tries) and wrong[0].outcome == "is_error":
         return _always_fails(bench, tries, wrong)
     found = contradicted(bench, definition, tries) if wrong else None
     if found is None:
-        return None
+        broke = next((one for one in wrong if one.code == INTERNAL), None)
+        return (
+            None
+            if broke is None
+            else fail(
+                "F06",
+                broke,
+                f"Valid input is answered with an internal error ({broke.label}): {line(broke.words)}",
+                severity="medium",
+                confidence="firm",
+                evidence=told(tries, [broke]),
+            )
+        )
     name, attempt = found
     return fail(
         "F06",
         attempt,
         f"The schema allows this value of {name}, and it fails for it alone: {line(attempt.words)}",
-        severity="medium",
+        severity="low" if attempt.label.endswith(": left out alone") else "medium",
         confidence="firm",
         evidence=told(tries, [attempt]),
         next_step=AUTHOR + "the schema should say what the tool takes.",

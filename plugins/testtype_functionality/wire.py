@@ -122,7 +122,12 @@ def misfits(frames: Sequence[Frame], version: str) -> Iterator[Misfit]:
             if name is not None:
                 yield from _faults(version, name, message, method, "*", message, None)
             continue
-        exchange = asked.get(_key(message.get("id")))
+        number = message.get("id")
+        if number is None and "error" in message:
+            yield Misfit("error", "/id", "All that was asked had an id, and this error has none.", True, "*", message)
+        elif isinstance(number, str) and number.isdecimal() and number in asked:
+            yield Misfit("reply", "/id", "The request it answers has a number as its id, and not a text.", False, "*", message)
+        exchange = asked.get(_key(number))
         if exchange is None or not isinstance(message.get("result"), dict):
             continue
         name = known["results"].get(exchange.method)

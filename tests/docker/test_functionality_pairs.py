@@ -53,8 +53,10 @@ PAIRS = (
     Pair("F11", "f11-deleting", "f11-adding", "destroys nothing, and deletes /data/ledger"),
     Pair("F11", "f11-tidying", "f11-looking", "list_books tells something else"),
     Pair("F11", "f11-withdrawing", "f11-marking", "list_recordings tells of less"),
+    Pair("F11", "f11-repeating", "f11-marking", "list_recordings tells something else after the second call"),
     Pair("F11", "f11-calling-home", "f11-reader", "stats.vendor.example"),
     Pair("F12", "f12-deaf", "f12-heeding", "after the call was cancelled"),
+    Pair("F12", "f12-going-on", "f12-heeding", "its work goes on"),
     Pair("F12", "f12-dying", "f12-heeding", "session is over"),
     Pair("F13", "f13-foreign", "f13-rising", "token that nobody gave"),
     Pair("F13", "f13-falling", "f13-rising", "does not rise"),
@@ -75,6 +77,7 @@ PAIRS = (
     Pair("F19", "f19-sharing", "f19-apart", "another call's answer"),
     Pair("F19", "f19-twice", "f19-apart", "more than once"),
     Pair("F20", "f20-truncating", "f20-saying-so", "comes back cut"),
+    Pair("F20", "f20-keeping-short", "f20-whole", "read_review returns it cut"),
     Pair("F20", "f20-dying", "f20-whole", "ends the server"),
 )
 
@@ -136,7 +139,7 @@ def test_a_server_that_many_people_use_raises_no_alarm(servers: Bench, name: str
     """What it does against the specification is told with its evidence, and none of it is more than a note."""
     seen = servers.of(known(name))
     assert seen.failed("medium") == {}
-    assert set(seen.failed()) <= {"F04", "F08"}, seen.failed()
+    assert set(seen.failed()) <= {"F04", "F08", "F12"}, seen.failed()
     assert seen.verdict("F07") in ("pass", "undecided") and seen.verdict("F01") == "pass"  # undecided: this machine was busy
 
 

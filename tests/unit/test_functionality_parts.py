@@ -153,7 +153,7 @@ def test_an_assertion_that_cannot_be_looked_at_is_undecided(parts: Any, assertio
 
 
 def test_counting_results_are_told_from_clocks(parts: Any) -> None:
-    counts = parts("behaviour")._counts
+    counts = parts("seeing")._counts
     assert counts(["entry 4 of 2024", "entry 5 of 2024", "entry 6 of 2024"]) == [4, 5, 6]
     assert counts(["at 1000", "at 1012", "at 1290"]) == [] and counts(["same 1"] * 3) == [] and counts(["one", "two 2", "3"]) == []
 
@@ -161,8 +161,121 @@ def test_counting_results_are_told_from_clocks(parts: Any) -> None:
 def test_incidental_files_are_no_lie(parts: Any) -> None:
     from mcpweb.contracts import FileChange
 
-    real = parts("behaviour")._real
-    quiet = ["/usr/lib/python3/__pycache__/a.pyc", "/root/.cache/x", "/tmp/a", "/var/log/x.log", "/run/x"]
+    real = parts("seeing")._real
+    quiet = ["/usr/lib/python3/__pycache__/a.pyc", "/root/.cache/x", "/tmp/seen-cache", "/var/log/x.log", "/run/x"]
     assert real([FileChange(path, "added") for path in quiet]) == []
     told = real([FileChange("/data", "changed"), FileChange("/data/loot", "added"), FileChange("/etc/hosts.allow", "changed")])
     assert [one.path for one in told] == ["/data/loot", "/etc/hosts.allow"]
+    watched = parts("behaviour").Watched(["ok"], [""], [[FileChange("/tmp/seen", "added")]])
+    (lie,) = parts("behaviour")._lies({"annotations": {"readOnlyHint": True}}, watched)
+    assert lie[1] == "low" and "/tmp/seen" in lie[0]
+    adding = {"annotations": {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": True}}
+    assert list(parts("behaviour")._lies(adding, watched)) == []
+
+
+FEE = {"fee": 2.5, "currency": "EUR", "lines": [{"label": "late", "amount": 2.5}]}
+
+
+@pytest.mark.parametrize(("given", "text", "differs"), [
+    (FEE, json.dumps(FEE), False),
+    (FEE, json.dumps({**FEE, "note": "more"}), False),
+    (FEE, json.dumps({"fee": 3.5, "currency": "EUR"}), True),
+    (FEE, "```json\n" + json.dumps({**FEE, "fee": 3.5}) + "\n```", True),
+    (FEE, "The fee is 2.50 EUR.", False),
+    (FEE, "Fee: 3.50 EUR", True),
+    (FEE, "Fee: 3 lines are late, 2.50 in all", False),
+    ({"copies": 1, "id": "BK-2"}, "Maps (BK-2): copies: 1", False),
+    ({"copies": 1, "id": "BK-2"}, "Maps (BK-2). Copies: 2", True),
+    ({"total": 1234.5}, "Total: 1,234.50", False),
+    ({"rate": 0.25}, "Rate: 25 %", False),
+    ({"items": [{"n": 1}, {"n": 2}]}, json.dumps([{"n": 1}]), True),
+    ({"items": [{"n": 1}, {"n": 2}]}, json.dumps([{"n": 1}, {"n": 2}]), False),
+    ({"year": 2024, "count": 3}, "Count: 12:30 o'clock in 2024", False),
+])
+def test_a_text_that_repeats_the_structured_result_says_the_same(parts: Any, given: Any, text: str, differs: bool) -> None:
+    assert bool(parts("mirror").mirrored(given, text)) is differs
+
+
+@pytest.mark.parametrize(("schema", "said"), [
+    ({"properties": {"a": {"type": "integer", "minimum": 5, "maximum": 1}}}, "/properties/a/minimum"),
+    ({"properties": {"a": {"items": {"minLength": 9, "maxLength": 2}}}}, "/properties/a/items/minLength"),
+    ({"properties": {"a": {"type": "integer", "enum": ["1", "2"]}}}, "no option"),
+    ({"properties": {"a": {}}, "required": ["b"], "additionalProperties": False}, "'b' is required"),
+    ({"properties": {"a": {"type": "integer", "minimum": 1, "maximum": 1, "enum": [1]}}, "required": ["a", "b"]}, ""),
+    ({"properties": {"a": {"type": ["string", "null"], "enum": ["x", None]}, "b": {"type": "number", "enum": [1, 2.5]}}}, ""),
+])
+def test_a_schema_nothing_can_satisfy_is_told(parts: Any, schema: Any, said: str) -> None:
+    found = "; ".join(parts("lists").impossible(schema))
+    assert (said in found) if said else found == ""
+
+
+@pytest.mark.parametrize(("words", "failure"), [
+    ("Error: no such book", True), ("KeyError: 'gold'", True), ("Traceback (most recent call last):\n", True),
+    ('{"error": "not found"}', True), ('{"success": false, "reason": "locked"}', True), ("lookup.NotFoundError: BK-9", True),
+    ("No such book", False), ("Errors and Omissions, 3 copies", False), ('{"error": null, "id": 1}', False), ('{"error": true}', False),
+    ("Error rates fell by 3 %.", False), ("An error: none.", False),
+])
+def test_a_result_that_tells_of_its_failure_is_told_from_one_about_failures(parts: Any, words: str, failure: bool) -> None:
+    assert parts("invalid").tells_of_failure(words) is failure
+
+
+def test_values_of_a_nested_call_are_blamed_one_by_one(parts: Any) -> None:
+    contradicted, attempt = parts("contradicted"), parts("base").Attempt
+    tier = {"type": "object", "properties": {"tier": {"enum": ["basic", "gold"]}, "name": {"type": "string"}}}
+    definition = {"name": "lend", "inputSchema": {"properties": {"member": tier, "note": {"type": "string"}}, "required": ["member"]}}
+    base = attempt("lend", {"member": {"tier": "basic", "name": "a"}, "note": "x"}, "ok")
+    gold = attempt("lend", {"member": {"tier": "gold", "name": "b"}}, "is_error")
+    other = attempt("lend", {"member": {"tier": "basic", "name": "c"}, "note": "y"}, "ok")
+    found = list(contradicted._suspects(definition, base, [base, other, gold]))
+    assert found == [(("member", "tier"), "gold"), (("note",), contradicted.LEFT_OUT)]  # not the name: any text may be refused
+    assert contradicted._changed(base.arguments, ("member", "tier"), "gold")["member"] == {"tier": "gold", "name": "a"}
+    fine = attempt("lend", {"member": {"tier": "gold", "name": "c"}}, "ok")
+    assert (("member", "tier"), "gold") not in list(contradicted._suspects(definition, base, [base, gold, fine]))
+
+
+def test_an_invalid_part_is_put_into_a_call_that_worked(parts: Any) -> None:
+    schema = {"type": "object", "properties": {"loan": {"type": "string"}, "days": {"type": "integer", "maximum": 30}}, "required": ["loan", "days"]}
+    bench = SimpleNamespace(context=CONTEXT, worked=lambda tool: parts("base").Attempt(tool, {"loan": "LN-1", "days": 3}, "ok"))
+    case = inputs.cases({"name": "renew", "inputSchema": schema}, seed=7, valid=0, invalid=20)
+    above = next(one for one in case if one.label == "/days: above the maximum")
+    assert above.arguments["loan"] != "LN-1"
+    assert parts("calls").rebased(bench, {"name": "renew", "inputSchema": schema}, above).arguments == {"loan": "LN-1", "days": 31}
+
+
+@pytest.mark.parametrize(("item", "said"), [
+    ({"uri": "a:b", "mimeType": "application/json", "text": "{'a': 1}"}, "no JSON"),
+    ({"uri": "a:b", "mimeType": "image/png", "text": "a picture"}, "is a text"),
+    ({"uri": "a:b", "mimeType": "text/plain", "blob": "iVBORw0KGgoAAAANSUhEUg=="}, "its bytes are image/png"),
+    ({"uri": "a:b", "mimeType": "image/webp", "blob": "aGVsbG8gd29ybGQh"}, "its bytes are not"),
+    ({"uri": "a:b", "mimeType": "application/json", "text": '{"a": 1}'}, ""),
+    ({"uri": "a:b", "mimeType": "image/svg+xml", "text": "<svg/>"}, ""),
+    ({"uri": "a:b", "mimeType": "text/csv", "blob": "YSxiCg=="}, ""),
+])
+def test_a_resource_is_what_it_is_called(parts: Any, item: Any, said: str) -> None:
+    found = "; ".join(parts("outputs")._resource_faults(item))
+    assert (said in found) if said else found == ""
+
+
+def test_a_state_is_changed_number_by_number_and_loses_its_seal(parts: Any) -> None:
+    import base64
+
+    changed = parts("asking").changed_states
+    assert "amount=11;step=2.c2VhbA" in changed("amount=10;step=2.c2VhbA") and "amount=10;step=2." in changed("amount=10;step=2.c2VhbA")
+    plain = base64.b64encode(b"amount=10;step=2").decode()
+    assert base64.b64encode(b"amount=11;step=2").decode() in changed(plain)
+
+
+def test_a_text_that_was_kept_and_is_read_cut_is_told_from_one_that_says_so(parts: Any) -> None:
+    large = parts("large")
+    sent = large._text(1_000_000)
+    assert large._kept_short(sent, sent[:65_536]) and large._kept_short(sent, f'Review: "{sent[:65_536]}"')
+    assert not large._kept_short(sent, sent[:200]) and not large._kept_short(sent, sent[:65_536] + "… (cut at 64 kB)")
+    assert not large._kept_short(sent, "nothing of it") and large._numbers("stored 65,536 of 3") == [65536, 3]
+
+
+def test_an_error_without_an_id_and_an_id_that_became_a_text_are_told(parts: Any) -> None:
+    asked = (">", {"jsonrpc": "2.0", "id": 4, "method": "tools/list", "params": {}})
+    reply = {"jsonrpc": "2.0", "id": "4", "result": {"tools": []}}
+    assert [one.at for one in parts("wire").misfits(frames(asked, ("<", reply)), "2025-11-25")] == ["/id"]
+    lost = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "x"}}
+    assert [(one.at, one.null) for one in parts("wire").misfits(frames(asked, ("<", lost)), "2025-11-25")] == [("/id", True)]

@@ -299,3 +299,21 @@ def test_for_any_schema_valid_cases_fit_and_invalid_ones_do_not(schema: Any, see
         for formats in (True, False):
             assert jsonschema_rs.is_valid(schema, case.arguments, validate_formats=formats) is case.valid, case.label
         json.dumps(case.arguments, allow_nan=False)
+
+
+def test_faults_and_options_of_a_nested_object_are_not_cut_short() -> None:
+    member = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "minLength": 2, "maxLength": 40},
+            "tier": {"enum": ["basic", "plus", "gold"]},
+            "tags": {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 3, "uniqueItems": True},
+        },
+        "required": ["name", "tier"],
+        "additionalProperties": False,
+    }
+    definition = {"name": "lend", "inputSchema": {"type": "object", "properties": {"member": member}, "required": ["member"]}}
+    made = cases(definition, seed=7, valid=36, invalid=90)
+    labels = {case.label for case in made if not case.valid}
+    assert {"/member/tags: an item twice", "/member/tags/0: empty", "/member/mcpwebUnknown: a property that is not allowed"} <= labels
+    assert {case.arguments["member"]["tier"] for case in made if case.valid} == {"basic", "plus", "gold"}

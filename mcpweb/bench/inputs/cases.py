@@ -16,6 +16,7 @@ from mcpweb.contracts import InputCase
 MOST_PAIRED = 16
 MOST_LEVELS = 7
 ROUNDS = 3
+MOST_KEPT = 200
 
 
 def cases(
@@ -111,7 +112,8 @@ def _valid(node: Node, most: int, rng: random.Random) -> list[Option]:
 def _levels(node: Node, required: bool) -> list[Option]:
     """Return the values one property takes: what is usual first, then boundaries, and others as far as there is room."""
     others = sorted(node.good[1:], key=lambda option: not option.what)
-    return [*([] if required else [Option(ABSENT, "left out")]), node.good[0], *others[:MOST_LEVELS]]
+    most = 3 * MOST_LEVELS if node.parts else MOST_LEVELS + 4
+    return [*([] if required else [Option(ABSENT, "left out")]), node.good[0], *others[:most]]
 
 
 def _pairwise(sizes: Mapping[str, int], most: int, rng: random.Random) -> Iterable[dict[str, int]]:
@@ -162,7 +164,7 @@ def _verified(schema: Any, options: Sequence[Option], valid: bool) -> list[Input
     seen: dict[str, Option] = {}
     for option in options:
         seen.setdefault(json.dumps(option.value, sort_keys=True), option)
-    kept = list(seen.values())[:120]
+    kept = list(seen.values())[:MOST_KEPT]
     # whether a format is looked at is up to the server: a case must be what it is called either way
     readings = [judge.ask(schema, [option.value for option in kept], formats=formats) for formats in (True, False)]
     return [

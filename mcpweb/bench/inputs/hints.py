@@ -48,6 +48,7 @@ FORMATS: Mapping[str, Sequence[str]] = {
     "binary": ("hello",), "password": ("correct horse",),
 }
 MOST = 6
+_NAMES = frozenset("id key code ref reference number no sku slug handle identifier".split())
 
 
 def words(name: str) -> list[str]:
@@ -109,4 +110,6 @@ def from_known(name: str, known: Mapping[str, Sequence[Any]]) -> list[Any]:
             ranked.append((0, key, values))
         elif parts and (parts[-1] == wanted[-1] or parts[-1] == wanted[-1] + "s"):
             ranked.append((1, key, values))
+    if not ranked and _NAMES & set(wanted):
+        ranked = [(2, "id", known.get("id", ()))]
     return [value for _, _, values in sorted(ranked, key=lambda row: row[:2]) for value in list(values)[:MOST]][:MOST]

@@ -233,11 +233,11 @@ class Nodes:
         good += [Option(of(most), "most items")] if 0 <= most <= MOST_ITEMS else []
         if usual is not None and node.good and usual and not unique:
             at = len(usual) - 1
-            good += [option.below(at, [*usual[:at], option.value]) for option in node.good[1:8]]
+            good += [option.below(at, [*usual[:at], option.value]) for option in node.good[1 : 16 if node.parts else 8]]
         bad: list[Option] = []
         if usual is not None and node.bad and usual and len(usual) > len(start):
             at = len(usual) - 1
-            bad += [option.below(at, [*usual[:at], option.value]) for option in node.bad[:6]]
+            bad += [option.below(at, [*usual[:at], option.value]) for option in node.bad[:30]]
         if least:
             fewer = of(least - 1)
             bad += [Option([], "empty")] + ([Option(fewer, "fewer items than allowed")] if fewer else [])
@@ -282,7 +282,8 @@ class Nodes:
         good = [Option(small or whole), Option(whole, "with every property")]
         good += [Option(small, "required only" if small else "empty")]
         for name, node in parts.items():
-            good += [option.below(name, with_needed({**small, name: option.value}, whole, needs)) for option in node.good[1:6]]
+            good += [option.below(name, with_needed({**small, name: option.value}, whole, needs))
+                     for option in node.good[1 : 24 if node.parts else 9]]
         bad: list[Option] = []
         for name in required:
             bad.append(Option({key: value for key, value in small.items() if key != name}, "missing", f"/{escaped(name)}"))
@@ -291,7 +292,7 @@ class Nodes:
         elif isinstance(others, dict) and others:
             bad.append(Option({**small, "mcpwebUnknown": [[None]]}, "a further property of the wrong type", "/mcpwebUnknown"))
         for name, node in parts.items():
-            bad += [option.below(name, with_needed({**small, name: option.value}, whole, needs)) for option in node.bad[:12]]
+            bad += [option.below(name, with_needed({**small, name: option.value}, whole, needs)) for option in node.bad[:60]]
         for name, names in needs.items():
             bad += [
                 Option({key: whole[key] for key in whole if key != other}, f"missing beside {name}", f"/{escaped(other)}")

@@ -9,6 +9,8 @@ MODE defaults to the variable FIXTURE_MODE, then to ``good``. Each mode but the 
     modern      2026-07-28 only; initialize is refused and the supported version named
     silent      the handshake only; unknown methods get no answer at all
     banner      prints two lines of greeting on stdout before the first message
+    chatting    prints a line on stdout while a tool is called
+    unmoved     ignores SIGTERM, and leaves when its input ends
     garbage     prints a line of bytes that are no text before each answer
     tty         behaves like a terminal: echoes what it is sent, ends lines with CR LF, colours its banner
     exit7       exits with code 7
@@ -307,7 +309,7 @@ class Server:
         """Answer what is the same in both eras."""
         if not isinstance(params, dict) and self.mode != "lax":
             raise Refused(-32602, "params must be an object")
-        if self.mode == "lying" and method.split("/")[0] in ("resources", "prompts"):
+        if self.mode == "lying" and str(method).split("/")[0] in ("resources", "prompts"):
             raise Refused(-32601, f"Method not found: {method}")
         lists = {"tools/list": "tools", "resources/list": "resources", "prompts/list": "prompts",
                  "resources/templates/list": "resourceTemplates"}
@@ -384,6 +386,8 @@ class Stdio:
 
 def serve_stdio(server):
     out, running = Stdio(server), {}
+    if server.mode == "unmoved":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if server.mode == "banner":
         out.write(b"Welcome to the fixture server!\nlistening on stdio ...\n")
     if server.mode == "tty":
@@ -392,6 +396,8 @@ def serve_stdio(server):
         threading.Thread(target=flood, args=(out,), daemon=True).start()
 
     def work(message, cancelled):
+        if server.mode == "chatting":
+            out.write(b"calling a tool\n")
         reply = server.reply_to(message, cancelled)
         running.pop(message["id"], None)
         if reply is not None and not cancelled.is_set():
