@@ -56,7 +56,7 @@ OF_OTHERS = (
     "{0} of the tool holds what looks like a credential ({1}…).", "An error", "A result",
     "The answer of the tool {0} from call {1} on, where it did not before.", "hides something ({0}): {1}", "hides something ({0})",
     "the tool says it failed: {0}", "the server answers with an error: {0}", "no reply came in time: {0}", "the server went away: {0}",
-    "called {0} of {1} tools", "checked {0} of {1} tools", "{0}: assertion {1}: {2}.", "{0}: ttlMs is missing.", "{0}: ttlMs is {1}.", "it took {0} ms, more than {1} ms",
+    "p50 {0} ms ({1} to {2}), p95 {3} ms ({4} to {5})", "called {0} of {1} tools", "checked {0} of {1} tools", "{0}: assertion {1}: {2}.", "{0}: ttlMs is missing.", "{0}: ttlMs is {1}.", "it took {0} ms, more than {1} ms",
     "over the last half of {0} calls of {1} tools", "over the last half of {0} calls; the limit is reached after {1} more",
     "over the last half of {0} calls of {1} tools; the limit is reached after {2} more",
     "over the last half of {0} calls of {1} tools, {2} MiB of it in the turns of {3}",
