@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from mcpweb.core import Core
 from mcpweb.dao import audit as rows
 from mcpweb.errors import Conflict, Forbidden, InvalidInput
 from mcpweb.services import audit, backups, jobs, keycheck, retention, secrets
+from mcpweb.testing import commands
 from mcpweb.worker import Worker
 
 ME = Actor.cli("tester")
@@ -216,9 +216,7 @@ def command(core: Core | Path, *words: str, failpoint: str = "") -> subprocess.C
     """Run a command on an installation, or on a data folder."""
     folder = core if isinstance(core, Path) else core.settings.data_dir
     environment = {**os.environ, "MCPWEB_DATA_DIR": str(folder), "MCPWEB_FAILPOINT": failpoint}
-    return subprocess.run(
-        [sys.executable, "-m", "mcpweb", "audit", *words], env=environment, timeout=60, check=False, capture_output=True, text=True
-    )
+    return commands.shared().run(["audit", *words], environment, Path.cwd(), None, 60)
 
 
 @pytest.mark.parametrize("failpoint", ["prune.segment_written", "prune.carried", "prune.after_commit", "prune.batch"])

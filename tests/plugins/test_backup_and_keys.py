@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from mcpweb.contracts import Sensitive
 from mcpweb.core import open_core
 from mcpweb.dao import keys
 from mcpweb.settings import load
+from mcpweb.testing import commands
 from mcpweb.vault import Place
 
 CANARY = "canary-3f9b1c7e5a"
@@ -21,10 +20,8 @@ PLACE = Place("sec_1", "API_KEY", "global", "", 1)
 
 
 def mcpweb(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "mcpweb", *words, "--json"], capture_output=True, text=True, cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "MCPWEB_DATA_DIR": str(folder / "data")},
-    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MCPWEB_DATA_DIR": str(folder / "data")}
+    done = commands.shared().run([*words, "--json"], environment, folder, None, 120)
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 
