@@ -4,6 +4,7 @@ from __future__ import annotations
 import functools
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,23 +20,34 @@ from mcpweb.web import assets
 pytest_plugins = ["mcpweb.testing.fixtures"]
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that puts the tests in the background lets every child ignore it
 
-# Files that take long are begun first, so that none of them is alone at the end; what is not named comes by its folder.
+# Files that take long are begun first, so that none of them is alone at the end. Of all others, those that mostly wait (for
+# containers, browsers, processes) and those that mostly compute are mixed: beside one that waits one that computes has a processor.
 LONG = (
     "test_probe_pairs", "test_performance_pairs", "test_functionality_pairs", "test_first_run", "test_api_schema", "test_kills",
     "test_connection_pairs", "test_in_place", "test_secret_delivery", "test_run_ends", "test_command_line", "test_test_command",
-    "test_security_tab", "test_secrets", "test_rotation_kills", "test_hostile_servers",
+    "test_security_tab", "test_secrets", "test_rotation_kills", "test_hostile_servers", "test_plugin_kit", "test_examples",
+    "test_plugins_doc", "test_team_plugin", "test_watching",
 )
-FOLDERS = ("docker", "e2e", "plugins", "web", "dao", "unit")
+WAITING, COMPUTING = ("docker", "e2e", "plugins"), ("web", "dao", "unit")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        items.sort(key=_place)
+        places = _places([*dict.fromkeys(item.path for item in items)])
+        items.sort(key=lambda item: places[item.path])
 
 
-def _place(item: pytest.Item) -> tuple[int, int]:
-    stem, folder = item.path.stem, item.path.parent.name
-    return LONG.index(stem) if stem in LONG else len(LONG), FOLDERS.index(folder) if folder in FOLDERS else 0
+def _places(files: list[Path]) -> dict[Path, tuple[float, float]]:
+    """Return where each file stands: how late it begins, then what tells it from others that begin with it."""
+    long = {path: float(LONG.index(path.stem)) for path in files if path.stem in LONG}
+    rest: list[list[Path]] = [[], []]
+    for path in files:
+        if path not in long:
+            rest[path.parent.name in COMPUTING].append(path)
+    rest[0].sort(key=lambda path: WAITING.index(path.parent.name) if path.parent.name in WAITING else 0)
+    mixed = {path: len(LONG) + (at + 0.5) / len(group) for group in rest for at, path in enumerate(group)}
+    order = {path: float(at) for at, path in enumerate(files)}
+    return {path: (place, order[path]) for path, place in (long | mixed).items()}
 
 
 COST = ("_ITERATIONS", "_LANES", "_MEMORY_KIB", "NOBODYS")
