@@ -10,7 +10,7 @@
 A line is ``class | passage`` or ``plain | tool | what it does | passage``; {a|b} stands for either, ``@name`` marks a parameter of
 the tool, ``%name`` a tool of its server, ``^name`` one of another, and a passage that begins with ``@name:`` describes that
 parameter. ``* | *`` stands for any tool of topics.txt. A line of everyday.txt is a plain text of any tool, or ``name: text`` of a
-parameter. independent-N.txt are sets in manners of their own, each scored before it was learned from: ``# tool | what it does``, below it
+parameter. independent-N.txt, contrast-N.txt and documents-N.txt are sets in manners of their own, each scored before it was learned from: ``# tool | what it does``, below it
 ``class | passage`` without alternatives. Nothing is left to chance but by a seed: the same texts give the same weights.
 """
 from __future__ import annotations
@@ -86,7 +86,7 @@ def passages(variants: int = VARIANTS) -> Iterator[Passage]:
 
 def independent() -> Iterator[Passage]:
     """Yield the lines of independent-N.txt, each where it stands, and texts of tools once more as what a tool says first."""
-    for at, path in enumerate(sorted([*TEXTS.glob("independent-*.txt"), *TEXTS.glob("contrast-*.txt")])):
+    for at, path in enumerate(sorted(one for name in ("independent", "contrast", "documents") for one in TEXTS.glob(f"{name}-*.txt"))):
         name = does = ""
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
             mark, _, rest = line.partition(" | ")
@@ -152,7 +152,7 @@ def examples(told: list[Passage]) -> list[Example]:
         if one.whole and breaths:
             most = max(breath.parts for breath in breaths)
             breaths = [breath for breath in breaths if breath.parts == most]
-        counts = CONTRAST if one.style.startswith("contrast") else 1.0 if kind else PLAIN_COUNTS
+        counts = CONTRAST if one.style.startswith("contrast") else 1.0 if kind or one.style.startswith("documents") else PLAIN_COUNTS
         found += [(kind, list(breath.features), one.line, counts) for breath in breaths]
     times = Counter(line for _, _, line, _ in found)
     return [(kind, features, line, counts / math.sqrt(times[line])) for kind, features, line, counts in found]

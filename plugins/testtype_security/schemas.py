@@ -15,6 +15,7 @@ from .strings import Thing
 from .surface import Surface, described, parameters, settled, tokens
 
 CHECKS = ("M07", "M08", "M09")
+ASKED = 0.56  # of what describes a parameter: few words, and what they ask for is asked of whoever fills it in
 _INNER = {
     "system prompt": re.compile(
         r"sys(?:tem)?_?(?:prompt|message|instruction)s?|initial_?(?:instructions?|prompt)|developer_?(?:prompt|message)"
@@ -75,7 +76,7 @@ def _inner(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
         said = _told(one)
         kind = _kind(plain, topic) or (_kind("_".join(tokens(str(one.get("title", "")))), topic) if isinstance(one, Mapping) else "")
         here = replace(told, opening=False, parameter=True, here=plain)
-        asked = [] if kind or one_of_few(one) else [signal for signal in utterance.read(said, here) if signal.weight >= utterance.LIMIT]
+        asked = [] if kind or one_of_few(one) else [signal for signal in utterance.read(said, here, ASKED)]
         at = f"{thing.pointer}{place}"
         where = f"{at}/description" if asked else at
         if not kind and not asked and name.lower() in ordered and not one_of_few(one):
