@@ -76,7 +76,7 @@ def _inner(thing: Thing, own: frozenset[str]) -> Iterator[CheckResult]:
         said = _told(one)
         kind = _kind(plain, topic) or (_kind("_".join(tokens(str(one.get("title", "")))), topic) if isinstance(one, Mapping) else "")
         here = replace(told, opening=False, parameter=True, here=plain)
-        asked = [] if kind or one_of_few(one) else [signal for signal in utterance.read(said, here, ASKED)]
+        asked = [] if kind or one_of_few(one) else utterance.read(said, here, ASKED)
         at = f"{thing.pointer}{place}"
         where = f"{at}/description" if asked else at
         if not kind and not asked and name.lower() in ordered and not one_of_few(one):

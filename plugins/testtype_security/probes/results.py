@@ -34,13 +34,14 @@ class Found:
 def verdicts(plain: Plain) -> Iterator[CheckResult]:
     """Yield the verdicts of D10 on results, errors and resources of plain use."""
     failed = False
+    own = frozenset(str(tool.get("name")).lower() for tool in plain.lists.get("tools", ()) if isinstance(tool, Mapping))
     for used in plain.used:
-        result = _of_tool(used)
+        result = _of_tool(used, own)
         if result is not None:
             failed = True
             yield result
     for uri, text in plain.read:
-        found = look(text)
+        found = look(text, own)
         if found is not None:
             failed = True
             severity: Severity = "high" if found.unseen else "medium"
@@ -70,8 +71,8 @@ def verdicts(plain: Plain) -> Iterator[CheckResult]:
 _FIX = "Do not use the tool; what it returns is read by the model as if you had written it."
 
 
-def look(text: str) -> Found | None:
-    """Return what is wrong with a text, None for one that only says something."""
+def look(text: str, own: frozenset[str] = frozenset()) -> Found | None:
+    """Return what is wrong with a text, None for one that only says something; ``own`` are the names of the server's tools."""
     text = text[:MOST_TEXT]
     for one in hidden.finds(text):
         if one.weight == "high":
@@ -79,7 +80,7 @@ def look(text: str) -> Found | None:
             says = f": it says {one.text[:80]!r}" if one.text else ""
             return Found(f"hides something ({one.kind}){says}", span[:400], True, tuple(one.codes[:20]))
     for part in _parts(text):
-        for said in utterance.read(part, utterance.About(opening=False), utterance.LEAST):
+        for said in utterance.read(part, utterance.About(opening=False, own=own), utterance.LEAST):
             if said.weight < LIMIT and not said.addressed:
                 continue
             return Found(f"{said.kind} ({said.words})", part[said.start : min(said.end, said.start + 400)], False)
@@ -102,17 +103,17 @@ def _parts(text: str) -> Iterator[str]:
             yield part
 
 
-def _of_tool(used: Used) -> CheckResult | None:
+def _of_tool(used: Used, own: frozenset[str]) -> CheckResult | None:
     """Look at the repeated answers and the others; one that turns after some calls has a second fact beside its words."""
     first = _shape(used.replies[0]) if used.replies else ""
     for at, reply in enumerate(used.replies):
-        found = look(_without(reply, used.arguments))
+        found = look(_without(reply, used.arguments), own)
         if found is not None:
-            turned = at > 0 and _shape(reply) != first and look(used.replies[0].plain) is None
+            turned = at > 0 and _shape(reply) != first and look(used.replies[0].plain, own) is None
             when = f" from call {at + 1} on, where it did not before" if turned else ""
             return _result(used, found, when, turned, at + 1, used.arguments)
     for arguments, reply in used.others:
-        found = look(_without(reply, arguments))
+        found = look(_without(reply, arguments), own)
         if found is not None:
             return _result(used, found, "", False, 1, arguments)
     return None
