@@ -57,6 +57,9 @@ class Client:
         assert answer.status == 200, (answer.status, body[:300])
         return body
 
+    def close(self) -> None:
+        self._connection.close()
+
 
 def throughput(make: Callable[[], Client], path: str, connections: int, seconds: float) -> float:
     """Return requests a second over some connections at once."""
@@ -122,7 +125,11 @@ class Bare:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(20)
+        try:
+            self._process.wait(40)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def processor_ms(pids: list[int], work: Callable[[], object], rounds: int) -> float:
@@ -143,8 +150,11 @@ def wait_answer(port: int, started: float) -> float:
     """Return seconds until /healthz answers 200."""
     while time.monotonic() - started < 60:
         try:
-            Client(port).get("/healthz")
-            return time.monotonic() - started
+            client = Client(port)
+            client.get("/healthz")
+            took = time.monotonic() - started
+            client.close()  # a server that is told to stop waits for connections that are kept
+            return took
         except (OSError, AssertionError, http.client.HTTPException):
             time.sleep(0.01)
     raise AssertionError("no answer within 60 s")

@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, url_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from werkzeug.routing import Rule
 
 from mcpweb import clock
+from mcpweb.app import create_app
+from mcpweb.core import Core
 from mcpweb.errors import InvalidInput
 from mcpweb.services import arguments
 from mcpweb.testing.fixtures import HOST
@@ -222,3 +225,15 @@ def test_a_sentence_shows_its_commands_as_code_and_nothing_of_it_becomes_markup(
         "Run <code>mcpweb keys &lt;b&gt;</code>, then <code>x</code>."
     )
     assert str(formats.prose("half `a <i>")) == "half `a &lt;i&gt;" and formats.prose(None) == ""
+
+
+def test_what_builds_an_address_is_compiled_when_the_first_one_is_built(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    compile_now = Rule._compile_builder
+    monkeypatch.setattr(Rule, "_compile_builder", lambda rule, append: (compiled.append(rule.rule), compile_now(rule, append))[1])
+    app = create_app(core)
+    assert compiled == []
+    with app.test_request_context():
+        for _ in range(2):
+            assert url_for("servers.show", server_id="a b", tab=1).endswith("/servers/a%20b?tab=1")
+    assert compiled == ["/servers/<server_id>"]
