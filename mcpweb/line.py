@@ -96,7 +96,7 @@ class Line:
             sock.connect(self._path)
         except OSError as error:
             sock.close()
-            raise errors.NoWorker() from error
+            raise errors.NoWorker("No worker is running.") from error
         return sock
 
     def _give_back(self, sock: socket.socket) -> None:
