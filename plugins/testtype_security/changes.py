@@ -29,6 +29,7 @@ _VOLATILE = re.compile(
     r"|\b[0-9a-f]{8,64}\b|\b(?:am|pm)\b|\b(?:morning|afternoon|evening|night|today|tomorrow)\b",
     re.IGNORECASE,
 )
+_VALUES = re.compile(r"/(?:enum|const|examples|default|(?:exclusive)?(?:min|max)\w*)(?:/\d+)?$", re.IGNORECASE)  # such follow what there is to choose from
 _TO = re.compile(
     r"(?<=://)[^\s/'\"<>)]+|[\w.+-]+@[\w.-]+\w|\b(?:\d{1,3}\.){3}\d{1,3}\b|\b0x[0-9a-fA-F]{40}\b|\b[A-Z]{2}\d{2}(?: ?[0-9A-Z]{4}){3,7}(?: ?[0-9A-Z]{1,3})?\b"
 )
@@ -158,10 +159,11 @@ def _changed(
     orders = metadata.orders(texts[:20])
     shown = [{"pointer": at, "before": _short(before), "after": _short(after)} for at, before, after in changes[:10]]
     more = " The new text gives orders to a model." if orders >= metadata.LEAST else ""
+    values = bool(changes) and key != "approved" and not more and all(_VALUES.search(at) for at, _, _ in changes)
     return _result(
         thing,
         f"{what}: {', '.join(at for at, _, _ in changes[:3]) or 'a value that is masked'}",
-        "high",
+        "medium" if values else "high",
         key,
         {**evidence, "changes": shown, "orders": orders},
         reproduce,
