@@ -16,6 +16,7 @@ from mcpweb.plugin import CheckResult, Failure, FileChange, RpcError, ServerTime
 
 from .base import Attempt, Bench, cut, text_of
 from .frames import AUTHOR
+from .replacing import replaced
 from .seeing import (
     PASSING,
     QUICK_MS,
@@ -73,6 +74,7 @@ def promises(bench: Bench) -> Iterator[CheckResult]:
         *_disturbing(bench, tried, disturbed),
         *_losing(bench, tried),
         *_repeating(bench, tried),
+        *replaced(bench, list(tried)),
     )
     for definition, summary, severity, evidence, confidence in seen:
         failed += 1

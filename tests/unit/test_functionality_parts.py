@@ -279,3 +279,27 @@ def test_an_error_without_an_id_and_an_id_that_became_a_text_are_told(parts: Any
     assert [one.at for one in parts("wire").misfits(frames(asked, ("<", reply)), "2025-11-25")] == ["/id"]
     lost = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "x"}}
     assert [(one.at, one.null) for one in parts("wire").misfits(frames(asked, ("<", lost)), "2025-11-25")] == [("/id", True)]
+
+
+def shelf_session(clears: bool) -> Any:
+    """A session over a list in memory: `put` adds a line, or replaces all of them; `show` tells them."""
+    lines: list[str] = []
+
+    def call(tool: str, arguments: Any, deadline_s: float = 5.0) -> Any:
+        if tool == "put":
+            if clears:
+                lines.clear()
+            lines.append(f"{arguments['shelf']}: {arguments['book']}")
+        return {"content": [{"type": "text", "text": f"{len(lines)} in all\n" + "\n".join(lines)}]}
+
+    return SimpleNamespace(call=call)
+
+
+@pytest.mark.parametrize(("clears", "found"), [(True, True), (False, False)])
+def test_what_one_call_added_must_outlive_another_about_something_else(parts: Any, clears: bool, found: bool) -> None:
+    replacing, attempt = parts("replacing"), parts("base").Attempt
+    calls = [attempt("put", {"shelf": shelf, "book": book}, "ok") for shelf, book in (("A-1", "Dust"), ("A-1", "Harbour"), ("B-2", "Ledger"))]
+    first, second, own = replacing.two(SimpleNamespace(attempts=calls), "put")
+    assert (first, second) == (calls[0], calls[2]) and own == ["A-1", "Dust"]  # another book on the same shelf may well replace it
+    gone = replacing._gone(shelf_session(clears), first, second, own, [attempt("show", {}, "ok")])
+    assert (gone is not None) is found

@@ -343,7 +343,12 @@ class Server:
         if definition is None:
             raise Refused(-32602, f"Unknown tool: {str(name)[:80]}")
         wrong = complaint(definition, arguments)
-        return result_of(f"{name}: {wrong}", isError=True) if wrong else run_tool(name, arguments, cancelled)
+        if wrong:
+            return result_of(f"{name}: {wrong}", isError=True)
+        try:
+            return run_tool(name, arguments, cancelled)
+        except (KeyError, OSError, ValueError) as fault:  # no such variable, spelling or file
+            return result_of(f"{type(fault).__name__}", isError=True)
 
 
 # Stdio
