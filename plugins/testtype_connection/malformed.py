@@ -264,11 +264,11 @@ def _calls(made: Used, seen: dict[str, Any]) -> Told | None:
     meta = {"_meta": _meta(session.protocol)} if session.era == "modern" else {}
     needy = [one for one in made.tools if isinstance(one.get("inputSchema"), dict) and one["inputSchema"].get("required")]
     for definition in needy[:3]:
-        for at, (label, arguments) in enumerate((("a text", "all"), ("a list", ["all"]), ("a number", 7), ("true", True))):
+        for at, (what, arguments) in enumerate((("a text", "all"), ("a list", ["all"]), ("a number", 7), ("true", True))):
             number = f"odd-{definition['name']}-{at}"[:100]
             request = _request(number, "tools/call", {"name": definition["name"], "arguments": arguments, **meta})
             session.send_raw(request)
-            label = f"{label} in place of the arguments of {definition['name']}"
+            label = f"{what} in place of the arguments of {definition['name']}"
             fault = _alive(session)
             if fault:
                 return Told(request, label, fault, True)

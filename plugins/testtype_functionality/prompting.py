@@ -40,7 +40,7 @@ def prompts(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:
                 next_step=AUTHOR + "check a prompt's arguments, and answer -32602.",
             )
         got += 1
-    unknown = unknown_prompt(bench)
+    unknown = unknown_prompt(bench, items)
     if unknown is not None:
         failed += 1
         yield CheckResult(
@@ -134,14 +134,17 @@ def _needs_more(
     return None
 
 
-def unknown_prompt(bench: Bench) -> tuple[Any, dict[str, Any]] | None:
-    """Return what an unknown prompt is answered with, where that is no error."""
-    params = {"name": "mcpweb-no-such-prompt", "arguments": {}}
-    try:
-        reply = bench.plain.session.request("prompts/get", params, deadline_s=5.0)
-    except (RpcError, ServerTimeout):
-        return None
-    return reply, {"method": "prompts/get", "params": params}
+def unknown_prompt(bench: Bench, items: Sequence[Mapping[str, Any]]) -> tuple[Any, dict[str, Any]] | None:
+    """Return what an unknown prompt is answered with, where that is no error: without arguments, and with those of all others."""
+    names = [one.get("name") for item in items for one in item.get("arguments") or () if isinstance(one, dict)]
+    for arguments in ({}, {name: "example" for name in names if isinstance(name, str)}):
+        params: dict[str, Any] = {"name": "mcpweb-no-such-prompt", "arguments": arguments}
+        try:
+            reply = bench.plain.session.request("prompts/get", params, deadline_s=5.0)
+        except (RpcError, ServerTimeout):
+            continue
+        return reply, {"method": "prompts/get", "params": params}
+    return None
 
 
 def _to_complete(
