@@ -15,7 +15,7 @@ from .frames import AUTHOR
 from .wire import META
 
 AT_ONCE = 16
-APART_S = 0.06
+APART_S = 0.04
 
 
 def at_once(bench: Bench) -> Iterator[CheckResult]:
@@ -114,9 +114,7 @@ def _mixed(bench: Bench, session: TestSession, trusted: bool) -> CheckResult | N
     """Call tools of all kinds at once, those with the same arguments beside each other: each answers as it does alone."""
     alone: list[tuple[str, dict[str, Any], str]] = []
     for tool, arguments in _to_mix(bench, trusted):
-        if alone and alone[-1][1] == arguments:
-            time.sleep(APART_S)  # what is kept for a moment under the arguments alone is not taken for the tool's own
-        said = [_whole(session, tool, arguments) for _ in range(2)]
+        said = [_apart(session, tool, arguments), _whole(session, tool, arguments)]
         if said[0] and said[0] == said[1]:
             alone.append((tool, arguments, said[0]))
         if len(alone) >= AT_ONCE:
@@ -140,7 +138,7 @@ def _mixed(bench: Bench, session: TestSession, trusted: bool) -> CheckResult | N
             whose = next((f"{name} {given}" for name, given, other in alone if other == got), "")
             mixed.append({"tool": tool, "arguments": cut(arguments), "got": got[:300], "whose": whose})
     mixed = [one for one in mixed if one["whose"]]
-    if not mixed or any(_whole(session, tool, arguments) != answer for tool, arguments, answer in alone):
+    if not mixed or any(_apart(session, tool, arguments) != answer for tool, arguments, answer in alone):
         return None
     return CheckResult(
         "F19",
@@ -186,6 +184,12 @@ def _to_mix(bench: Bench, trusted: bool) -> Iterator[tuple[str, dict[str, Any]]]
                         continue
                     if fits and fresh(other, tries[at].arguments):
                         yield other, dict(tries[at].arguments)
+
+
+def _apart(session: TestSession, tool: str, arguments: Mapping[str, Any]) -> str:
+    """Ask after a moment: what is kept for so long under the arguments alone is not taken for the tool's own answer."""
+    time.sleep(APART_S)
+    return _whole(session, tool, arguments)
 
 
 def _whole(session: TestSession, tool: str, arguments: Mapping[str, Any]) -> str:
