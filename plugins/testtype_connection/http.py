@@ -6,7 +6,7 @@ from typing import Any
 
 from mcpweb.plugin import CheckResult, TestContext, TestSession
 
-from .protocol import CLIENT, _meta, sentence
+from .protocol import CLIENT, meta_for, sentence
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 EVIL = "https://attacker.example"
@@ -53,7 +53,7 @@ def _first_request(session: TestSession) -> tuple[dict[str, Any], dict[str, str]
     """Return a request any client may begin with, and its headers."""
     if session.era == "modern":
         request = {"jsonrpc": "2.0", "id": "origin", "method": "server/discover",
-                   "params": {"_meta": _meta(session.protocol)}}
+                   "params": {"_meta": meta_for(session.protocol)}}
         return request, {"MCP-Protocol-Version": session.protocol, "Mcp-Method": "server/discover"}
     params = {"protocolVersion": session.protocol, "capabilities": {}, "clientInfo": CLIENT}
     return {"jsonrpc": "2.0", "id": "origin", "method": "initialize", "params": params}, {}

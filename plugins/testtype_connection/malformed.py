@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from mcpweb.plugin import Cancelled, CheckResult, Failure, RpcError, Severity, TestContext, TestError, TestSession
 
-from .protocol import _code, _is_reply, _meta, _reply, _request, sentence
+from .protocol import code_of, is_reply, meta_for, reply_to, request_for, sentence
 from .use import Used
 
 REPLY_S, LATE_S = 3.0, 0.3
@@ -50,48 +50,38 @@ def malformed(context: TestContext, session: TestSession, made: Used | None = No
     wrong: list[str] = []
     weak: list[str] = []
     replay: Any = None
-    meta = {"_meta": _meta(session.protocol)} if session.era == "modern" else {}
+    meta = {"_meta": meta_for(session.protocol)} if session.era == "modern" else {}
     waiting: list[tuple[Probe, int]] = []
-    for probe in _usual(meta):
-        at = time.monotonic_ns()
-        session.send_raw(probe.sent)
-        fault = _alive(session)
-        if fault:
-            return _over(probe.label, probe.sent, fault, seen)
-        waiting += [(probe, at)] if probe.wanted else []
+    if (fatal := _sent(session, _usual(meta), waiting)) is not None:
+        return _over(fatal, seen)
     for told in (_batch(session, meta, seen), _reused_id(session, meta, seen)):
         if told is not None:
             if told.fatal:
-                return _over(told.label, told.sent, told.fault, seen)
+                return _over(told, seen)
             (wrong if "success" in told.fault else weak).append(f"{told.label} {told.fault}")
             replay = replay or told.sent
-    for probe in _odd(session, meta):
-        at = time.monotonic_ns()
-        session.send_raw(probe.sent)
-        fault = _alive(session)
-        if fault:
-            return _over(probe.label, probe.sent, fault, seen, "medium")
-        waiting += [(probe, at)] if probe.wanted else []
+    if (fatal := _sent(session, _odd(session, meta), waiting)) is not None:
+        return _over(fatal, seen, "medium")
     until = time.monotonic() + LATE_S  # a later request has its answer already: what is silent by now is silent, or slow
     for probe, at in waiting:
-        reply = _reply(session, probe.number, max(0.02, until - time.monotonic()), at)
+        reply = reply_to(session, probe.number, max(0.02, until - time.monotonic()), at)
         if reply is None and not weak:
             until = time.monotonic() + REPLY_S
-            reply = _reply(session, probe.number, REPLY_S, at)
+            reply = reply_to(session, probe.number, REPLY_S, at)
         seen[probe.label] = reply or "no answer"
         if reply is None:
             weak.append(f"{probe.label} got no answer")
         elif probe.wanted == "error" and "result" in reply and not _is_error(reply):
             wrong.append(f"{probe.label} was answered with success")
-        elif probe.label == "unknown method" and _code(reply) != -32601:
-            weak.append(f"{probe.label} was answered with {_code(reply)}, not -32601")
+        elif probe.label == "unknown method" and code_of(reply) != -32601:
+            weak.append(f"{probe.label} was answered with {code_of(reply)}, not -32601")
         else:
             continue
         replay = replay or probe.sent
     told = _calls(made, seen) if made is not None and not made.ended else None
     if told is not None:
         if told.fatal:
-            return _over(told.label, told.sent, told.fault, seen, "medium")
+            return _over(told, seen, "medium")
         wrong.append(f"{told.label} {told.fault}")
         replay = replay or told.sent
     unparsed = [one for one in _without_id(session) if one.get("code") == -32603]
@@ -114,15 +104,28 @@ def malformed(context: TestContext, session: TestSession, made: Used | None = No
     )
 
 
-def _over(label: str, sent: Any, fault: str, seen: dict[str, Any], severity: Severity | None = None) -> CheckResult:
+def _sent(session: TestSession, probes: Iterator[Probe], waiting: list[tuple[Probe, int]]) -> Told | None:
+    """Send each probe, note when where an answer must come; return the one the session did not outlive."""
+    for probe in probes:
+        at = time.monotonic_ns()
+        session.send_raw(probe.sent)
+        fault = _alive(session)
+        if fault:
+            return Told(probe.sent, probe.label, fault, True)
+        if probe.wanted:
+            waiting.append((probe, at))
+    return None
+
+
+def _over(told: Told, seen: dict[str, Any], severity: Severity | None = None) -> CheckResult:
     """The session did not outlive a message; what hardly any client ever sends weighs less."""
     return CheckResult(
         "C07",
         "fail",
-        f"After {label}: {fault}",
+        f"After {told.label}: {told.fault}",
         evidence={"replies": seen},
         severity=severity,
-        input=sent if isinstance(sent, Mapping) else {"bytes": sent[:2000]},
+        input=told.sent if isinstance(told.sent, Mapping) else {"bytes": told.sent[:2000]},
         next_step="Tell the server's author: one bad message must not end the session.",
     )
 
@@ -142,15 +145,15 @@ def _note(params: Any, method: str = "notifications/cancelled") -> dict[str, Any
 def _usual(meta: Mapping[str, Any]) -> Iterator[Probe]:
     """What clients with a fault send."""
     yield Probe("not JSON", b'{"jsonrpc":"2.0","id":"half\n')
-    yield Probe("unknown method", _request("no-method", UNKNOWN, meta), "no-method", "error")
+    yield Probe("unknown method", request_for("no-method", UNKNOWN, meta), "no-method", "error")
     yield Probe("params of the wrong type", _raw("bad-params", "tools/call", 5), "bad-params", "error")
     bad = {"name": 7, "arguments": [], **meta}
-    yield Probe("arguments of the wrong type", _request("bad-args", "tools/call", bad), "bad-args", "error")
+    yield Probe("arguments of the wrong type", request_for("bad-args", "tools/call", bad), "bad-args", "error")
     yield Probe("an empty batch", b"[]\n")
     yield Probe("no method at all", {"jsonrpc": "2.0", "id": "nothing"})
     yield Probe("params that are a text", _raw("text-params", "tools/call", "name"), "text-params", "error")
     yield Probe("params that are a list", _raw("list-params", "tools/call", ["name", {}]), "list-params", "error")
-    yield Probe("a name that is missing", _request("no-name", "tools/call", {"arguments": {}, **meta}), "no-name", "error")
+    yield Probe("a name that is missing", request_for("no-name", "tools/call", {"arguments": {}, **meta}), "no-name", "error")
 
 
 def _odd(session: TestSession, meta: Mapping[str, Any]) -> Iterator[Probe]:
@@ -158,13 +161,13 @@ def _odd(session: TestSession, meta: Mapping[str, Any]) -> Iterator[Probe]:
     yield Probe("params that are null", _raw("null-params", "tools/call", None), "null-params", "error")
     yield Probe("a list asked for with a text", _raw("list-text", "tools/list", "all"), "list-text", "answer")
     odd = {"name": {"a": 1}, "arguments": {}, **meta}
-    yield Probe("a name that is an object", _request("odd-name", "tools/call", odd), "odd-name", "error")
-    yield Probe("a very long method", _request("long-method", "x" * 100_000, meta), "long-method", "error")
+    yield Probe("a name that is an object", request_for("odd-name", "tools/call", odd), "odd-name", "error")
+    yield Probe("a very long method", request_for("long-method", "x" * 100_000, meta), "long-method", "error")
     yield Probe("a method that is a number", _raw("number-method", 5, dict(meta)))
     yield Probe("a method that is null", _raw("null-method", None, dict(meta)))
-    yield Probe("the id 0", _request(0, "tools/list", meta), 0, "answer")  # some clients begin with it
-    yield Probe("an empty id", _request("", "tools/list", meta), "", "answer")
-    yield Probe("a negative id", _request(-7, "tools/list", meta), -7, "answer")
+    yield Probe("the id 0", request_for(0, "tools/list", meta), 0, "answer")  # some clients begin with it
+    yield Probe("an empty id", request_for("", "tools/list", meta), "", "answer")
+    yield Probe("a negative id", request_for(-7, "tools/list", meta), -7, "answer")
     for label, number in (
         ("an id that is null", None),
         ("an id that is true", True),
@@ -190,7 +193,7 @@ def _odd(session: TestSession, meta: Mapping[str, Any]) -> Iterator[Probe]:
     for _ in range(200):
         deep = {"a": [deep]}
     nested = {"name": "mcpweb-no-such-tool", "arguments": deep, **meta}
-    yield Probe("params nested 400 deep", _request("deep", "tools/call", nested), "deep", "error")
+    yield Probe("params nested 400 deep", request_for("deep", "tools/call", nested), "deep", "error")
     if session.era == "handshake":
         yield Probe(
             "initialize without params", {"jsonrpc": "2.0", "id": "init-bare", "method": "initialize"}, "init-bare", "answer"
@@ -200,7 +203,7 @@ def _odd(session: TestSession, meta: Mapping[str, Any]) -> Iterator[Probe]:
 def _batch(session: TestSession, meta: Mapping[str, Any], seen: dict[str, Any]) -> Told | None:
     """Say that a batch got no answer from a server that does answer a line which is not JSON at all."""
     answers = _without_id(session)
-    batch = json.dumps([_request("batch-1", UNKNOWN, meta), _request("batch-2", UNKNOWN, meta)]).encode() + b"\n"
+    batch = json.dumps([request_for("batch-1", UNKNOWN, meta), request_for("batch-2", UNKNOWN, meta)]).encode() + b"\n"
     before, strays = len(session.frames()), len(session.bad_lines())
     session.send_raw(batch)
     fault = _alive(session)
@@ -233,25 +236,25 @@ def _without_id(session: TestSession) -> list[Mapping[str, Any]]:
 
 def _reused_id(session: TestSession, meta: Mapping[str, Any], seen: dict[str, Any]) -> Told | None:
     """Send one id twice at once, then once more for something else: answers may be refusals, and never those of before."""
-    request = _request("twice", "tools/list", meta)
+    request = request_for("twice", "tools/list", meta)
     line = json.dumps(request).encode() + b"\n"
     session.send_raw(line + line)
     fault = _alive(session)
     if fault:
         return Told(request, "an id that was used twice", fault, True)
-    first = _reply(session, "twice", REPLY_S)
+    first = reply_to(session, "twice", REPLY_S)
     time.sleep(0.05)
-    count = sum(_is_reply(one, "twice") for one in session.frames())
+    count = sum(is_reply(one, "twice") for one in session.frames())
     seen["id used twice at once"] = f"{count} answers"
     if first is None:
         return Told(request, "an id that was used twice", "got no answer")
-    again = _request("twice", UNKNOWN, meta)
+    again = request_for("twice", UNKNOWN, meta)
     session.send_raw(again)
     fault = _alive(session)
     if fault:
         return Told(again, "an id that was used again", fault, True)
     time.sleep(0.05)
-    later = [one.message for one in session.frames() if _is_reply(one, "twice")][count:]
+    later = [one.message for one in session.frames() if is_reply(one, "twice")][count:]
     seen["id used again for something else"] = later[:1] or "no answer"
     if any(isinstance(one, Mapping) and "result" in one for one in later):
         return Told(again, "an unknown method with the id of another", "was answered with success")
@@ -261,26 +264,26 @@ def _reused_id(session: TestSession, meta: Mapping[str, Any], seen: dict[str, An
 def _calls(made: Used, seen: dict[str, Any]) -> Told | None:
     """Call real tools, where nothing can be harmed, with arguments that are no object; then an unknown one, which is refused."""
     session = made.session
-    meta = {"_meta": _meta(session.protocol)} if session.era == "modern" else {}
+    meta = {"_meta": meta_for(session.protocol)} if session.era == "modern" else {}
     needy = [one for one in made.tools if isinstance(one.get("inputSchema"), dict) and one["inputSchema"].get("required")]
     for definition in needy[:3]:
         for at, (what, arguments) in enumerate((("a text", "all"), ("a list", ["all"]), ("a number", 7), ("true", True))):
             number = f"odd-{definition['name']}-{at}"[:100]
-            request = _request(number, "tools/call", {"name": definition["name"], "arguments": arguments, **meta})
+            request = request_for(number, "tools/call", {"name": definition["name"], "arguments": arguments, **meta})
             session.send_raw(request)
             label = f"{what} in place of the arguments of {definition['name']}"
             fault = _alive(session)
             if fault:
                 return Told(request, label, fault, True)
-            reply = _reply(session, number, LATE_S)
+            reply = reply_to(session, number, LATE_S)
             if reply is not None and "result" in reply and not _is_error(reply):
                 seen[label] = reply
                 return Told(request, label, "was answered with success")
     was = made.told.get("tools/call")
     if was is not None and "failure" not in was:
-        request = _request("still-there", "tools/call", {"name": "mcpweb-no-such-tool", "arguments": {}, **meta})
+        request = request_for("still-there", "tools/call", {"name": "mcpweb-no-such-tool", "arguments": {}, **meta})
         session.send_raw(request)
-        if _reply(session, "still-there", REPLY_S) is None:
+        if reply_to(session, "still-there", REPLY_S) is None:
             return Told(request, "calls with malformed arguments", "No call is answered any more.", True)
     return None
 

@@ -41,24 +41,24 @@ def _modern(session: TestSession) -> CheckResult:
     replay: Any = None
     late = False
     for method, params in _offered(session):
-        request = _request(f"bogus-version-{method}", method, {**params, "_meta": _meta(BOGUS)})
+        request = request_for(f"bogus-version-{method}", method, {**params, "_meta": meta_for(BOGUS)})
         reply = exchange(session, request)
         evidence[method] = reply
         fault = _not_refused(method, reply, session.protocol)
         if fault:
             wrong.append(fault)
             replay, late = replay or request, late or reply is None
-    near = _request("near-version", "tools/list", {"_meta": _meta(NEAR)})
+    near = request_for("near-version", "tools/list", {"_meta": meta_for(NEAR)})
     evidence[NEAR] = reply = exchange(session, near)
     if reply is not None and "result" in reply and not wrong:
         wrong.append(f"the version {NEAR}, which is none, is accepted")
         replay = near
     for label, meta in _lacking():
         for method, params in _offered(session)[: 2 if label == "_meta" else 1]:
-            request = _request(f"no-{label}-{method}", method, {**params, **meta})
+            request = request_for(f"no-{label}-{method}", method, {**params, **meta})
             reply = exchange(session, request)
             evidence[f"{method} without {label}"] = reply
-            if reply is None or "result" in reply or (label == "_meta" and _code(reply) != -32602):
+            if reply is None or "result" in reply or (label == "_meta" and code_of(reply) != -32602):
                 said = (
                     "is accepted" if reply is not None and "result" in reply else f"is answered with {_said(reply)}, not -32602"
                 )
@@ -90,7 +90,7 @@ def _offered(session: TestSession) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _lacking() -> list[tuple[str, dict[str, Any]]]:
-    whole = _meta(MODERN)
+    whole = meta_for(MODERN)
     return [
         ("_meta", {}),
         *(
@@ -102,7 +102,7 @@ def _lacking() -> list[tuple[str, dict[str, Any]]]:
 
 def _not_refused(method: str, reply: Mapping[str, Any] | None, spoken: str) -> str:
     """Return what is wrong with the answer to a request of another version, else nothing."""
-    code = _code(reply)
+    code = code_of(reply)
     if reply is None:
         return f"an unknown version gets no answer to {method}"
     if code != -32022:
@@ -119,7 +119,7 @@ def _not_refused(method: str, reply: Mapping[str, Any] | None, spoken: str) -> s
 def _handshake(session: TestSession, deadline_s: float = 20.0, also: bool = False) -> CheckResult:
     evidence: dict[str, Any] = {}
     for version in MADE_UP:
-        request = _request(
+        request = request_for(
             f"version-{version}", "initialize", {"protocolVersion": version, "capabilities": {}, "clientInfo": CLIENT}
         )
         reply = exchange(session, request, deadline_s=deadline_s)
@@ -147,7 +147,7 @@ def _handshake(session: TestSession, deadline_s: float = 20.0, also: bool = Fals
                 input=request,
                 next_step="Tell the server's author: offer a version it really speaks.",
             )
-        if _code(reply) == -32603:
+        if code_of(reply) == -32603:
             return CheckResult(
                 "C06",
                 "fail",
@@ -162,15 +162,15 @@ def _handshake(session: TestSession, deadline_s: float = 20.0, also: bool = Fals
 def exchange(session: TestSession, request: Mapping[str, Any], deadline_s: float = REPLY_S) -> dict[str, Any] | None:
     """Send a message as it is and return the reply with its id, None when there is none."""
     session.send_raw(request)
-    return _reply(session, request["id"], deadline_s)
+    return reply_to(session, request["id"], deadline_s)
 
 
-def _reply(session: TestSession, reply_id: Any, deadline_s: float, since: int = 0) -> dict[str, Any] | None:
-    frame = session.wait_frame(lambda f: f.at >= since and _is_reply(f, reply_id), deadline_s=deadline_s)
+def reply_to(session: TestSession, reply_id: Any, deadline_s: float, since: int = 0) -> dict[str, Any] | None:
+    frame = session.wait_frame(lambda f: f.at >= since and is_reply(f, reply_id), deadline_s=deadline_s)
     return None if frame is None else frame.message
 
 
-def _is_reply(frame: Frame, reply_id: Any) -> bool:
+def is_reply(frame: Frame, reply_id: Any) -> bool:
     message = frame.message
     return (
         frame.direction == "received"
@@ -187,18 +187,18 @@ def sentence(wrong: Sequence[str]) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _request(request_id: str | int, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def request_for(request_id: str | int, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": dict(params)}
 
 
-def _meta(version: str) -> dict[str, Any]:
+def meta_for(version: str) -> dict[str, Any]:
     return {META + "protocolVersion": version, META + "clientInfo": CLIENT, META + "clientCapabilities": {}}
 
 
-def _code(reply: Mapping[str, Any] | None) -> Any:
+def code_of(reply: Mapping[str, Any] | None) -> Any:
     error = (reply or {}).get("error")
     return error.get("code") if isinstance(error, Mapping) else None
 
 
 def _said(reply: Mapping[str, Any] | None) -> str:
-    return "silence" if reply is None else "success" if "result" in reply else f"the error {_code(reply)}"
+    return "silence" if reply is None else "success" if "result" in reply else f"the error {code_of(reply)}"

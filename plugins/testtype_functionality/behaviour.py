@@ -20,16 +20,16 @@ from .replacing import replaced
 from .seeing import (
     PASSING,
     QUICK_MS,
-    _ask,
-    _blurred,
-    _counts,
-    _fresh,
-    _hint,
-    _less,
-    _new,
-    _promises,
-    _readers,
-    _sink,
+    answer_to,
+    changed_since,
+    counts_in,
+    fresh_session,
+    hint_of,
+    promises_calm,
+    reading_calls,
+    sink_of,
+    tells_less,
+    without_numbers,
 )
 
 MOST_TOOLS = {True: 12, False: 60}
@@ -54,7 +54,7 @@ class Watched:
 
 def promises(bench: Bench) -> Iterator[CheckResult]:
     """F11: all tools with annotations are called in one container; what shows there is traced to its tool in another."""
-    hinted = [one for one in bench.tools if _promises(one.get("annotations"))]
+    hinted = [one for one in bench.tools if promises_calm(one.get("annotations"))]
     if not hinted:
         yield CheckResult("F11", "not_applicable", "No tool promises anything in its annotations.")
         return
@@ -64,7 +64,7 @@ def promises(bench: Bench) -> Iterator[CheckResult]:
     if not tried:
         yield CheckResult("F11", "undecided", "None of the tools that promise something worked with generated input.")
         return
-    sink = _sink(bench) if any(_hint(one, "openWorldHint", True) is False for one, _ in tried) else None
+    sink = sink_of(bench) if any(hint_of(one, "openWorldHint", True) is False for one, _ in tried) else None
     tried = [*tried, *_more_of_readers(bench, tried)]
     suspects, worked_there, disturbed = _sweep(bench, sink, tried)
     failed = 0
@@ -112,7 +112,7 @@ def _more_of_readers(bench: Bench, tried: Tried) -> list[tuple[Mapping[str, Any]
     """Return other calls of tools that say they only read: with other arguments, and ones that failed; a lie may hide there."""
     more = []
     for definition, worked in tried:
-        if not _hint(definition, "readOnlyHint", False):
+        if not hint_of(definition, "readOnlyHint", False):
             continue
         kinds: set[Any] = {(worked.outcome, tuple(worked.arguments))}
         for one in bench.attempts:
@@ -130,17 +130,17 @@ def _repeating(bench: Bench, tried: Tried) -> Iterator[tuple[Mapping[str, Any], 
     """Find tools that say a second call changes nothing, and after which what only reads tells of something else; and tools that
     say they only read, and of whose answers a part is gone each time.
     """
-    again = [one for one in tried if _hint(one[0], "idempotentHint", False) and not _hint(one[0], "readOnlyHint", False)]
+    again = [one for one in tried if hint_of(one[0], "idempotentHint", False) and not hint_of(one[0], "readOnlyHint", False)]
     taking = _taking(bench, tried)
-    witnesses = _readers(bench) if again else []
+    witnesses = reading_calls(bench) if again else []
     if bench.context.remaining_s() < 8 or not (taking or witnesses):
         return
-    session, _ = _fresh(bench, None)
+    session, _ = fresh_session(bench, None)
     until = time.monotonic() + TRACE_S[bench.quick]
     try:
         for definition, attempt in taking:
-            said = [_ask(session, attempt) for _ in range(3)]
-            if said[0] and said[1] and _less(said[0], said[1]) and _less(said[1], said[2]):
+            said = [answer_to(session, attempt) for _ in range(3)]
+            if said[0] and said[1] and tells_less(said[0], said[1]) and tells_less(said[1], said[2]):
                 sentence = "It says it only reads, and what it told is gone when it is asked again"
                 yield definition, sentence, "medium", {"answers": cut(said)}, "firm"
         for definition, attempt in again if witnesses else ():
@@ -162,27 +162,27 @@ def _taking(bench: Bench, tried: Tried) -> list[tuple[Mapping[str, Any], Attempt
     for definition, attempt in tried:
         usable = attempt.outcome == "ok" and attempt.valid and not attempt.trusted and attempt.ms < QUICK_MS
         current = bench.lane(definition).current
-        if usable and current is not None and _hint(definition, "readOnlyHint", False):
-            first = _ask(current, attempt)
-            if first is None or _ask(current, attempt) != first:
+        if usable and current is not None and hint_of(definition, "readOnlyHint", False):
+            first = answer_to(current, attempt)
+            if first is None or answer_to(current, attempt) != first:
                 found.append((definition, attempt))
     return found[:4]
 
 
 def _second_call(session: TestSession, attempt: Attempt, witnesses: Sequence[Attempt]) -> tuple[Attempt, str, str] | None:
     """Call a tool twice; return who tells something else after the second call than after the first, before and after."""
-    if _ask(session, attempt) is None:
+    if answer_to(session, attempt) is None:
         return None
-    once = [_ask(session, one) for one in witnesses]
-    steady = [now is not None and now == _ask(session, one) for one, now in zip(witnesses, once, strict=True)]
-    if _ask(session, attempt) is None:
+    once = [answer_to(session, one) for one in witnesses]
+    steady = [now is not None and now == answer_to(session, one) for one, now in zip(witnesses, once, strict=True)]
+    if answer_to(session, attempt) is None:
         return None
     for one, was, firm in zip(witnesses, once, steady, strict=True):
-        now = _ask(session, one) if firm else None
-        if was is None or now is None or now == was or _ask(session, one) != now:
+        now = answer_to(session, one) if firm else None
+        if was is None or now is None or now == was or answer_to(session, one) != now:
             continue
-        blurred = _blurred(was) == _blurred(now)  # a time of day, or a count of calls?
-        if blurred and (_ask(session, attempt) is None or not _counts([was, now, _ask(session, one) or ""])):
+        blurred = without_numbers(was) == without_numbers(now)  # a time of day, or a count of calls?
+        if blurred and (answer_to(session, attempt) is None or not counts_in([was, now, answer_to(session, one) or ""])):
             continue
         return one, was, now
     return None
@@ -196,8 +196,8 @@ def _sweep(bench: Bench, sink: Sink | None, tried: Tried) -> tuple[Tried, int, T
 
     What only reads comes first, and first of it what is named so: it tells what was there before the others were called.
     """
-    tried = sorted(tried, key=lambda one: (not _hint(one[0], "readOnlyHint", False), not LOOKS.match(str(one[0]["name"]))))
-    session, before = _fresh(bench, sink)
+    tried = sorted(tried, key=lambda one: (not hint_of(one[0], "readOnlyHint", False), not LOOKS.match(str(one[0]["name"]))))
+    session, before = fresh_session(bench, sink)
     until = time.monotonic() + SWEEP_S[bench.quick]
     counting: list[tuple[Mapping[str, Any], Attempt]] = []
     told: list[tuple[tuple[Mapping[str, Any], Attempt], str]] = []  # by what only reads, before anything else is called
@@ -208,13 +208,13 @@ def _sweep(bench: Bench, sink: Sink | None, tried: Tried) -> tuple[Tried, int, T
         for definition, attempt in tried:
             if time.monotonic() > until or bench.context.remaining_s() < 8:
                 break
-            reads = _hint(definition, "readOnlyHint", False)
+            reads = hint_of(definition, "readOnlyHint", False)
             if not reads and len(told) > 1:
                 disturbed, told = _differ(session, told), []
-            counts = _hint(definition, "idempotentHint", False) and not reads
+            counts = hint_of(definition, "idempotentHint", False) and not reads
             seen, _ = _watch(session, None, definition, attempt, before, look=False, times=3 if counts else 1)
             worked += seen.outcomes[:1] == ["ok"]
-            if counts and _counts(seen.texts):
+            if counts and counts_in(seen.texts):
                 counting.append((definition, attempt))
             if "gone" in seen.outcomes:
                 return tried, worked, ()
@@ -222,7 +222,7 @@ def _sweep(bench: Bench, sink: Sink | None, tried: Tried) -> tuple[Tried, int, T
                 told.append(((definition, attempt), seen.texts[0]))
         if len(told) > 1:
             disturbed = _differ(session, told)
-        changed = _new(before, session.changes())
+        changed = changed_since(before, session.changes())
         reached = sink is not None and bool(
             sink.wait(lambda event: event.at > (events[-1].at if events else 0), deadline_s=TELLING_S)
         )
@@ -233,8 +233,8 @@ def _sweep(bench: Bench, sink: Sink | None, tried: Tried) -> tuple[Tried, int, T
 
 def _differ(session: TestSession, told: Sequence[tuple[tuple[Mapping[str, Any], Attempt], str]]) -> Tried:
     """Return what answers otherwise than before, and then the same again."""
-    changed = [(one, now) for one, before in told if (now := _ask(session, one[1])) not in (None, before)]
-    return [one for one, now in changed if _ask(session, one[1]) == now]
+    changed = [(one, now) for one, before in told if (now := answer_to(session, one[1])) not in (None, before)]
+    return [one for one, now in changed if answer_to(session, one[1]) == now]
 
 
 def _disturbing(
@@ -248,20 +248,20 @@ def _disturbing(
     for witness, asked in disturbed[: 1 if bench.quick else 4]:
         if bench.context.remaining_s() < 8:
             return
-        session, _ = _fresh(bench, None)
+        session, _ = fresh_session(bench, None)
         try:
-            before = _ask(session, asked)
-            steady = before is not None and _ask(session, asked) == before
+            before = answer_to(session, asked)
+            steady = before is not None and answer_to(session, asked) == before
             time.sleep(A_SECOND_ON_S)
-            if not steady or _ask(session, asked) != before:
+            if not steady or answer_to(session, asked) != before:
                 continue
             for definition, attempt in tried:
                 name = str(definition["name"])
-                if definition is witness or name in found or not _hint(definition, "readOnlyHint", False):
+                if definition is witness or name in found or not hint_of(definition, "readOnlyHint", False):
                     continue
-                _ask(session, attempt)
-                after = _ask(session, asked)
-                if after not in (None, before) and _ask(session, asked) == after:
+                answer_to(session, attempt)
+                after = answer_to(session, asked)
+                if after not in (None, before) and answer_to(session, asked) == after:
                     found.add(name)
                     evidence = {"witness": asked.request, "before": cut(before), "after": cut(after)}
                     sentence = f"It says it only reads, and {witness['name']} tells something else once it was called"
@@ -277,7 +277,7 @@ def _traced(
     """Call the suspects one by one, and yield what each is seen to do against its annotations."""
     if not suspects:
         return
-    session, before = _fresh(bench, sink)
+    session, before = fresh_session(bench, sink)
     until = time.monotonic() + TRACE_S[bench.quick]
     try:
         for definition, worked in suspects:
@@ -288,32 +288,32 @@ def _traced(
                 yield definition, summary, severity, evidence, confidence
             if "gone" in seen.outcomes:
                 session.close()
-                session, before = _fresh(bench, sink)
+                session, before = fresh_session(bench, sink)
     finally:
         session.close()
 
 
 def _losing(bench: Bench, tried: Tried) -> Iterator[tuple[Mapping[str, Any], str, Severity, dict[str, Any], Any]]:
     """Find tools that say they destroy nothing, and after which what only reads tells of less than before, and of nothing new."""
-    adding = [one for one in tried if not _hint(one[0], "readOnlyHint", False) and not _hint(one[0], "destructiveHint", True)]
-    witnesses = _readers(bench)
+    adding = [one for one in tried if not hint_of(one[0], "readOnlyHint", False) and not hint_of(one[0], "destructiveHint", True)]
+    witnesses = reading_calls(bench)
     if not adding or not witnesses or bench.context.remaining_s() < 8:
         return
-    session, _ = _fresh(bench, None)
+    session, _ = fresh_session(bench, None)
     until = time.monotonic() + TRACE_S[bench.quick]
     try:
-        before = [_ask(session, one) for one in witnesses]
-        steady = [now is not None and now == _ask(session, one) for one, now in zip(witnesses, before, strict=True)]
+        before = [answer_to(session, one) for one in witnesses]
+        steady = [now is not None and now == answer_to(session, one) for one, now in zip(witnesses, before, strict=True)]
         for definition, attempt in adding:
             if time.monotonic() > until:
                 return
-            if _ask(session, attempt) is None:
+            if answer_to(session, attempt) is None:
                 continue
-            after = [_ask(session, one) for one in witnesses]
+            after = [answer_to(session, one) for one in witnesses]
             if not any(after):
                 return  # it is not well, which is another finding
             for one, was, now, firm in zip(witnesses, before, after, steady, strict=True):
-                if firm and was is not None and _less(was, now) and _ask(session, one) == now:
+                if firm and was is not None and tells_less(was, now) and answer_to(session, one) == now:
                     evidence = {"witness": one.request, "before": cut(was), "after": "an error" if now is None else cut(now)}
                     sentence = f"It says it destroys nothing, and {one.tool} tells of less once it was called"
                     yield definition, sentence, "medium", evidence, "firm"
@@ -335,7 +335,7 @@ def _watch(
 ) -> tuple[Watched, set[tuple[str, str]]]:
     """Call a tool some times, and return what was seen, and what is changed by now."""
     seen = Watched()
-    closed = sink is not None and _hint(definition, "openWorldHint", True) is False
+    closed = sink is not None and hint_of(definition, "openWorldHint", True) is False
     for time_ in range(times):
         events = sink.events() if closed and sink is not None else []
         try:
@@ -352,7 +352,7 @@ def _watch(
             seen.reached.append(sink.events(since=events[-1].at if events else 0))
         if look:
             now = session.changes()
-            seen.changes.append(_new(before, now))
+            seen.changes.append(changed_since(before, now))
             before = {(one.path, one.kind) for one in now}
         if time_ == 1 and times > 2:
             time.sleep(0.2)  # what counts by time must not look as if it counted calls
@@ -360,7 +360,7 @@ def _watch(
 
 
 def _lies(definition: Mapping[str, Any], seen: Watched) -> Iterator[tuple[str, Severity, dict[str, Any], Any]]:
-    read_only = _hint(definition, "readOnlyHint", False)
+    read_only = hint_of(definition, "readOnlyHint", False)
     changed = [one for changes in seen.changes for one in changes]
     files = {"changes": [f"{one.kind} {one.path}" for one in changed[:20]], "outcomes": seen.outcomes}
     passing, changed = (
@@ -372,16 +372,16 @@ def _lies(definition: Mapping[str, Any], seen: Watched) -> Iterator[tuple[str, S
     elif read_only and passing:
         yield f"It says it only reads, and leaves files behind: {passing[0].path}", "low", files, "firm"
     destroyed = [one for one in changed if one.kind != "added"]
-    if not read_only and not _hint(definition, "destructiveHint", True) and destroyed:
+    if not read_only and not hint_of(definition, "destructiveHint", True) and destroyed:
         yield (
             f"It says it destroys nothing, and {VERBS[destroyed[0].kind]} {destroyed[0].path}",
             "high",
             files,
             "certain",
         )
-    if not read_only and _hint(definition, "idempotentHint", False):
+    if not read_only and hint_of(definition, "idempotentHint", False):
         more = [one for changes in seen.changes[1:] for one in changes if one.kind != "changed" and not PASSING.match(one.path)]
-        counted = _counts(seen.texts)
+        counted = counts_in(seen.texts)
         if more:
             yield f"It says that calling it again changes nothing, and it does: {more[0].path}", "high", files, "certain"
         elif counted:
@@ -391,7 +391,7 @@ def _lies(definition: Mapping[str, Any], seen: Watched) -> Iterator[tuple[str, S
                 {"results": cut(seen.texts), "counted": counted},
                 "firm",
             )
-    closed = not _hint(definition, "openWorldHint", True)
+    closed = not hint_of(definition, "openWorldHint", True)
     if closed and any(seen.reached):
         first = next(event for events in seen.reached for event in events)
         always = len(seen.reached) > 1 and all(seen.reached)

@@ -8,7 +8,7 @@ from typing import Any
 from mcpweb.plugin import Severity, TestSession
 
 from .base import Attempt, Bench, cut
-from .seeing import QUICK_MS, _ask, _fresh, _hint, _readers
+from .seeing import QUICK_MS, answer_to, fresh_session, hint_of, reading_calls
 
 MOST = 6
 
@@ -19,15 +19,15 @@ def replaced(
     """Find tools that say they destroy nothing: a value of a first call, which others tell of, is gone after a second one."""
     pairs = []
     for definition, _ in tried[:20]:
-        if _hint(definition, "readOnlyHint", False) or _hint(definition, "destructiveHint", True):
+        if hint_of(definition, "readOnlyHint", False) or hint_of(definition, "destructiveHint", True):
             continue
         found = two(bench, str(definition["name"]))
         if found is not None:
             pairs.append((definition, *found))
-    witnesses = _readers(bench)
+    witnesses = reading_calls(bench)
     if not pairs or not witnesses or bench.context.remaining_s() < 8:
         return
-    session, _ = _fresh(bench, None)
+    session, _ = fresh_session(bench, None)
     try:
         for definition, first, second, own in pairs[:MOST]:
             gone = _gone(session, first, second, own, witnesses)
@@ -61,15 +61,15 @@ def _texts(arguments: Mapping[str, Any]) -> dict[str, str]:
 def _gone(
     session: TestSession, first: Attempt, second: Attempt, own: list[str], witnesses: list[Attempt]
 ) -> tuple[Attempt, str, str] | None:
-    before = [_ask(session, one) or "" for one in witnesses]
-    if _ask(session, first) is None:
+    before = [answer_to(session, one) or "" for one in witnesses]
+    if answer_to(session, first) is None:
         return None
-    added = [_ask(session, one) or "" for one in witnesses]
-    if _ask(session, second) is None:
+    added = [answer_to(session, one) or "" for one in witnesses]
+    if answer_to(session, second) is None:
         return None
     for one, was, then in zip(witnesses, before, added, strict=True):
         told = [text for text in own if then.count(text) > was.count(text)]
-        now = _ask(session, one) if told else None
+        now = answer_to(session, one) if told else None
         if now is not None and all(text not in now for text in told):
             return one, then, now
     return None

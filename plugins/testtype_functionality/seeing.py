@@ -20,7 +20,7 @@ QUICK_MS = 300.0
 MOST_WITNESSES = {True: 8, False: 24}
 
 
-def _ask(session: TestSession, attempt: Attempt) -> str | None:
+def answer_to(session: TestSession, attempt: Attempt) -> str | None:
     """Return what a tool answers, None when it does not work."""
     try:
         result = session.call(attempt.tool, attempt.arguments, deadline_s=5.0)
@@ -29,7 +29,7 @@ def _ask(session: TestSession, attempt: Attempt) -> str | None:
     return None if result.get("isError") is True else text_of(result)
 
 
-def _less(was: str, now: str | None) -> bool:
+def tells_less(was: str, now: str | None) -> bool:
     """Tell whether an answer is gone, or is the one before without some of its lines or entries."""
     if now is None:
         return True
@@ -37,7 +37,7 @@ def _less(was: str, now: str | None) -> bool:
     return sum(left.values()) < sum(entries.values()) and not left - entries
 
 
-def _promises(given: Any) -> bool:
+def promises_calm(given: Any) -> bool:
     return isinstance(given, Mapping) and (
         given.get("readOnlyHint") is True
         or given.get("idempotentHint") is True
@@ -46,13 +46,13 @@ def _promises(given: Any) -> bool:
     )
 
 
-def _hint(definition: Mapping[str, Any], name: str, otherwise: bool) -> bool:
+def hint_of(definition: Mapping[str, Any], name: str, otherwise: bool) -> bool:
     given = definition.get("annotations")
     value = given.get(name) if isinstance(given, Mapping) else None
     return value if isinstance(value, bool) else otherwise
 
 
-def _sink(bench: Bench) -> Sink | None:
+def sink_of(bench: Bench) -> Sink | None:
     if bench.context.config.transport != "stdio":
         return None
     try:
@@ -61,15 +61,15 @@ def _sink(bench: Bench) -> Sink | None:
         return None
 
 
-def _fresh(bench: Bench, sink: Sink | None) -> tuple[TestSession, set[tuple[str, str]]]:
+def fresh_session(bench: Bench, sink: Sink | None) -> tuple[TestSession, set[tuple[str, str]]]:
     session = bench.context.fresh(canaries=True, sink=sink, read_only_root=False, tmpfs={})
     bench.orders.append([str(one.get("name")) for one in session.listing("tools") if isinstance(one, dict)])
     return session, {(one.path, one.kind) for one in session.changes()}
 
 
-def _readers(bench: Bench) -> list[Attempt]:
+def reading_calls(bench: Bench) -> list[Attempt]:
     """Return calls of tools that say they only read, and worked, one for each set of arguments."""
-    readers = {str(one["name"]) for one in bench.tools if _hint(one, "readOnlyHint", False)}
+    readers = {str(one["name"]) for one in bench.tools if hint_of(one, "readOnlyHint", False)}
     asked: dict[str, Attempt] = {}
     for one in bench.attempts:
         if one.tool in readers and one.valid and one.outcome == "ok" and one.ms < QUICK_MS:
@@ -77,7 +77,7 @@ def _readers(bench: Bench) -> list[Attempt]:
     return list(asked.values())[: MOST_WITNESSES[bench.quick]]
 
 
-def _counts(texts: Sequence[str]) -> list[int]:
+def counts_in(texts: Sequence[str]) -> list[int]:
     """Return three numbers at one place of three results that go up by the same step, whatever time lay between."""
     if len(texts) < 3 or len({re.sub(r"\d+", "0", text) for text in texts}) != 1:
         return []
@@ -88,7 +88,7 @@ def _counts(texts: Sequence[str]) -> list[int]:
     return []
 
 
-def _new(before: set[tuple[str, str]], now: Sequence[FileChange]) -> list[FileChange]:
+def changed_since(before: set[tuple[str, str]], now: Sequence[FileChange]) -> list[FileChange]:
     """Return what changed since the last look; a file of the server's own that is gone counts as deleted."""
     there = {one.path for one in now}
     gone = [FileChange(path, "deleted") for path, kind in sorted(before) if kind == "added" and path not in there]
@@ -104,5 +104,5 @@ def _real(changes: Sequence[FileChange]) -> list[FileChange]:
     return [one for one in kept if one.kind != "changed" or one.path not in inside]
 
 
-def _blurred(text: str) -> str:
+def without_numbers(text: str) -> str:
     return re.sub(r"\d+", "0", text)

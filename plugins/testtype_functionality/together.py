@@ -45,17 +45,15 @@ def at_once(bench: Bench) -> Iterator[CheckResult]:
         name = str(definition["name"])
         alone = {at: text_of(session.call(name, arguments, deadline_s=5.0)) for at, arguments in enumerate(inputs)}
         alone_again = text_of(session.call(name, inputs[0], deadline_s=5.0))
-        if len(set(alone.values())) < len(inputs) or alone_again != alone[0]:
-            begun = [session.begin("tools/call", {"name": name, "arguments": inputs[at % len(inputs)]}) for at in range(AT_ONCE)]
+        told_apart = len(set(alone.values())) == len(inputs) and alone_again == alone[0]
+        begun = [session.begin("tools/call", {"name": name, "arguments": inputs[at % len(inputs)]}) for at in range(AT_ONCE)]
+        numbers = [pending.request_id for pending in begun]
+        if not told_apart:
             for pending in begun:
                 pending.result(deadline_s=8.0)
-            yield _ids(
-                session, [pending.request_id for pending in begun], name, "16 calls at the same time were answered, each once."
-            )
+            yield _ids(session, numbers, name, "16 calls at the same time were answered, each once.")
             return
-        begun = [session.begin("tools/call", {"name": name, "arguments": inputs[at % len(inputs)]}) for at in range(AT_ONCE)]
         mixed: list[dict[str, Any]] = []
-        numbers = [pending.request_id for pending in begun]
         for at, pending in enumerate(begun):
             try:
                 got = text_of(pending.result(deadline_s=8.0))
@@ -100,12 +98,7 @@ def at_once(bench: Bench) -> Iterator[CheckResult]:
                 input=inputs[:2],
             )
         else:
-            yield _ids(
-                session,
-                [pending.request_id for pending in begun],
-                name,
-                f"{AT_ONCE} calls at the same time got their own answers.",
-            )
+            yield _ids(session, numbers, name, f"{AT_ONCE} calls at the same time got their own answers.")
     finally:
         bench.over(lane)
 

@@ -153,7 +153,7 @@ def test_an_assertion_that_cannot_be_looked_at_is_undecided(parts: Any, assertio
 
 
 def test_counting_results_are_told_from_clocks(parts: Any) -> None:
-    counts = parts("seeing")._counts
+    counts = parts("seeing").counts_in
     assert counts(["entry 4 of 2024", "entry 5 of 2024", "entry 6 of 2024"]) == [4, 5, 6]
     assert counts(["at 1000", "at 1012", "at 1290"]) == [] and counts(["same 1"] * 3) == [] and counts(["one", "two 2", "3"]) == []
 
