@@ -66,6 +66,8 @@ def tiny_server(
             message = json.loads(line)
         except ValueError:
             return [_line({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "Parse error"}})]
+        if isinstance(message, list):
+            return [_line({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "No batches"}})]
         if not isinstance(message, dict) or "id" not in message:
             return []
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}

@@ -1,7 +1,8 @@
 """C07: messages a server should refuse. Each is followed by a sound one, which must be answered.
 
-Silence is allowed where there is no id that could be answered; dying, hanging, silence towards a request that has an id, and
-calling nonsense a success are not.
+Silence is allowed where there is no id that could be answered, and where params are no object, or one no parser need follow: what
+the usual SDKs cannot read they drop. Dying, hanging, silence towards any other request that has an id, and calling nonsense a
+success are not allowed.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from .use import Used
 
 REPLY_S, LATE_S = 3.0, 0.3
 UNKNOWN = "mcpweb/no-such-method"
-Wanted = Literal["", "answer", "error"]
+Wanted = Literal["", "answer", "error", "no success"]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A message, the id its answer would have, and whether there must be one: any at all, or an error."""
+    """A message, the id its answer would have, and what must come: any answer, an error, or a success at least not."""
 
     label: str
     sent: bytes | Mapping[str, Any]
@@ -65,13 +66,15 @@ def malformed(context: TestContext, session: TestSession, made: Used | None = No
     until = time.monotonic() + LATE_S  # a later request has its answer already: what is silent by now is silent, or slow
     for probe, at in waiting:
         reply = reply_to(session, probe.number, max(0.02, until - time.monotonic()), at)
-        if reply is None and not weak:
+        if reply is None and not weak and probe.wanted != "no success":
             until = time.monotonic() + REPLY_S
             reply = reply_to(session, probe.number, REPLY_S, at)
         seen[probe.label] = reply or "no answer"
+        if reply is None and probe.wanted == "no success":
+            continue
         if reply is None:
             weak.append(f"{probe.label} got no answer")
-        elif probe.wanted == "error" and "result" in reply and not _is_error(reply):
+        elif probe.wanted != "answer" and "result" in reply and not _is_error(reply):
             wrong.append(f"{probe.label} was answered with success")
         elif probe.label == "unknown method" and code_of(reply) != -32601:
             weak.append(f"{probe.label} was answered with {code_of(reply)}, not -32601")
@@ -146,20 +149,20 @@ def _usual(meta: Mapping[str, Any]) -> Iterator[Probe]:
     """What clients with a fault send."""
     yield Probe("not JSON", b'{"jsonrpc":"2.0","id":"half\n')
     yield Probe("unknown method", request_for("no-method", UNKNOWN, meta), "no-method", "error")
-    yield Probe("params of the wrong type", _raw("bad-params", "tools/call", 5), "bad-params", "error")
+    yield Probe("params of the wrong type", _raw("bad-params", "tools/call", 5), "bad-params", "no success")
     bad = {"name": 7, "arguments": [], **meta}
     yield Probe("arguments of the wrong type", request_for("bad-args", "tools/call", bad), "bad-args", "error")
     yield Probe("an empty batch", b"[]\n")
     yield Probe("no method at all", {"jsonrpc": "2.0", "id": "nothing"})
-    yield Probe("params that are a text", _raw("text-params", "tools/call", "name"), "text-params", "error")
-    yield Probe("params that are a list", _raw("list-params", "tools/call", ["name", {}]), "list-params", "error")
+    yield Probe("params that are a text", _raw("text-params", "tools/call", "name"), "text-params", "no success")
+    yield Probe("params that are a list", _raw("list-params", "tools/call", ["name", {}]), "list-params", "no success")
     yield Probe("a name that is missing", request_for("no-name", "tools/call", {"arguments": {}, **meta}), "no-name", "error")
 
 
 def _odd(session: TestSession, meta: Mapping[str, Any]) -> Iterator[Probe]:
     """What hardly any client sends by accident."""
-    yield Probe("params that are null", _raw("null-params", "tools/call", None), "null-params", "error")
-    yield Probe("a list asked for with a text", _raw("list-text", "tools/list", "all"), "list-text", "answer")
+    yield Probe("params that are null", _raw("null-params", "tools/call", None), "null-params", "no success")
+    yield Probe("a list asked for with a text", _raw("list-text", "tools/list", "all"))
     odd = {"name": {"a": 1}, "arguments": {}, **meta}
     yield Probe("a name that is an object", request_for("odd-name", "tools/call", odd), "odd-name", "error")
     yield Probe("a very long method", request_for("long-method", "x" * 100_000, meta), "long-method", "error")
@@ -193,7 +196,7 @@ def _odd(session: TestSession, meta: Mapping[str, Any]) -> Iterator[Probe]:
     for _ in range(200):
         deep = {"a": [deep]}
     nested = {"name": "mcpweb-no-such-tool", "arguments": deep, **meta}
-    yield Probe("params nested 400 deep", request_for("deep", "tools/call", nested), "deep", "error")
+    yield Probe("params nested 400 deep", request_for("deep", "tools/call", nested), "deep", "no success")
     if session.era == "handshake":
         yield Probe(
             "initialize without params", {"jsonrpc": "2.0", "id": "init-bare", "method": "initialize"}, "init-bare", "answer"
