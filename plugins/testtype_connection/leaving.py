@@ -51,7 +51,7 @@ def _at_end_of_input(context: TestContext, session: TestSession, made: Used | No
     waiting = {"at rest": session}
     if made is not None and not made.ended and made.session.inspect().running:
         evidence["call"] = _begin(context, made, made.session, LASTS_S)
-        waiting["while a call runs" if evidence["call"] else "after it was used"] = made.session
+        waiting["after it was used"] = made.session
     for one in waiting.values():
         one.close_stdin()
     started = time.monotonic()
@@ -63,7 +63,7 @@ def _at_end_of_input(context: TestContext, session: TestSession, made: Used | No
             if not state.running:
                 evidence[f"left {when}"] = {"exit_code": state.exit_code, "after_ms": (time.monotonic() - started) * 1000}
                 del there[when], waiting[when]
-            elif took > STDIN_EOF_S + 0.5 + (LASTS_S if when == "while a call runs" else 0):  # a call may come to its own end
+            elif took > STDIN_EOF_S + 0.5 + (LASTS_S if when != "at rest" and evidence["call"] else 0):  # which may end by itself
                 del there[when]
         time.sleep(0.05)
     if not waiting:

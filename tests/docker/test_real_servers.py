@@ -37,7 +37,10 @@ SERVERS = {
     "time": Known("time", "2026-07-28", tools=2, calls=(
         ("convert_time", {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}, "T21:00:00+09:00"),
     )),
-    "everything": Known("everything", "2025-11-25", tools=13, calls=(ECHO, ("get-sum", {"a": 2, "b": 3}, "5"))),
+    # once its simulated log is on, it never leaves when its input ends; at rest it does
+    "everything": Known(
+        "everything", "2025-11-25", tools=13, calls=(ECHO, ("get-sum", {"a": 2, "b": 3}, "5")), broken=frozenset({"C08"}),
+    ),
     "filesystem": Known("filesystem", "2025-11-25", tools=14, calls=(
         ("write_file", {"path": "/tmp/note.txt", "content": "kept"}, "Successfully"),
         ("read_text_file", {"path": "/tmp/note.txt"}, "kept"),
