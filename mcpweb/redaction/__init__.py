@@ -22,6 +22,7 @@ MARK = "[redacted]"
 MOST_DEPTH = 200
 _MARK = MARK.encode()
 _LONGEST_PATTERN = 4096  # of the second net, in a line that does not end
+_TELLING = 4  # so many letters of a blob may be the beginning of one; fewer end many a line by chance
 _WRAPPED_LINE = 32  # a line that ends with so long a word may go on in the next one
 _BLOB_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 _TOO_DEEP = "\0"
@@ -148,22 +149,30 @@ class Redactor:
                 if piece.inner in read:
                     piece.search(lower, 0, len(lower), found)
 
-    def line_end(self, data: bytes) -> int:
-        """Return up to where whole lines can be shown: no secret that begins before goes on behind."""
+    def line_end(self, data: bytes) -> tuple[int, int]:
+        """Return up to where whole lines can be shown, and where what must be looked at again with the next bytes begins.
+
+        No secret that begins before goes on behind, but for one of which fewer than ``_TELLING`` letters are seen: a line
+        that ends with so few is no sign of a secret, and would else wait for the next line, which may never come.
+        """
         end = data.rfind(b"\n") + 1
         if end and self._patterns and (opened := rules.open_pem(data[:end])) >= 0 and end - opened < rules.LONGEST_PEM:
             end = data.rfind(b"\n", 0, opened) + 1
         line = data[data.rfind(b"\n", 0, max(0, end - 1)) + 1: end].strip()
         word = len(line) - len(line.rstrip(_BLOB_BYTES))
         if not word or (word < _WRAPPED_LINE and word < len(line)):
-            return end
+            return end, end
         # the line ends like a wrapped blob: which of its last letters could begin one of ours?
         tail = blob_key(data[max(0, end - 3 * self._longest_blob): end]).replace(b" ", b"")
         size = next((n for n in range(min(self._longest_blob - 1, len(tail)), 0, -1) if b" " + tail[-n:] in self._beginnings), 0)
+        begin, few = end, size < _TELLING
         while size:
-            end -= 1
-            size -= data[end: end + 1] in _BLOB_BYTES
-        return data.rfind(b"\n", 0, end) + 1 if end < len(data) and size == 0 else end
+            begin -= 1
+            size -= data[begin: begin + 1] in _BLOB_BYTES
+        if few:
+            return end, begin
+        line_begin = data.rfind(b"\n", 0, begin) + 1
+        return line_begin, line_begin
 
     def _rebuilt(self, value: Any, strings: Iterator[str], depth: int) -> Any:
         if isinstance(value, str):
@@ -191,38 +200,41 @@ class Redactor:
 class RedactingStream:
     """Redacts bytes that come in chunks; what may be the beginning of a secret waits for the next chunk.
 
-    Whole lines pass at once, unless they end like a wrapped blob that holds the beginning of a secret.
+    Whole lines pass at once, unless they end like a wrapped blob that holds the beginning of a secret. The first few
+    letters of a blob may have passed when the rest of it comes, and is hidden.
     """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._rest = b""
+        self._shown = 0  # bytes at the beginning of the rest that were shown, and may yet begin a secret
         self._covered = 0  # bytes at the beginning of the rest that belong to a secret already told of
 
     def feed(self, data: bytes) -> bytes:
         """Take a chunk; return what is safe to show."""
         self._rest += data
-        cut = self._redactor.line_end(self._rest)
+        cut, keep = self._redactor.line_end(self._rest)
         longest = self._redactor.longest
         if len(self._rest) - cut > 2 * longest:
-            cut = len(self._rest) - longest
-        return self._emit(cut)
+            cut = keep = len(self._rest) - longest
+        return self._emit(cut, keep)
 
     def flush(self) -> bytes:
         """Return what is left; nothing more will come."""
-        return self._emit(len(self._rest))
+        return self._emit(len(self._rest), len(self._rest))
 
-    def _emit(self, cut: int) -> bytes:
-        if not cut:
+    def _emit(self, cut: int, keep: int) -> bytes:
+        shown, covered = self._shown, self._covered
+        if cut <= shown:
             return b""
         spans = self._redactor.spans(self._rest)
-        covered = self._covered
         if covered:
-            spans = merged([(0, covered), *spans])
-        self._covered = max([end - cut for start, end in spans if start < cut < end], default=0)
-        shown = [(start, min(end, cut)) for start, end in spans if start < cut]
-        out = replaced(self._rest[:cut], shown)
-        self._rest = self._rest[cut:]
+            spans = merged([(shown, covered), *spans])
+        hidden = [(max(start, shown) - shown, min(end, cut) - shown) for start, end in spans if start < cut and end > shown]
+        out = replaced(self._rest[shown:cut], hidden)
+        self._covered = max([end - keep for start, end in spans if start < cut < end], default=0)
+        self._shown = cut - keep
+        self._rest = self._rest[keep:]
         return out.removeprefix(_MARK) if covered else out
 
 

@@ -193,6 +193,25 @@ def test_a_wrapped_blob_waits_only_when_it_could_be_ours() -> None:
     assert first[-4:] not in shown
 
 
+def test_a_line_that_ends_like_a_secret_by_chance_does_not_wait_for_the_next_one() -> None:
+    hexed = KEY.encode().hex()
+    for few in range(1, 4):
+        stream = Redactor([Sensitive(KEY)]).stream()
+        assert stream.feed(b"x" * 40 + hexed[:few].encode() + b"\n") == b"x" * 40 + hexed[:few].encode() + b"\n"
+        # and if it was one, the rest of it is hidden
+        shown = stream.feed(hexed[few:].encode() + b"\nnext\n")
+        assert shown == b"[redacted]\nnext\n"
+    stream = Redactor([Sensitive(KEY)]).stream()
+    letters = b"".join(stream.feed(f"{letter}\n".encode()) for letter in hexed)
+    assert letters + stream.flush() == "\n".join(hexed[:3]).encode() + b"\n[redacted]\n"
+
+
+def test_a_line_of_a_secret_alone_is_told_at_once_whatever_it_ends_with() -> None:
+    for end in "0123456789abcdef":
+        value = f"canary-{random.Random(end).getrandbits(120):030x}{end}"
+        assert Redactor([Sensitive(value)]).stream().feed(value.encode() + b"\n") == b"[redacted]\n"
+
+
 def test_each_line_of_a_long_secret_disappears_but_not_the_lines_everybody_knows() -> None:
     body = [base64.b64encode(random.Random(at).randbytes(48)).decode() for at in range(5)]
     pem = "\n".join(["-----BEGIN SPECIAL THING-----", *body, "end", "-----END SPECIAL THING-----", ""])
