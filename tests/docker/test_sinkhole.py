@@ -19,6 +19,7 @@ from mcpweb.errors import Failure, NotFound, PolicyRefused, Unavailable
 from mcpweb.instance import Instance
 from mcpweb.mcp import session as sessions
 from tests.docker.engine import ADDRESS, DockerRuntime, DockerSession, api
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 PROGRAM = Path(__file__).with_name("reaching_program.py").read_text()
@@ -225,8 +226,11 @@ def test_a_server_that_speaks_http_is_reached_behind_it_and_reaches_nothing_else
 
 
 def test_a_flood_is_told_up_to_a_limit_and_hides_nothing_that_comes_after_it(behind: Behind) -> None:
-    behind.reach("flood", "198.51.100.8", port=20_000)
-    told = behind.sink.events()
-    assert 2_000 < len([event for event in told if event.kind == "udp"]) <= 4_000 and len(told) < MOST_EVENTS
+    def flooded() -> int:
+        behind.reach("flood", "198.51.100.8", port=20_000)
+        return len([event for event in behind.sink.events() if event.kind == "udp"])
+
+    eventually(lambda: flooded() >= 4_000)  # a busy machine drops packets of a flood before anybody can tell them
+    assert flooded() == 4_000 and len(behind.sink.events()) < MOST_EVENTS
     name = behind.sink.host()
     assert [event.name for event in behind.told("name", name)] == [name]
