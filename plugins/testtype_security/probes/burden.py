@@ -1,20 +1,23 @@
 """D11: can one call use up the server? Small values that grow – packed data, nested data, patterns, counts – are handed over in a
-container of their own; what counts is memory, processor and processes, not that a call takes long."""
+container of their own; what counts is memory and the processor time the container was given, not that a call takes long."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import io
+import itertools
 import re
 import time
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mcpweb.plugin import CheckResult, Failure, TestSession, Unavailable
+from mcpweb.plugin import CheckResult, Failure, Stats, TestSession, Unavailable
 
 from .attack import Attack, Board
 from .lab import Lab, Spent, Stand
@@ -22,8 +25,11 @@ from .surfaces import Point
 
 CHECK = "D11"
 FIX = "Bound what a value may grow to (bytes, items, depth, time) before working on it, and stop when the call is cancelled."
-WAIT_S = 1.5
-BUSY = 0.2  # of one processor, after the call was cancelled; a server that waits takes next to nothing
+WAIT_S, GRACE_S = 1.5, 20.0  # the second: for tools that had no value yet when the time was used up
+USED_S = 2.0  # of processor time after the call was cancelled: other work on the machine makes it come later, not less
+FLAT_S = 0.02  # of processor time between two samples; a server that waits takes less
+LONG_S, STILL_S = 10.0, 0.3  # or, where little was given, so much in so long a time
+AT_REST = 4  # times what the server uses when nobody asks for anything
 
 
 @dataclass(frozen=True)
@@ -101,36 +107,37 @@ def attack(lab: Lab, fields: list[Point], until: float) -> Iterator[CheckResult]
     limits = lab.context.config.limits
     bounded = {"memory_mb": min(limits.memory_mb, 256), "cpus": min(limits.cpus, 1.0), "pids": min(limits.pids, 64)}
     jobs = [(weight, point) for weight in WEIGHTS for point in fields if point.kind in weight.kinds and _allowed(weight, point)]
-    jobs.sort(key=lambda job: (re.search(job[0].fields, point_words(job[1])) is None, WEIGHTS.index(job[0])))
+    jobs.sort(key=lambda job: (not _likely(*job), WEIGHTS.index(job[0])))
     if lab.quick:
-        jobs = [job for job in jobs if re.search(job[0].fields, point_words(job[1]))][:16]
+        jobs = [job for job in jobs if _likely(*job)][:16]
     found: list[CheckResult] = []
-    heavy: set[tuple[str, str]] = set()
-    tried, why = 0, ""
-    stand: Stand | None = None
+    spent: defaultdict[str, float] = defaultdict(float)  # seconds, by tool: who had least is next
+    unclear, why = 0, ""
+    waiting, stand = list(jobs), Bearer(lab, bounded)
+    lab.until = max(lab.until, until + (GRACE_S / 4 if lab.quick else GRACE_S))
     try:
-        for weight, point in jobs:
-            if time.monotonic() > until:
+        while waiting:
+            weight, point = min(waiting, key=lambda job: (not _likely(*job), spent[job[1].surface.title], jobs.index(job)))
+            late = time.monotonic() > until
+            if late and (spent[point.surface.title] or not _likely(weight, point) or lab.left_s() <= WAIT_S):
                 why = "the time was used up"
                 break
-            if (point.surface.title, point.pointer) in heavy:
-                continue
-            stand = stand or lab.stand("burden", limits=bounded)
-            tried += 1
-            verdict, spoiled = _bear(stand, weight, point)
+            started = time.monotonic()
+            verdict, known = stand.bear(weight, point)
+            waiting = [job for job in waiting if job != (weight, point)]
+            spent[point.surface.title] += time.monotonic() - started
+            unclear += not known
             if verdict is not None:
-                heavy.add((point.surface.title, point.pointer))
+                waiting = [job for job in waiting if (job[1].surface, job[1].pointer) != (point.surface, point.pointer)]
                 found.append(verdict)
-            if spoiled:
-                stand.close()
-                stand = None
     except Spent:
         why = "the time was used up"
     except Unavailable as failure:
         why = failure.detail
     finally:
-        if stand is not None:
-            stand.close()
+        stand.close()
+    left = len(waiting) + unclear
+    why = why or ("the server answered nothing at all" if unclear else "")
     yield from found
     if not jobs:
         yield CheckResult(
@@ -140,11 +147,11 @@ def attack(lab: Lab, fields: list[Point], until: float) -> Iterator[CheckResult]
             if not lab.quick
             else "No field looks as if it took a value that grows; the full profile tries all.",
         )
-    elif why and not found:
+    elif left:
         yield CheckResult(
             CHECK,
             "undecided",
-            f"{len(jobs) - tried} of {len(jobs)} values could not be handed over: {why}.",
+            f"{left} of {len(jobs)} values could not be handed over: {why}.",
             key="coverage",
             next_step="Run the full profile.",
         )
@@ -152,7 +159,7 @@ def attack(lab: Lab, fields: list[Point], until: float) -> Iterator[CheckResult]
         yield CheckResult(
             CHECK,
             "pass",
-            f"No value used up the server: {tried} were handed over.",
+            f"No value used up the server: {len(jobs)} were handed over.",
             evidence={"values": sorted({weight.name for weight, _ in jobs}), "limits": bounded},
         )
 
@@ -161,44 +168,108 @@ def point_words(point: Point) -> str:
     return f"{point.field} {point.schema.get('description', '')} {point.surface.name}".lower()
 
 
+def _likely(weight: Weight, point: Point) -> bool:
+    return re.search(weight.fields, point_words(point)) is not None
+
+
 def _allowed(weight: Weight, point: Point) -> bool:
     """Keep to what the schema says: a value it rules out is the business of who checks arguments."""
     highest = point.schema.get("maximum", point.schema.get("exclusiveMaximum"))
     return weight.kinds != ("number",) or not isinstance(highest, int | float)
 
 
-def _bear(stand: Stand, weight: Weight, point: Point) -> tuple[CheckResult | None, bool]:
-    """Hand over one value; return the verdict, and whether the container is of no more use."""
-    board = Board()
-    job = Attack(stand, point, board)
-    control = job.plain()
-    if control.outcome in ("timeout", "gone"):
-        return None, True
-    value = weight.make()
-    before = stand.session
-    reply = stand.ask(point.surface, point.arguments(value), WAIT_S, mend=False)
-    ended = _ended(job, weight, value, before)
-    if ended is not None:
-        return ended, True
-    if reply.outcome == "gone":
-        return _verdict(job, weight, value, "ends the session"), True
-    if reply.outcome != "timeout":
+class Bearer:
+    """The container that is handed values; after one that it does not take, a new one is in its place."""
+
+    def __init__(self, lab: Lab, limits: dict[str, Any]) -> None:
+        self._lab, self._limits = lab, limits
+        self._stand: Stand | None = None
+        self._at_rest: float | None = None
+
+    def bear(self, weight: Weight, point: Point) -> tuple[CheckResult | None, bool]:
+        """Hand over one value; return the verdict, and whether it could be handed over at all. Raises Spent and Unavailable."""
+        for _ in range(2):
+            job = self._job(point)
+            if job.plain().outcome not in ("timeout", "gone"):
+                return self._borne(job, weight)
+            self.close()
         return None, False
-    with before.watch() as watch:
-        time.sleep(2.2)
-    samples = watch.samples()
-    ended = _ended(job, weight, value, before)
-    if ended is not None:
-        return ended, True
-    busy = [sample.cpu_percent / 100 for sample in samples[1:]] or [0.0]
-    memory = max((sample.memory_bytes for sample in samples), default=0)
-    limit = max((sample.memory_limit for sample in samples), default=0)
-    if min(busy) >= BUSY:
-        what = f"keeps the processor busy: {min(busy):.0%} of one, seconds after the call was cancelled"
-        return _verdict(job, weight, value, what, cpu=[round(one, 2) for one in busy], memory_bytes=memory), True
-    if limit and memory > 0.9 * limit:
-        return _verdict(job, weight, value, f"fills the memory: {memory >> 20} MiB", memory_bytes=memory), True
-    return None, True
+
+    def close(self) -> None:
+        if self._stand is not None:
+            self._stand.close()
+        self._stand = None
+
+    def _job(self, point: Point) -> Attack:
+        self._stand = self._stand or self._lab.stand("burden", limits=self._limits)
+        return Attack(self._stand, point, Board())
+
+    def _borne(self, job: Attack, weight: Weight) -> tuple[CheckResult | None, bool]:
+        value = weight.make()
+        before = job.stand.session
+        reply = job.stand.ask(job.point.surface, job.point.arguments(value), WAIT_S, mend=False)
+        verdict = _ended(job, weight, value, before)
+        known = True
+        if verdict is None and reply.outcome not in ("gone", "timeout"):
+            return None, True
+        if verdict is None and reply.outcome == "gone":
+            verdict = _verdict(job, weight, value, "ends the session")
+        if verdict is None:
+            used, samples = _watched(before)
+            verdict = _ended(job, weight, value, before) or self._used(job, weight, value, used, samples)
+            known = bool(used) and (min(used) < FLAT_S or sum(used) >= STILL_S)
+        self.close()
+        return verdict, known or verdict is not None
+
+    def _used(
+        self, job: Attack, weight: Weight, value: Any, used: list[float], samples: list[Stats]
+    ) -> CheckResult | None:
+        """Judge what was used after the call was cancelled, by processor time and by what the server uses when it rests."""
+        memory = max((sample.memory_bytes for sample in samples), default=0)
+        limit = max((sample.memory_limit for sample in samples), default=0)
+        if used and min(used) >= FLAT_S and sum(used) >= STILL_S:
+            self.close()
+            rest = self._rest(job.point)
+            if sum(used) / len(used) > AT_REST * rest + FLAT_S:
+                what = f"keeps the processor busy: {sum(used):.1f} s of it after the call was cancelled, and no end to it"
+                return _verdict(job, weight, value, what, cpu=[round(one, 2) for one in used], at_rest=rest, memory_bytes=memory)
+        if limit and memory > 0.9 * limit:
+            return _verdict(job, weight, value, f"fills the memory: {memory >> 20} MiB", memory_bytes=memory)
+        return None
+
+    def _rest(self, point: Point) -> float:
+        """Return the processor time between two samples while nobody asks for anything; measured once."""
+        if self._at_rest is None:
+            job = self._job(point)
+            job.plain()
+            with job.stand.session.watch() as watch:
+                time.sleep(1.1)
+            self._at_rest = round(min(_between(watch.samples()), default=0.0), 3)
+        return self._at_rest
+
+
+def _between(samples: list[Stats]) -> list[float]:
+    """Return the processor time from each sample to the next."""
+    return [later.cpu_s - earlier.cpu_s for earlier, later in itertools.pairwise(samples)]
+
+
+def _watched(session: TestSession) -> tuple[list[float], list[Stats]]:
+    """Watch a server after a call was cancelled: until it rests or ends, or has used enough; a busy machine gets more time.
+
+    Returns the processor time between the samples, and these.
+    """
+    until, seen, used = time.monotonic() + LONG_S, 0, list[float]()
+    with session.watch() as watch:
+        while time.monotonic() < until:
+            time.sleep(0.2)
+            if len(watch.samples()) > seen:
+                seen, used = len(watch.samples()), _between(watch.samples())
+                if used and (min(used) < FLAT_S or (len(used) > 1 and sum(used) >= USED_S)):
+                    break
+                with contextlib.suppress(Failure):
+                    if not session.inspect().running:
+                        break
+    return used, watch.samples()
 
 
 def _ended(job: Attack, weight: Weight, value: Any, session: TestSession) -> CheckResult | None:
