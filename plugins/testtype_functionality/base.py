@@ -120,10 +120,12 @@ class Lane:
         meta: Mapping[str, Any] | None = None,
         more: Mapping[str, Any] | None = None,
         patience_s: float = 3.0,
+        overdue: Callable[[TestSession], object] | None = None,
     ) -> Attempt:
         """Call a tool; whatever comes of it is an Attempt. Raises Failure when no server can be had at all.
 
-        A server that is still silent ``patience_s`` after the deadline is lost.
+        A server that is still silent ``patience_s`` after the deadline is lost. ``overdue`` has a look at one that owes
+        the reply, before it is told that nobody waits any more.
         """
         session = self.session
         params = {"name": tool, "arguments": dict(arguments), **({"_meta": dict(meta)} if meta else {}), **(more or {})}
@@ -137,6 +139,8 @@ class Lane:
             try:
                 result = pending.result(deadline_s=deadline_s)
             except ServerTimeout:
+                if overdue is not None:
+                    overdue(session)
                 pending.cancel("too late")
                 raise
             result = result if isinstance(result, Mapping) else {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mcpweb.plugin import CheckResult
+from mcpweb.plugin import CheckResult, TestSession
 
 from .base import Attempt, Bench, Lane, cut
 from .calls import learn
@@ -19,6 +20,7 @@ SHORTEST = 20_000
 MOST_TAKERS = 4
 LARGE_S = 10.0
 PATIENCE_S = 15.0  # for the next answer of a server that still chews on ten megabytes
+RESTING_S = 1.5  # who uses next to no processor for so long while it owes a reply does not work on it
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,18 @@ def _taken(bench: Bench, lane: Lane, taker: Taker, size: int, seen: dict[str, An
     """Send one text; return what is wrong, or cannot be told."""
     tool, text = taker.tool, _text(size)
     told = f"{size // MEGABYTE} MB" if size >= MEGABYTE else f"{size // 1000} kB"
-    attempt = lane.call(tool, {**taker.worked.arguments, taker.name: text}, deadline_s=LARGE_S, patience_s=PATIENCE_S)
+    rests: list[bool] = []
+    attempt = lane.call(
+        tool, {**taker.worked.arguments, taker.name: text}, deadline_s=LARGE_S, patience_s=PATIENCE_S,
+        overdue=lambda session: rests.append(_rests(session)),
+    )
     seen[f"{tool}, {told}"] = {"outcome": attempt.outcome, "ms": round(attempt.ms), "characters": len(attempt.words)}
     given = {"name": tool, "arguments": {**taker.worked.arguments, taker.name: f"({size} characters)"}}
     more: dict[str, Any] = {"tool": tool, "evidence": seen, "input": {"method": "tools/call", "params": given}}
     if attempt.given_up:
         return CheckResult("F20", "undecided", f"A reply of {told} is more than a session takes.", tool=tool, evidence=seen)
     if attempt.outcome in ("gone", "timeout") and not _refused_http(attempt):
-        if attempt.outcome == "timeout" and lane.current is not None and size > MEGABYTE:
+        if attempt.outcome == "timeout" and lane.current is not None and size > MEGABYTE and not any(rests):
             late = f"It takes more than {LARGE_S:g} s to take {told}, and goes on."
             return CheckResult("F20", "undecided", late, tool=tool, evidence=seen, timed_out=True)
         said = "ends the server" if attempt.outcome == "gone" else "gets no answer"
@@ -92,7 +98,9 @@ def _taken(bench: Bench, lane: Lane, taker: Taker, size: int, seen: dict[str, An
         return CheckResult(
             "F20",
             "undecided" if why else "fail",
-            f"An argument of {told} {said}. {why}".strip(),
+            f"An argument of {told} gets no answer in {LARGE_S:g} s, and the server does nothing meanwhile."
+            if any(rests) and not why
+            else f"An argument of {told} {said}. {why}".strip(),
             severity="medium" if size <= MEGABYTE else "low",
             timed_out=attempt.outcome == "timeout",
             next_step=AUTHOR + "read lines of any length, or refuse those that are too long.",
@@ -116,6 +124,14 @@ def _taken(bench: Bench, lane: Lane, taker: Taker, size: int, seen: dict[str, An
         }
         return CheckResult("F20", "fail", f"A text of {told} is kept, and {later.tool} returns it cut.", next_step=whole, **more)
     return None
+
+
+def _rests(session: TestSession) -> bool:
+    """Tell whether the server uses no processor to speak of."""
+    with session.watch() as watch:
+        time.sleep(RESTING_S)
+    samples = watch.samples()
+    return len(samples) > 1 and samples[-1].cpu_s - samples[0].cpu_s < 0.02 * RESTING_S
 
 
 def _counted(bench: Bench, lane: Lane, taker: Taker, text: str, attempt: Attempt) -> int | None:

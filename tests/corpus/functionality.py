@@ -1165,6 +1165,18 @@ def dying_of_size():
     return echoing("f20-dying", answer)
 
 
+@corpus("f20-swallowing")
+def swallowing():
+    """What is above four megabytes is lost on its way, and nobody is told."""
+
+    def answer(said):
+        if len(said) > 4_000_000:
+            threading.Event().wait(60)
+        return said
+
+    return echoing("f20-swallowing", answer)
+
+
 @corpus("f20-saying-so")
 def saying_so():
     """It returns the beginning, and says that it does."""

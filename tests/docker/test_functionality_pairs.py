@@ -79,6 +79,7 @@ PAIRS = (
     Pair("F20", "f20-truncating", "f20-saying-so", "comes back cut"),
     Pair("F20", "f20-keeping-short", "f20-whole", "read_review returns it cut"),
     Pair("F20", "f20-dying", "f20-whole", "ends the server"),
+    Pair("F20", "f20-swallowing", "f20-whole", "does nothing meanwhile"),
 )
 
 
