@@ -17,7 +17,9 @@ _CHOOSE = r"(?:use|prefer|choose|select|pick|call|invoke|favou?r|rely\s+on|recom
 _ALL = r"(?:always|only|exclusively|must|solely|every\s+time|whenever\s+possible|in\s+all\s+cases|at\s+all\s+times|no\s+matter|regardless|without\s+exception|under\s+any\s+circumstances)"
 _RIVALS = (
     rf"(?:(?:any|all|every|the|each)\s+(?:of\s+the\s+)?other\s+(?:\w+\s+){{0,2}}?(?:{_TOOLS}|options?|alternatives?|providers?|solutions?|services?|sources?|means)|other\s+(?:\w+\s+){{0,2}}?(?:{_TOOLS}|options?|alternatives?|providers?|services?)"
-    r"|(?:any|all|the)\s+alternatives?|competitors?|competing\s+\w+|alternatives\b|anything\s+else|any\s+other\b|others\b|similar\s+(?:tools?|functions?|services?)|built-?in\s+\w+|(?:its|their)\s+rivals?|the\s+rest\b)"
+    r"|(?:any|all|the)\s+alternatives?|competitors?|competing\s+\w+|alternatives\b|anything\s+else|any\s+other\b|others\b|similar\s+(?:tools?|functions?|services?)|built-?in\s+\w+|(?:its|their)\s+rivals?|the\s+rest\b"
+    r"|(?:comparable|equivalent|rival|rivalling|similar(?:ly\s+named)?|like-named)\s+\w+s\b|\w+s\s+(?:of\s+(?:this|that|its|the\s+same|a\s+similar)\s+(?:kind|sort|type)\s+)?(?:from|found|offered|installed|listed|connected)\s+elsewhere"
+    r"|(?:the\s+)?(?:ones|those)\s+(?:from|of)\s+(?:other|elsewhere)\b(?:\s+\w+s\b)?)"
 )
 _OVER = r"(?:over|instead\s+of|rather\s+than|in\s+place\s+of|before|ahead\s+of|above|in\s+preference\s+to|not|never|and\s+not|replac(?:es?|ing)|supersedes?|compared\s+(?:to|with)|than)"
 _THIS = r"(?:this|our|the\s+present)\s+(?:\w+\s+){0,2}?(?:tool|server|function|service|one|integration|plugin|api|version|endpoint)|\bme\b|\bit\b|\bthis\b"
@@ -40,7 +42,7 @@ _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
         "others are said to be bad",
         0.5,
         re.compile(
-            rf"{_RIVALS}[^.]{{0,30}}?\b(?:are|is|were|has\s+been|have\s+been|will|may|can|give|return|produce|contain)\s+(?:\w+\s+){{0,3}}?(?:deprecated|outdated|unreliable|inferior|broken|insecure|unsafe|obsolete|wrong|inaccurate|slow(?:er)?|disabled|unsupported|malicious|dangerous|worse|incorrect|vulnerable|retired|fail|errors?)\b"
+            rf"{_RIVALS}[^.]{{0,30}}?\b(?:are|is|were|has\s+been|have\s+been|will|may|can|give|return|produce|contain)\s+(?:\w+\s+){{0,3}}?(?:deprecated|outdated|unreliable|inferior|broken|insecure|unsafe|obsolete|wrong|inaccurate|slow(?:er)?|disabled|unsupported|malicious|dangerous|worse|incorrect|vulnerable|retired|withdrawn|discontinued|superseded|abandoned|unmaintained|stale|out\s+of\s+date|no\s+longer\s+\w+|not\s+(?:to\s+be\s+)?(?:trusted|maintained|supported|reliable|accurate|current)|linger|fail|errors?)\b"
         ),
     ),
     (
@@ -48,6 +50,13 @@ _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
         0.3,
         re.compile(
             rf"\b{_ALL}\b[^.]{{0,40}}\b{_CHOOSE}\b|\b{_CHOOSE}\b[^.]{{0,40}}\b{_ALL}\b|\b(?:must|is\s+to|are\s+to|should|has\s+to)\s+be\s+(?:used|called|chosen|preferred|selected|invoked|the\s+first)\b"
+        ),
+    ),
+    (
+        "it is the place",
+        0.3,
+        re.compile(
+            r"\b(?:belongs?|goes|go|comes?|is\s+to\s+come|should\s+come|must\s+come|are\s+to\s+come|(?:is|are)\s+(?:best\s+|only\s+)?(?:asked|answered|settled|handled|sent|taken))\s+(?:only\s+|straight\s+|first\s+)?(?:here|to\s+this\s+(?:one|tool|server))\b"
         ),
     ),
     (
