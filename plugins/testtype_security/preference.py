@@ -19,7 +19,7 @@ _RIVALS = (
     rf"(?:(?:any|all|every|the|each)\s+(?:of\s+the\s+)?other\s+(?:\w+\s+){{0,2}}?(?:{_TOOLS}|options?|alternatives?|providers?|solutions?|services?|sources?|means)|other\s+(?:\w+\s+){{0,2}}?(?:{_TOOLS}|options?|alternatives?|providers?|services?)"
     r"|(?:any|all|the)\s+alternatives?|competitors?|competing\s+\w+|alternatives\b|anything\s+else|any\s+other\b|others\b|similar\s+(?:tools?|functions?|services?)|built-?in\s+\w+|(?:its|their)\s+rivals?|the\s+rest\b"
     r"|(?:comparable|equivalent|rival|rivalling|similar(?:ly\s+named)?|like-named)\s+\w+s\b|\w+s\s+(?:of\s+(?:this|that|its|the\s+same|a\s+similar)\s+(?:kind|sort|type)\s+)?(?:from|found|offered|installed|listed|connected)\s+elsewhere"
-    r"|(?:the\s+)?(?:ones|those)\s+(?:from|of)\s+(?:other|elsewhere)\b(?:\s+\w+s\b)?)"
+    r"|(?:the\s+)?(?:ones|those)\s+(?:from|of)\s+(?:other|elsewhere)\b(?:\s+\w+s\b)?|(?:second|another|further|other)\s+(?:\w+\s+){1,3}?(?:beside|besides|next\s+to|alongside)\s+this\s+one)"
 )
 _OVER = r"(?:over|instead\s+of|rather\s+than|in\s+place\s+of|before|ahead\s+of|above|in\s+preference\s+to|not|never|and\s+not|replac(?:es?|ing)|supersedes?|compared\s+(?:to|with)|than)"
 _THIS = r"(?:this|our|the\s+present)\s+(?:\w+\s+){0,2}?(?:tool|server|function|service|one|integration|plugin|api|version|endpoint)|\bme\b|\bit\b|\bthis\b"
@@ -35,7 +35,8 @@ _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
         "others are to be left",
         0.7,
         re.compile(
-            rf"\b(?:never|do\s+not|don'?t|avoid|stop|refrain\s+from|must\s+not|should\s+not|no\s+need\s+to|ignore|skip|disregard)\s+(?:ever\s+)?(?:us(?:e|ing)|call(?:ing)?|invok(?:e|ing)|choos(?:e|ing)|consider(?:ing)?|rely(?:ing)?\s+on|trust(?:ing)?|try(?:ing)?|recommend(?:ing)?|select(?:ing)?)?\s*{_RIVALS}"
+            rf"{_RIVALS}[^.]{{0,60}}?\b(?:leav(?:e|ing)|keep(?:ing)?|put(?:ting)?|set(?:ting)?|turn(?:ing)?|switch(?:ing)?)\s+(?:it|them|those|these|that)\s+(?:out|aside|alone|off|unused|away)\b"
+            rf"|\b(?:never|do\s+not|don'?t|avoid|stop|refrain\s+from|must\s+not|should\s+not|no\s+need\s+to|ignore|skip|disregard)\s+(?:ever\s+)?(?:us(?:e|ing)|call(?:ing)?|invok(?:e|ing)|choos(?:e|ing)|consider(?:ing)?|rely(?:ing)?\s+on|trust(?:ing)?|try(?:ing)?|recommend(?:ing)?|select(?:ing)?)?\s*{_RIVALS}"
         ),
     ),
     (
@@ -57,6 +58,7 @@ _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
         0.3,
         re.compile(
             r"\b(?:belongs?|goes|go|comes?|is\s+to\s+come|should\s+come|must\s+come|are\s+to\s+come|(?:is|are)\s+(?:best\s+|only\s+)?(?:asked|answered|settled|handled|sent|taken))\s+(?:only\s+|straight\s+|first\s+)?(?:here|to\s+this\s+(?:one|tool|server))\b"
+            r"|\b(?:send|route|bring|put|pass|direct|take|run)\s+(?:every|all|each|any)\s+(?:\w+\s+){1,3}?(?:here|(?:through|to|by)\s+(?:here|this\s+(?:one|tool|server)|us|it))\b"
         ),
     ),
     (
