@@ -407,6 +407,28 @@ def d04_mended():
 # D05: evaluation
 
 
+def working(server, reckon):
+    """Add tools that work out a formula at a second step, and one that stands inside of another text."""
+    kept = {}
+
+    @server.tool("keep_formula", "Keep a formula for later.", of("formula"))
+    def keep_formula(arguments, call):
+        kept[number := f"F-{len(kept) + 1}"] = arguments["formula"]
+        return json.dumps({"id": number})
+
+    @server.tool("work_out", "Work out a formula that was kept.", of("id"))
+    def work_out(arguments, call):
+        if arguments["id"] not in kept:
+            raise ToolFailed("No such formula.")
+        return str(reckon(kept[arguments["id"]]))
+
+    @server.tool("order_total", "Work out the total of an order.", of(order={"type": "string", "examples": ['{"total": "2*3"}']}))
+    def order_total(arguments, call):
+        return f"It comes to {reckon(json.loads(arguments['order'])['total'])}."
+
+    return server
+
+
 def d05_holes():
     server = Server("holes", validate=False)
 
@@ -430,7 +452,7 @@ def d05_holes():
     def label(arguments, call):
         return eval(f"'Label: {arguments['thing']}'")
 
-    return server
+    return working(server, lambda formula: eval(formula, {"__builtins__": {}}))
 
 
 SIGNS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.USub: operator.neg}
@@ -479,7 +501,7 @@ def d05_mended():
     def render(arguments, call):
         return re.sub(r"\{\{(.+?)\}\}", lambda found: str(reckoned(ast.parse(found[1], mode="eval"))), arguments["template"])
 
-    return server
+    return working(server, lambda formula: reckoned(ast.parse(formula, mode="eval")))
 
 
 # D06: SQL

@@ -57,7 +57,7 @@ HOLES = [
     ("requests", "D03", {"fetch_page": "127.0.0.1:80", "preview_link": "127.", "import_feed": "redirect", "check_site": "10."}),
     ("requests", "D04", {"download": "through a URL", "read_invoice": "entity"}),
     ("languages", "D05", {"calculate": "Python expression", "greet": "template", "fill_form": "attributes", "restore": "pickled",
-                          "label": "single quote"}),
+                          "label": "single quote", "keep_formula": "when work_out is used after", "order_total": "/order/total"}),
     ("languages", "D06", {"find_thing": "condition", "get_thing": "number", "exists": "condition", "remember": "quote"}),
 ]
 

@@ -44,7 +44,8 @@ def told(show: Show, loan: Mapping[str, Any], description: str = "Shows a loan."
     def ask(surface: Any, arguments: Mapping[str, Any]) -> Reply:
         if surface.name == "loans":
             return Reply(", ".join(one for one, (owner, _) in LOANS.items() if owner == arguments["member_id"]), "ok")
-        return show(arguments["member_id"], arguments["loan"])
+        known = arguments["loan"] in LOANS
+        return show(arguments["member_id"], arguments["loan"]) if known else Reply("no such loan", "is_error")
 
     return named.compare(surfaces({"tools": tools}), ask, "D13", "")
 

@@ -11,12 +11,13 @@ from mcpweb.plugin import Cancelled, CheckResult, Failure, TestContext
 
 from ..checks import PROBES
 from ..choice import asked as _wanted
-from . import active, burden, habits, leaks, owners, plain, results
+from . import active, burden, habits, leaks, owners, plain, results, rings
+from .coats import Dressed
 from .lab import Lab, Spent, Stand
-from .surfaces import points
+from .surfaces import Point, Surface
 
 ACTIVE = ("D01", "D02", "D03", "D04", "D05", "D06", "D11", "D13")
-QUICK_S, FULL_S, BURDEN_S = 8.0, 240.0, 5.0
+QUICK_S, FULL_S, BURDEN_S, RINGS_S = 8.0, 240.0, 5.0, 3.0
 SWITCHED_OFF = "Attacks are sent only where the configuration allows them."
 ALLOW = "Set active_probes to true in the configuration of a server that you may attack; only throw-away containers see it."
 
@@ -61,7 +62,7 @@ def _run(context: TestContext) -> Iterator[CheckResult]:
             seen.stand.close()  # the next one needs its place
         attacked: list[Stand] = []
         with ThreadPoolExecutor(1) as beside:
-            heavy = beside.submit(_heavy, context, seen, until)
+            heavy = beside.submit(_heavy, context, seen, until, lab)
             yield from active.attack(lab, seen.surfaces, attacked)
             stands += attacked
             yield from heavy.result()
@@ -88,22 +89,30 @@ def _covered(result: CheckResult, seen: plain.Plain) -> CheckResult:
     )
 
 
-def _heavy(context: TestContext, seen: plain.Plain, until: float) -> list[CheckResult]:
+def _heavy(context: TestContext, seen: plain.Plain, until: float, met: Lab) -> list[CheckResult]:
     """Return the verdicts of D11 and D13, which have containers of their own."""
     lab = Lab(context, max(until - time.monotonic(), BURDEN_S) + 3.0)  # a value under way is waited for
     lab.watched = not lab.http
-    fields = [point for surface in seen.surfaces for point in points(surface)]
+    lab.share(met)
+    fields = [point for surface in seen.surfaces for point in lab.fields(surface) if not isinstance(point, Dressed)]
     found: list[CheckResult] = []
     families: tuple[tuple[str, Callable[[], Iterable[CheckResult]]], ...] = (
-        ("D11", lambda: burden.attack(lab, fields, max(until - 1.0, time.monotonic() + BURDEN_S))),
+        ("D11", lambda: _burdens(lab, fields, seen.surfaces, until - 1.0)),
         ("D13", lambda: owners.verdicts(context, lab, seen.surfaces)),
     )
     for check, family in families:
         try:
             found += family() if _wanted(context, [check]) else ()
         except Spent:
-            continue
+            found.append(CheckResult(check, "undecided", "It could not be decided: the time was used up.", key="coverage"))
     return found
+
+
+def _burdens(lab: Lab, fields: list[Point], surfaces: list[Surface], until: float) -> list[CheckResult]:
+    """Return the verdicts of D11 on single values, and on things that lie below themselves."""
+    found = list(burden.attack(lab, fields, max(until, time.monotonic() + BURDEN_S), surfaces))
+    tied = list(rings.attack(lab, surfaces, max(until, time.monotonic() + RINGS_S)))
+    return [*tied, *(one for one in found if not tied or one.verdict in ("fail", "undecided"))]
 
 
 def _or_pass(check: str, results: Iterable[CheckResult], clean: str) -> Iterator[CheckResult]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 
 from mcpweb.plugin import CheckResult, Failure, Unavailable
 
 from ..choice import asked
-from . import evaluation, paths, requests, schemes, shell, sql
+from . import chains, evaluation, paths, requests, schemes, shell, sql
 from .attack import Attack, Board, Family, Hope
 from .lab import Lab, Spent, Stand
-from .surfaces import Point, Surface, points
+from .surfaces import Point, Surface
 
 FAMILIES = (shell.FAMILY, paths.FAMILY, requests.FAMILY, schemes.FAMILY, evaluation.FAMILY, sql.FAMILY)
 CLEAN = {
@@ -26,9 +29,20 @@ CLEAN = {
     "D06": "No value became part of an SQL statement",
 }
 STANDS = 2
-CORE_S, MORE_S, LOOK_S = 20.0, 3.0, 12.0
+CORE_S, CHAIN_S, PAIR_S, MORE_S, LOOK_S = 20.0, 12.0, 3.0, 2.0, 12.0
+MOST_CHAINED = 24  # surfaces among which second steps are looked for
 SPENT = "the time was used up"
-Job = tuple[str, Family, Point, int]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is tried on a field: first or further attacks of a family, within which valid arguments, with second steps or not."""
+
+    stage: str
+    family: Family
+    point: Point
+    base: int = 0
+    after: tuple[chains.After, ...] = ()
 
 
 def attack(lab: Lab, surfaces: Sequence[Surface], stands: list[Stand]) -> Iterator[CheckResult]:
@@ -36,20 +50,26 @@ def attack(lab: Lab, surfaces: Sequence[Surface], stands: list[Stand]) -> Iterat
     families = [family for family in FAMILIES if asked(lab.context, [family.check])]
     if not families:
         return
-    everything = {surface.title: points(surface, lab.cases(surface)) for surface in surfaces}
+    everything = {surface.title: lab.fields(surface) for surface in surfaces}
     if not any(everything.values()):
         for family in families:
             yield CheckResult(family.check, "not_applicable", "Nothing of this server takes a value.")
         return
-    board = Board()
+    board, chained = Board(), list[Job]()
     crew = Crew(lab, board, stands)
     try:
-        crew.open()
-        fields = [point for found in everything.values() for point in found]
         soon = lab.until
+        crew.open(surfaces)
+        fields = [point for found in everything.values() for point in found]
         lab.until = max(soon, time.monotonic() + CORE_S)  # what every field must have seen, on a busy machine too
         crew.work(_jobs(families, "first", fields))
         crew.look_back()
+        after = crew.second_steps(surfaces)
+        chained = _jobs(families, "first", [point for point in fields if after.get(point.surface.title)], after=after)
+        lab.until = max(soon, time.monotonic() + CHAIN_S)
+        if chained:
+            crew.work(chained)
+            crew.look_back()
         lab.until = max(soon, time.monotonic() + MORE_S)
         crew.work(_jobs(families, "more", fields))
         crew.look_back()
@@ -59,7 +79,11 @@ def attack(lab: Lab, surfaces: Sequence[Surface], stands: list[Stand]) -> Iterat
     finally:
         crew.close()
     yield from (result for result in board.results if not _explained(result, board))
-    yield from _clean(families, board, everything, crew.why)
+    owed = {(job.family.check, job.point.surface.title, job.point.pointer) for job in chained} - board.followed
+    for title in crew.unfollowed:
+        for family in families:
+            board.notes.setdefault((family.check, title), []).append("what comes of it at a second step was not looked for")
+    yield from _clean(families, board, everything, crew.why, owed)
 
 
 def _explained(result: CheckResult, board: Board) -> bool:
@@ -71,18 +95,21 @@ def _explained(result: CheckResult, board: Board) -> bool:
     )
 
 
-def _jobs(families: Sequence[Family], stage: str, fields: Sequence[Point], base: int = 0) -> list[Job]:
+def _jobs(
+    families: Sequence[Family], stage: str, fields: Sequence[Point], base: int = 0,
+    after: Mapping[str, tuple[chains.After, ...]] = MappingProxyType({}),
+) -> list[Job]:
     """Return what is to be done, the likely first; hints decide about the order only."""
     made = [
-        (stage, family, point, base)
+        Job(stage, family, point, base, after.get(point.surface.title, ()))
         for family in families
         for point in fields
-        if family.check != "D03" or stage == "first" or base == 0
+        if point.surface.is_for(family.check) and (family.check != "D03" or stage == "first" or base == 0)
         if point.kind != "number" or family.numbers
     ]
 
     def weight(job: Job) -> tuple[int, int]:
-        _, family, point, _ = job
+        family, point = job.family, job.point
         own = len(re.findall(family.likely, f"{point.field} {point.words}")) if family.likely else 0
         return (-min(own, 3), ("text", "any", "number").index(point.kind))
 
@@ -97,8 +124,9 @@ class Crew:
         self._asked_again: set[str] = set()
         self.stands = stands
         self.why = ""  # why not all was done
+        self.unfollowed: list[str] = []  # surfaces for which second steps were not looked for
 
-    def open(self) -> None:
+    def open(self, surfaces: Sequence[Surface]) -> None:
         """Start the containers. Raises what ``fresh`` raises when none can be had."""
         config = self._lab.context.config
         changes = {"read_only_root": False, "tmpfs": {place: size for place, size in config.tmpfs.items() if place != "/tmp"}}
@@ -119,6 +147,26 @@ class Crew:
         _together([threading.Thread(target=one, args=(number,), daemon=True) for number in more])
         if not self.stands:
             self.stands.append(self._lab.stand("active"))
+        self._lab.until = max(self._lab.until, time.monotonic() + CORE_S)
+        with contextlib.suppress(Spent, Failure):
+            for stand in self.stands:
+                stand.settle(surfaces)
+
+    def second_steps(self, surfaces: Sequence[Surface]) -> dict[str, tuple[chains.After, ...]]:
+        """Return which surfaces show or use what another one took in; one that only reads takes in nothing."""
+        found: dict[str, tuple[chains.After, ...]] = {}
+        until, self._lab.until = self._lab.until, time.monotonic() + PAIR_S
+        self.unfollowed = [surface.title for surface in surfaces]
+        with contextlib.suppress(Spent, Failure):
+            for surface in surfaces if len(surfaces) <= MOST_CHAINED and not self.why else ():
+                self.unfollowed.remove(surface.title)
+                arguments = self._lab.worked.get(surface.title)
+                if arguments and not chains.only_reads(surface) and not self._lab.tired_of(surface):
+                    self.unfollowed.insert(0, surface.title)
+                    found[surface.title] = chains.found(self.stands[0], surface, arguments, surfaces)
+                    self.unfollowed.pop(0)
+        self._lab.until = until
+        return found
 
     def close(self) -> None:
         for stand in self.stands:
@@ -136,20 +184,23 @@ class Crew:
     def _work(self, stand: Stand, waiting: SimpleQueue[Job]) -> None:
         while not self.why:
             try:
-                stage, family, point, base = waiting.get_nowait()
+                todo = waiting.get_nowait()
             except Empty:
                 return
+            family, point = todo.family, todo.point
             if self._board.has(family.check, point):
                 continue
             if self._lab.tired_of(point.surface):
                 self._board.note(family.check, point, "it answers too slowly to be asked on")
                 continue
             try:
-                job = Attack(stand, point, self._board, base)
-                for result in (family.first if stage == "first" else family.more)(job):
+                job = Attack(stand, point, self._board, todo.base, todo.after)
+                for result in (family.first if todo.stage == "first" else family.more)(job):
                     self._board.take(result, point)
-                if stage == "first" and base == 0:
+                if todo.stage == "first" and todo.base == 0 and not todo.after:
                     self._board.done.add((family.check, point.surface.title, point.pointer))
+                elif todo.after:
+                    self._board.followed.add((family.check, point.surface.title, point.pointer))
             except Spent:
                 self.why = SPENT
             except Unavailable as failure:
@@ -170,7 +221,8 @@ class Crew:
             while hopes:
                 if not self._board.has(hopes[0].check, hopes[0].point):
                     hope = hopes[0]
-                    self._board.take(hope.again(Attack(self.stands[0], hope.point, self._board)), hope.point)
+                    attack = Attack(self.stands[0], hope.point, self._board, hope.base, hope.after)
+                    self._board.take(hope.again(attack), hope.point)
                 hopes.pop(0)
         except Spent:
             self.why = SPENT
@@ -200,15 +252,23 @@ def _together(threads: Sequence[threading.Thread]) -> None:
         thread.join()
 
 
-def _clean(families: Sequence[Family], board: Board, everything: dict[str, list[Point]], why: str) -> Iterator[CheckResult]:
-    """Yield what held: per tool where there are few of them, and what was not reached."""
+def _clean(
+    families: Sequence[Family], board: Board, everything: dict[str, list[Point]], why: str, owed: set[tuple[str, str, str]]
+) -> Iterator[CheckResult]:
+    """Yield what held: per tool where there are few of them, and what was not reached, or not followed to a second step."""
     for family in families:
         check = family.check
         wanted = {
-            title: [point for point in found if point.kind != "number" or family.numbers] for title, found in everything.items()
+            title: [
+                point for point in found if (point.kind != "number" or family.numbers) and point.surface.is_for(check)
+            ]
+            for title, found in everything.items()
         }
         missed = {
-            title: [point.pointer for point in found if (check, title, point.pointer) not in board.done]
+            title: [
+                point.pointer for point in found
+                if (check, title, point.pointer) not in board.done or (check, title, point.pointer) in owed
+            ]
             for title, found in wanted.items()
         }
         failed = {title for one, title, _ in board.found if one == check}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mcpweb.plugin import CheckResult, Confidence, Severity
 
 from . import marks
+from .chains import After, follow
 from .lab import Lab, Reply, Stand, short
 from .surfaces import Point
 
@@ -30,6 +31,8 @@ class Hope:
     where: Where
     way: str
     again: Callable[[Attack], CheckResult | None]
+    base: int = 0
+    after: tuple[After, ...] = ()
 
 
 @dataclass
@@ -40,6 +43,7 @@ class Board:
     results: list[CheckResult] = field(default_factory=list)
     found: set[tuple[str, str, str]] = field(default_factory=set)  # check, surface, pointer
     done: set[tuple[str, str, str]] = field(default_factory=set)
+    followed: set[tuple[str, str, str]] = field(default_factory=set)  # of these, to their second steps
     notes: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # check, surface: what a pass should say
     reached: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # fields that fetch, and by which way
     plain: dict[tuple[str, str, int], Reply] = field(default_factory=dict)  # answers to harmless values
@@ -68,8 +72,8 @@ class Board:
 class Attack:
     """Sends values into one field, with valid arguments around it."""
 
-    def __init__(self, stand: Stand, point: Point, board: Board, base: int = 0) -> None:
-        self.stand, self.point, self.board, self.base = stand, point, board, base
+    def __init__(self, stand: Stand, point: Point, board: Board, base: int = 0, after: tuple[After, ...] = ()) -> None:
+        self.stand, self.point, self.board, self.base, self.after = stand, point, board, base, after
         self.lab: Lab = stand.lab
         self._calculates: bool | None = None
         self._converts: bool | None = None
@@ -84,11 +88,13 @@ class Attack:
         return self.stand.hostname
 
     def send(self, value: Any) -> Reply:
-        return self.stand.ask(self.point.surface, self.point.arguments(value, self.base))
+        arguments = self.point.arguments(value, self.base)
+        reply = self.stand.ask(self.point.surface, arguments)
+        return follow(self.stand, self.after, arguments, reply) if self.after else reply
 
     def plain(self) -> Reply:
         """Return the answer to a harmless value."""
-        key = (self.point.surface.title, self.point.pointer, self.base)
+        key = (self.point.surface.title, self.point.pointer, self.base if not self.after else -1)
         if key not in self.board.plain:
             self.board.plain[key] = self.send(self.valid)
         return self.board.plain[key]
@@ -117,7 +123,7 @@ class Attack:
         return self._converts
 
     def hope(self, check: str, mark: str, where: Where, way: str, again: Callable[[Attack], CheckResult | None]) -> None:
-        self.board.hope(Hope(check, self.point, mark, where, way, again))
+        self.board.hope(Hope(check, self.point, mark, where, way, again, self.base, self.after))
 
     def fail(
         self,
@@ -134,6 +140,9 @@ class Attack:
     ) -> CheckResult:
         """Return the verdict: the exact request, what it showed, and where in the answer."""
         arguments = self.point.arguments(sent, self.base)
+        if self.after:
+            then = ", ".join(step.surface.title for step in self.after)
+            summary, evidence = f"{summary} It shows when {then} is used after it.", {**evidence, "then": then}
         method, params = self.point.surface.request(arguments)
         shown = {} if reply is None else {"answer": marks.span(reply.text, mark) if mark else reply.text[:200]}
         return CheckResult(

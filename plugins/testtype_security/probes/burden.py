@@ -4,24 +4,26 @@ container of their own; what counts is memory and the processor time the contain
 from __future__ import annotations
 
 import base64
+import bz2
 import contextlib
 import gzip
 import io
 import itertools
+import lzma
 import re
 import time
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mcpweb.plugin import CheckResult, Failure, Stats, TestSession, Unavailable
 
 from .attack import Attack, Board
-from .lab import Lab, Spent, Stand
-from .surfaces import Point
+from .lab import Lab, Reply, Spent, Stand
+from .surfaces import Point, Surface
 
 CHECK = "D11"
 FIX = "Bound what a value may grow to (bytes, items, depth, time) before working on it, and stop when the call is cancelled."
@@ -30,6 +32,7 @@ USED_S = 2.0  # of processor time after the call was cancelled: other work on th
 FLAT_S = 0.02  # of processor time between two samples; a server that waits takes less
 LONG_S, STILL_S = 10.0, 0.3  # or, where little was given, so much in so long a time
 AT_REST = 4  # times what the server uses when nobody asks for anything
+LARGE = 1_000_000  # a highest number that allows so much is tried
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Weight:
     make: Callable[[], Any]
     fields: str
     kinds: tuple[str, ...] = ("text", "any")
+    like: str = ""  # the form a valid value must have
 
 
 _PIECE_BYTES = 16 << 20  # made where it is packed: as a constant it lies in the memory of every process that loads plugins
@@ -66,6 +70,14 @@ def _zip() -> str:
     return base64.b64encode(packed.getvalue()).decode()
 
 
+def _bzip2() -> str:
+    return base64.b64encode(bz2.compress(bytes(_PIECE_BYTES), 9) * PIECES).decode()
+
+
+def _lzma() -> str:
+    return base64.b64encode(lzma.compress(bytes(_PIECE_BYTES), preset=1) * PIECES).decode()
+
+
 def _entities() -> str:
     lines = ['<!ENTITY a0 "aaaaaaaaaa">', *(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))]
     return f'<?xml version="1.0"?><!DOCTYPE x [{"".join(lines)}]><x>&a9;</x>'
@@ -86,11 +98,17 @@ def _once(make: Callable[[], Any]) -> Callable[[], Any]:
     return value
 
 
+_DAY = r"\d{4}-\d\d-\d\d"
 _PACKED = "data|base64|archive|compress|body|payload|content|blob|file|package"
 WEIGHTS = (
     Weight("packed data (gzip)", _once(_gzip), f"{_PACKED}|gz"),
     Weight("packed data (zlib)", _once(_zlib), f"{_PACKED}|zlib|deflate"),
     Weight("packed files (zip)", _once(_zip), f"{_PACKED}|zip"),
+    Weight("packed data (bzip2)", _once(_bzip2), f"{_PACKED}|bz|log|dump|import"),
+    Weight("packed data (xz)", _once(_lzma), f"{_PACKED}|xz|lzma|dump|import"),
+    Weight("a far day", lambda: "9999-12-30", "last|end|to|until|till|through|finish|before|date|day", ("text",), _DAY),
+    Weight("a large count, as text", lambda: "2000000000", "", ("text",), r"\d{1,6}"),
+    Weight("a wide range", lambda: "1-2000000000", "", ("text",), r"\d{1,6}-\d{1,6}"),
     Weight("entities that multiply", _entities, "xml|html|svg|document|feed|body|content|text"),
     Weight("aliases that multiply", _aliases, "ya?ml|config|document|text|content|data"),
     Weight("nested data", lambda: "[" * 100_000 + "]" * 100_000, "json|data|document|expr|query|filter|text|content|formula"),
@@ -102,10 +120,9 @@ WEIGHTS = (
 )
 
 
-def attack(lab: Lab, fields: list[Point], until: float) -> Iterator[CheckResult]:
+def attack(lab: Lab, fields: list[Point], until: float, surfaces: Sequence[Surface] = ()) -> Iterator[CheckResult]:
     """Yield the verdicts of D11, in a container with at most 256 MiB of memory."""
-    limits = lab.context.config.limits
-    bounded = {"memory_mb": min(limits.memory_mb, 256), "cpus": min(limits.cpus, 1.0), "pids": min(limits.pids, 64)}
+    bounded = limits(lab)
     jobs = [(weight, point) for weight in WEIGHTS for point in fields if point.kind in weight.kinds and _allowed(weight, point)]
     jobs.sort(key=lambda job: (not _likely(*job), WEIGHTS.index(job[0])))
     if lab.quick:
@@ -113,7 +130,7 @@ def attack(lab: Lab, fields: list[Point], until: float) -> Iterator[CheckResult]
     found: list[CheckResult] = []
     spent: defaultdict[str, float] = defaultdict(float)  # seconds, by tool: who had least is next
     unclear, why = 0, ""
-    waiting, stand = list(jobs), Bearer(lab, bounded)
+    waiting, stand = list(jobs), Bearer(lab, bounded, surfaces)
     lab.until = max(lab.until, until + (GRACE_S / 4 if lab.quick else GRACE_S))
     try:
         while waiting:
@@ -164,6 +181,12 @@ def attack(lab: Lab, fields: list[Point], until: float) -> Iterator[CheckResult]
         )
 
 
+def limits(lab: Lab) -> dict[str, Any]:
+    """Return what the container of these checks may use at most."""
+    own = lab.context.config.limits
+    return {"memory_mb": min(own.memory_mb, 256), "cpus": min(own.cpus, 1.0), "pids": min(own.pids, 64)}
+
+
 def point_words(point: Point) -> str:
     return f"{point.field} {point.schema.get('description', '')} {point.surface.name}".lower()
 
@@ -174,24 +197,41 @@ def _likely(weight: Weight, point: Point) -> bool:
 
 def _allowed(weight: Weight, point: Point) -> bool:
     """Keep to what the schema says: a value it rules out is the business of who checks arguments."""
+    if weight.like and not re.fullmatch(weight.like, point.valid):
+        return False
+    highest = _highest(point)
+    return weight.kinds != ("number",) or highest is None or highest >= LARGE
+
+
+def _highest(point: Point) -> int | float | None:
     highest = point.schema.get("maximum", point.schema.get("exclusiveMaximum"))
-    return weight.kinds != ("number",) or not isinstance(highest, int | float)
+    return highest if isinstance(highest, int | float) else None
+
+
+def _value(weight: Weight, point: Point) -> Any:
+    """Return the value, or the highest that the schema allows where that is less."""
+    value, highest = weight.make(), _highest(point)
+    if highest is not None and isinstance(value, int):
+        return min(value, int(highest) - ("exclusiveMaximum" in point.schema))
+    return value
 
 
 class Bearer:
     """The container that is handed values; after one that it does not take, a new one is in its place."""
 
-    def __init__(self, lab: Lab, limits: dict[str, Any]) -> None:
-        self._lab, self._limits = lab, limits
+    def __init__(self, lab: Lab, limits: dict[str, Any], surfaces: Sequence[Surface] = ()) -> None:
+        self._lab, self._limits, self._surfaces = lab, limits, surfaces
         self._stand: Stand | None = None
         self._at_rest: float | None = None
 
     def bear(self, weight: Weight, point: Point) -> tuple[CheckResult | None, bool]:
         """Hand over one value; return the verdict, and whether it could be handed over at all. Raises Spent and Unavailable."""
         for _ in range(2):
-            job = self._job(point)
+            job = self.job(point)
             if job.plain().outcome not in ("timeout", "gone"):
-                return self._borne(job, weight)
+                value = _value(weight, point)
+                verdict, known, _ = self.hand(job, weight, value, point.surface, point.arguments(value))
+                return verdict, known
             self.close()
         return None, False
 
@@ -200,18 +240,23 @@ class Bearer:
             self._stand.close()
         self._stand = None
 
-    def _job(self, point: Point) -> Attack:
-        self._stand = self._stand or self._lab.stand("burden", limits=self._limits)
+    def job(self, point: Point) -> Attack:
+        """Return what asks about a field; what was made in plain use is made in each new container, too."""
+        if self._stand is None:
+            self._stand = self._lab.stand("burden", limits=self._limits)
+            self._stand.settle(self._surfaces)
         return Attack(self._stand, point, Board())
 
-    def _borne(self, job: Attack, weight: Weight) -> tuple[CheckResult | None, bool]:
-        value = weight.make()
+    def hand(
+        self, job: Attack, weight: Weight, value: Any, surface: Surface, arguments: Mapping[str, Any]
+    ) -> tuple[CheckResult | None, bool, Reply]:
+        """Use a surface; return the verdict on what that did to the server, whether it is known, and the answer."""
         before = job.stand.session
-        reply = job.stand.ask(job.point.surface, job.point.arguments(value), WAIT_S, mend=False)
+        reply = job.stand.ask(surface, arguments, WAIT_S, mend=False)
         verdict = _ended(job, weight, value, before)
         known = True
         if verdict is None and reply.outcome not in ("gone", "timeout"):
-            return None, True
+            return None, True, reply
         if verdict is None and reply.outcome == "gone":
             verdict = _verdict(job, weight, value, "ends the session")
         if verdict is None:
@@ -219,7 +264,7 @@ class Bearer:
             verdict = _ended(job, weight, value, before) or self._used(job, weight, value, used, samples)
             known = bool(used) and (min(used) < FLAT_S or sum(used) >= STILL_S)
         self.close()
-        return verdict, known or verdict is not None
+        return verdict, known or verdict is not None, reply
 
     def _used(
         self, job: Attack, weight: Weight, value: Any, used: list[float], samples: list[Stats]
@@ -240,7 +285,7 @@ class Bearer:
     def _rest(self, point: Point) -> float:
         """Return the processor time between two samples while nobody asks for anything; measured once."""
         if self._at_rest is None:
-            job = self._job(point)
+            job = self.job(point)
             job.plain()
             with job.stand.session.watch() as watch:
                 time.sleep(1.1)

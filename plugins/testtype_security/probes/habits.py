@@ -13,13 +13,16 @@ from .lab import Lab, short
 from .plain import Plain, Used
 from .surfaces import strings
 
-_OWN = ("/tmp/", "/var/tmp/", "/run/", "/dev/", "/proc/", "/sys/", "/var/run/")
+_OWN = ("/tmp/", "/dev/", "/proc/", "/sys/")
 _ENGINE = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"}
 _LASTING = re.compile(
     r"^/(etc/(cron|init|systemd|profile|passwd|shadow|sudoers|ld\.so|rc|bash|environment|ssh)|usr/(local/)?s?bin/|s?bin/|lib(64)?/|usr/lib/"
     r"|var/spool/cron|root/\.(ssh|bash|profile|config/autostart)|home/[^/]+/\.(ssh|bash|profile|config/autostart))"
 )
-_CACHE = re.compile(r"/__pycache__(/|$)|\.pyc$|/\.(cache|npm|config/configstore|local/share)(/|$)|/node_modules/\.cache(/|$)")
+_CACHE = re.compile(  # what programs keep for themselves, whoever wrote the server
+    r"/__pycache__(/|$)|\.pyc$|/\.npm(/|$)|/\.config/configstore(/|$)|/node_modules/\.cache(/|$)"
+    r"|/\.(cache|local/share)(/(node|npm|yarn|pnpm|pip|uv|deno|bun|prisma|puppeteer|ms-playwright|fontconfig|huggingface|matplotlib)(/|$)|$)"
+)
 _USUAL_PORTS = {53, 80, 443, 8080, 8443}
 
 
@@ -56,13 +59,17 @@ def egress(lab: Lab, plain: Plain) -> Iterator[CheckResult]:
                 yield verdict
             told.setdefault(used.surface.title, []).append(target)
     said = " ".join(_said(used) for used in plain.used)
-    for target, seen in _targets(plain.late, ignored, said).items():
+    for target, seen, when in (
+        *((*one, "after the last call was answered") for one in _targets(plain.late, ignored, said).items()),
+        *((*one, "when its client leaves") for one in _targets(plain.at_end, ignored, said).items()),
+    ):
         if target not in known and not any(target in targets for targets in told.values()):
             failed = True
+            known.add(target)
             yield _reaches(
                 "*",
                 f"later:{target}",
-                f"The server contacts {target} after the last call was answered.",
+                f"The server contacts {target} {when}.",
                 target,
                 seen,
                 "medium",
@@ -148,7 +155,7 @@ def _named(used: Used, target: str) -> bool:
 
 
 def _said(used: Used) -> str:
-    given = [used.arguments, *(arguments for arguments, _ in used.others)]
+    given = [used.arguments, *(arguments for arguments, _ in (*used.others, *used.series))]
     return " ".join(text for arguments in given for text in strings(arguments)).lower()
 
 
@@ -213,7 +220,7 @@ def _reaches(
 def traces(plain: Plain, lab: Lab) -> Iterator[CheckResult]:
     """Yield the verdicts of D12."""
     config = lab.context.config
-    places = [*(mount.target for mount in config.mounts), *config.tmpfs]
+    places = [*(mount.target for mount in config.mounts), *config.tmpfs, *lab.baited]
     raw = lab.context.image.raw.get("Config") if isinstance(lab.context.image.raw, Mapping) else {}
     home = str((raw or {}).get("WorkingDir") or "")
     failed = False
@@ -221,6 +228,7 @@ def traces(plain: Plain, lab: Lab) -> Iterator[CheckResult]:
     for phase, paths in (
         ("at its start", plain.changed_at_start),
         ("when its tools are used", plain.changed - plain.changed_at_start),
+        ("when its client leaves", plain.changed_at_end),
     ):
         outside = sorted(path for path in paths if _outside(path, places, paths) and not _asked_for(path, said))
         if not outside:

