@@ -94,12 +94,12 @@ def _taken(bench: Bench, lane: Lane, taker: Taker, size: int, seen: dict[str, An
             late = f"It takes more than {LARGE_S:g} s to take {told}, and goes on."
             return CheckResult("F20", "undecided", late, tool=tool, evidence=seen, timed_out=True)
         said = "ends the server" if attempt.outcome == "gone" else "gets no answer"
-        why = bench.context.busy() if attempt.outcome == "timeout" else ""
+        why = bench.context.busy() if attempt.outcome == "timeout" and not any(rests) else ""
         return CheckResult(
             "F20",
             "undecided" if why else "fail",
             f"An argument of {told} gets no answer in {LARGE_S:g} s, and the server does nothing meanwhile."
-            if any(rests) and not why
+            if any(rests)
             else f"An argument of {told} {said}. {why}".strip(),
             severity="medium" if size <= MEGABYTE else "low",
             timed_out=attempt.outcome == "timeout",

@@ -22,6 +22,7 @@ from mcpweb.testing.contracts import INITIALIZE, Stream, asking
 from tests.docker.engine import ADDRESS, TINY, api, tiny
 from tests.docker.fault_proxy import FaultProxy
 from tests.docker.images import build_image
+from tests.waiting import eventually
 
 CANARY = "canary-5f2d8c1e-under-no-circumstances"
 SHELLS = {
@@ -147,9 +148,9 @@ def test_an_engine_connection_that_breaks_during_the_exchange_ends_the_launch_at
     intent = docker_session.intent(python_image, shelled("never reads"), secrets=(secret(), secret(way="file", variable="B")))
 
     def break_it() -> None:
-        while not any(b"/start" in line for line in proxy.requests):
-            time.sleep(0.02)
-        time.sleep(0.7)
+        engine = DockerRuntime(ADDRESS, (tmp_path,))
+        eventually(lambda: any(one.running for one in engine.containers(intent.instance)))
+        time.sleep(0.7)  # the engine has answered that it runs, and the exchange goes on
         proxy.cut()
 
     breaking = threading.Thread(target=break_it)

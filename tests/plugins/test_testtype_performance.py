@@ -19,8 +19,9 @@ class TestPerformance(TestTypeContract):
         assert [one.verdict for one in kept] == ["pass"] and kept[0].evidence["tools"], kept
         assert sorted(said) == [f"P{number:02}" for number in range(1, 8)]
         assert said["P06"].verdict == said["P07"].verdict == "not_applicable"
+        late = {f"P04.calls_per_s_{at_once}" for at_once in said["P04"].evidence["left_out"]}  # where a busy machine needs too long
         for check_id, names in NUMBERS.items():
-            assert names <= set(said[check_id].metrics), check_id
+            assert names - late <= set(said[check_id].metrics), check_id
         assert all(name.startswith(f"{one.check_id}.") for one in ended.results for name in one.metrics)
         measured = [one for one in ended.results if one.verdict == "pass"]
         for one in measured:

@@ -48,7 +48,7 @@ def run(core: Core, runtime: FakeRuntime, behaviour: Callable[[], Behaviour], **
 
 
 def test_definitions_of_every_odd_kind_are_read_without_a_check_breaking(core: Core, runtime: FakeRuntime) -> None:
-    ended = run(core, runtime, odd)
+    ended = run(core, runtime, odd, budget_s=150.0)
     broken = {one.check_id: one.summary for one in ended.results if one.verdict == "undecided" and one.evidence.get("code") == "test_error"}
     assert broken == {} and ended.outcome.error is None
     assert {one.check_id for one in ended.results if one.check_id[0] == "M"} == {f"M{number:02}" for number in range(1, 12)}
