@@ -73,12 +73,14 @@ def follow(stand: Stand, steps: Sequence[After], arguments: Mapping[str, Any], f
 
 def found(stand: Stand, surface: Surface, arguments: Mapping[str, Any], others: Sequence[Surface]) -> tuple[After, ...]:
     """Return the second steps of a surface: what was refused, or answered otherwise, before it was used. Raises Spent."""
-    given, fresh = _fresh(surface, arguments)
+    free = next((name for name in _free(surface, arguments) if stand.ask(surface, {**arguments, name: marks.token(8)}).ok), "")
+    fresh = marks.token(8) if free else ""  # where only what is known is taken, it is used as it is
+    given = {**arguments, free: fresh} if free else dict(arguments)
     rest = [other for other in others if other.title != surface.title and not ends(other)]
     named = [(other, name) for other in rest for name in required(other) if fresh and _takes_text(other, name)][:MOST_TRIED]
     before = {(other.title, name): _with(stand, other, name, fresh) for other, name in named}
     alone = {other.title: (_alone(stand, other), _alone(stand, other)) for other in rest if not required(other)}
-    first, second = stand.ask(surface, given), stand.ask(surface, {**given, **_fresh(surface, arguments)[0]})
+    first, second = stand.ask(surface, given), stand.ask(surface, {**given, free: marks.token(8)} if free else given)
     if not first.ok or not second.ok:
         return ()
     old = set(ids(second.plain))
@@ -98,8 +100,7 @@ def found(stand: Stand, surface: Surface, arguments: Mapping[str, Any], others: 
                 continue
             now = _with(stand, other, name, fresh)
             if now.ok and (not was.ok or now.plain != was.plain):
-                mine = next(key for key, value in given.items() if value == fresh)
-                step = After(other, stand.lab.worked.get(other.title) or _least(other), (Taken(name, given=mine),))
+                step = After(other, stand.lab.worked.get(other.title) or _least(other), (Taken(name, given=free),))
                 break
         if step is not None:
             steps.append(step)
@@ -107,14 +108,14 @@ def found(stand: Stand, surface: Surface, arguments: Mapping[str, Any], others: 
     return tuple(steps[:MOST_AFTER])
 
 
-def _fresh(surface: Surface, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the arguments with a new text in the first field that takes any, and that text; empty where none does."""
-    for point in points(surface):
-        free = point.kind == "text" and not any(key in point.schema for key in ("enum", "pattern", "format", "const"))
-        if free and "/" not in point.pointer[1:] and isinstance(arguments.get(point.field), str):
-            text = marks.token(8)
-            return {**arguments, point.field: text}, text
-    return dict(arguments), ""
+def _free(surface: Surface, arguments: Mapping[str, Any]) -> list[str]:
+    """Return the fields that may take any text, those that name no valid values first."""
+    free = [
+        point for point in points(surface)
+        if point.kind == "text" and "/" not in point.pointer[1:] and isinstance(arguments.get(point.field), str)
+        and not any(key in point.schema for key in ("enum", "pattern", "format", "const"))
+    ]
+    return [point.field for point in sorted(free, key=lambda one: "examples" in one.schema)][:3]
 
 
 def _takes_text(surface: Surface, name: str) -> bool:

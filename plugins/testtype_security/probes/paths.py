@@ -308,7 +308,8 @@ ARCHIVES: tuple[tuple[str, Packer], ...] = (
 def _unpack(attack: Attack, way: str, pack: Packer, again: bool = False) -> tuple[str, str]:
     """Hand over an archive with members that lead out, upwards and from the root; return it and their name."""
     name = marks.token()
-    sent = pack([f"{led}{folder}/{name}.txt" for led in (UP, "/") for folder in PLACES])
+    places = [f"{led}{folder}/{name}.txt" for folder in ("tmp", "var/tmp") for led in (UP, "/")]
+    sent = pack(places)  # what cannot be written ends it, so the surest is first
     attack.send(sent)
     if not again:
         attack.hope(CHECK, name, "path", way, lambda other: _unpack_again(other, way, pack))

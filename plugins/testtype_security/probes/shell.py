@@ -195,7 +195,8 @@ def _blind_again(attack: Attack, frame: str, ask: bool) -> CheckResult | None:
 def _into(attack: Attack, frame: str, again: bool = False) -> tuple[str, str]:
     """Give an option by which programs write somewhere; return what was sent and the path."""
     name = marks.token()
-    sent = frame.replace("{v}", attack.valid).replace("{p}", f"{paths.PLACES[0]}/{name}")
+    folder = "var/tmp" if "/tmp" in attack.lab.said else "tmp"
+    sent = frame.replace("{v}", attack.valid).replace("{p}", f"{folder}/{name}")
     attack.send(sent)
     if not again:
         attack.hope(CHECK, name, "path", frame, lambda other: _into_again(other, frame))
