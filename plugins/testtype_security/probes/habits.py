@@ -177,6 +177,9 @@ def _targets(events: Iterable[SinkEvent], ignored: set[str], said: str) -> dict[
             continue
         if name.split(".")[0] in ignored or ("." not in name and not _is_address(name)):
             continue  # its own name, with a domain that was tried
+        above = name.split(".")[1:]
+        if not _is_address(name) and any(".".join(above[at:]) in said for at in range(len(above) - 1)):
+            continue  # below a domain that an argument names
         found.setdefault(name, []).append(event)
     return found
 
