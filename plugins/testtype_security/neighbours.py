@@ -175,11 +175,12 @@ def _references(surface: Surface, foreign: Sequence[Foreign]) -> Iterator[CheckR
         if thing.kind == "server":
             continue
         best: tuple[float, CheckResult] | None = None
+        mine = {str(name).lower() for _, name, _ in parameters(thing.definition)}
         for text in thing.texts:
             if text.role == "key" or text.pointer.endswith("/name"):
                 continue
             for _, _, sentence in utterance.sentences(text.shown):
-                other = _named(sentence, told, theirs, servers) or _told_of(sentence, thing, own)
+                other = _named(sentence, told, theirs, servers) or _told_of(sentence, mine, own)
                 if other is None:
                     continue
                 weight = _ordered(sentence, text.shown, thing, other, surface.names)
@@ -245,9 +246,11 @@ _ELSEWHERE = tuple(
 _NO_SERVER = frozenset("this same own our its it that let here there user tool next last first e i http https note see use call via with calls returns from by".split())
 
 
-def _told_of(sentence: str, thing: Thing, own: set[str]) -> Foreign | None:
-    """Return the tool that a sentence itself gives to another server, whether that is installed or not; its name must look like one."""
-    names = {str(name).lower() for _, name, _ in parameters(thing.definition)}
+def _told_of(sentence: str, names: set[str], own: set[str]) -> Foreign | None:
+    """Return the tool that a sentence itself gives to another server, whether that is installed or not; its name must look like one.
+
+    ``names`` are the parameters of the tool whose text it is, ``own`` the tools of its server.
+    """
     for pattern in _ELSEWHERE:
         for match in pattern.finditer(sentence):
             server, name = match["server"], match["tool"]
