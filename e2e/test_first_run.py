@@ -9,9 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from e2e.steps import sign_in, speak
+from e2e.steps import LOOKS, sign_in, speak
 from mcpweb.testing.served import Served
-from tests.sizes import NIGHT
 
 pytestmark = [pytest.mark.browser, pytest.mark.docker]
 PAGES = (
@@ -60,10 +59,6 @@ def test_the_setup_link_works_once(page: Page, served: Served) -> None:
     sign_in(page, served)
     answer = page.request.get(f"{served.url}/setup/{'x' * 43}")
     assert answer.status == 404
-
-
-# a rule is broken by a colour or by a word: two pairs hold both themes and both languages, the night has all four
-LOOKS = [("light", "ja"), ("dark", "en"), *([("light", "en"), ("dark", "ja")] if NIGHT else [])]
 
 
 @pytest.mark.timeout(400)  # dozens of pages, on a machine that may be doing ten other things

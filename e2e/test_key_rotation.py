@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.steps import add_secret, break_no_rule, sign_in, speak
+from e2e.steps import LOOKS, add_secret, break_no_rule, sign_in, speak
 from mcpweb.testing.served import Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.docker]
@@ -41,8 +41,7 @@ def test_the_key_encryption_key_is_changed_and_secrets_still_open(page: Page, se
     expect(page.get_by_text("canary-survivor")).to_be_visible()
 
 
-@pytest.mark.parametrize("language", ["en", "ja"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "language"), LOOKS)
 def test_no_page_of_keys_breaks_an_axe_rule(page: Page, served: Served, scheme: str, language: str) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     sign_in(page, served)

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.conftest import PASSWORD
-from e2e.steps import add_secret, break_no_rule, sign_in, speak
+from e2e.steps import LOOKS, add_secret, break_no_rule, sign_in, speak
 from mcpweb.testing.served import Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.docker]
@@ -82,8 +82,7 @@ def test_a_server_without_its_secret_says_which_one(page: Page, served: Served) 
     expect(page.get_by_text("requires api-key (inactive)").first).to_be_visible(timeout=20_000)
 
 
-@pytest.mark.parametrize("language", ["en", "ja"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "language"), LOOKS)
 def test_no_page_of_secrets_and_configurations_breaks_an_axe_rule(page: Page, served: Served, scheme: str, language: str) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     sign_in(page, served)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.steps import break_no_rule, sign_in, speak
+from e2e.steps import LOOKS, break_no_rule, sign_in, speak
 from mcpweb.testing.served import Served
 from tests.docker.images import build_image
 
@@ -29,8 +29,7 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("language", ["en", "ja"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "language"), LOOKS)
 def test_the_tab_breaks_no_axe_rule(page: Page, served: Served, turned: str, scheme: str, language: str) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     sign_in(page, served)
