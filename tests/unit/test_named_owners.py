@@ -62,3 +62,37 @@ def test_what_is_open_to_all_is_no_find_unless_the_tool_says_it_is_the_owners_ow
     loan = {"type": "string", "examples": ["L-17", "L-18"]}
     assert told(anyone, loan, "Title of a loan.").found == ()
     assert len(told(anyone, loan, "Title of one of the member's own loans.").found) == 1
+
+
+BOXES = {"B-1": ("M-100", {"K-31": "a diary", "K-32": "letters"}), "B-2": ("M-200", {"K-41": "a will"}), "B-3": ("M-300", {"K-51": "seals"})}
+
+
+def in_boxes(look: Callable[[str, str], str | None], description: str) -> named.Compared:
+    """Boxes belong to members, and papers to boxes; ``look`` says what is read of a paper beside a box that is the member's."""
+    box, paper = {"type": "string", "pattern": "^B-[0-9]$"}, {"type": "string", "pattern": "^K-[0-9]{2}$"}
+    member = {"type": "string"}
+    tools = [
+        tool("boxes", "Boxes of a member.", member_id=MEMBER), tool("show_box", "What is in a box.", member_id=member, box=box),
+        tool("read_paper", description, member_id=member, box=box, paper=paper),
+    ]
+
+    def ask(surface: Any, arguments: Mapping[str, Any]) -> Reply:
+        who, asked = arguments["member_id"], arguments.get("box", "")
+        if surface.name == "boxes":
+            return Reply(", ".join(one for one, (owner, _) in BOXES.items() if owner == who), "ok")
+        if BOXES.get(asked, ("",))[0] != who:
+            return Reply("no such box", "is_error")
+        if surface.name == "show_box":
+            return Reply(f"in it: {', '.join(BOXES[asked][1])}", "ok")
+        said = look(asked, arguments["paper"])
+        return Reply(f"it says: {said}", "ok") if said else Reply("no such paper", "is_error")
+
+    return named.compare(surfaces({"tools": tools}), ask, "D13", "")
+
+
+def test_a_thing_inside_of_anothers_thing_is_not_given_beside_one_of_ones_own() -> None:
+    papers = {paper: said for _, inside in BOXES.values() for paper, said in inside.items()}
+    found = in_boxes(lambda box, paper: papers.get(paper), "Reads a paper of the member's own box.").found
+    assert [(one.tool, one.severity, one.key) for one in found] == [("read_paper", "high", "member_id:paper")]
+    assert in_boxes(lambda box, paper: BOXES[box][1].get(paper), "Reads a paper of the member's own box.").found == ()
+    assert in_boxes(lambda box, paper: papers.get(paper), "Title of a printed paper.").found == (), "which may be for all"

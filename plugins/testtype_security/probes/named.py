@@ -10,19 +10,18 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mcpweb.plugin import CheckResult
 
-from . import marks
+from . import inner, marks
+from .identity import Ask, Seen, Thing, alike, asked_by, fitting, least, only, pairs, reads, rows, told_apart, values
 from .lab import Reply, short
-from .learning import fits as _fits
 from .learning import ids, required, words
 from .surfaces import Surface, place, points
 
-Ask = Callable[[Surface, Mapping[str, Any]], Reply]
 _WHO = frozenset(
     "user resident member patron patient customer client account owner tenant caller actor person employee student guest "
     "holder login identity subject reader borrower driver player pupil citizen passenger subscriber staff requester me self "
@@ -36,7 +35,7 @@ _SHARED = frozenset(  # who works for others, or is no person: what one of them 
     "agent operator clerk staff worker nurse doctor teacher employee actor by author company organisation organization org team "
     "workspace household parent participant account tenant".split()
 )
-MOST_IDENTITIES, MOST_OBJECTS, MOST_ASKED = 3, 3, 240
+MOST_IDENTITIES, MOST_OBJECTS = 3, 3
 
 
 @dataclass(frozen=True)
@@ -45,29 +44,6 @@ class Compared:
 
     asked: int
     found: tuple[CheckResult, ...]
-
-
-@dataclass(frozen=True)
-class Thing:
-    """Something that belongs to one identity, and whether its owner's own list says so."""
-
-    owner: Any
-    value: Any
-    listed: bool = False
-    private: bool = False  # the list says that it has what is the asker's own
-
-
-@dataclass
-class Seen:
-    """What was found out about who asks for what."""
-
-    ask: Ask
-    left: int = MOST_ASKED
-    known: dict[str, list[Any]] = field(default_factory=dict)
-
-    def __call__(self, surface: Surface, arguments: Mapping[str, Any]) -> Reply:
-        self.left -= 1
-        return self.ask(surface, arguments) if self.left > 0 else Reply("", "gone")
 
 
 def compare(
@@ -90,21 +66,21 @@ def compare(
         things = [*_listed_for(lists, group), *_listed_under(seen, tools, people), *_made_for(seen, group, slot, people, worked)]
         refused: set[tuple[str, str, str]] = set()
         late: list[tuple[Surface, str, Thing, Any, Reply, Reply]] = []
-        for getter in sorted(group, key=lambda one: not _reads(one)):
+        for getter in sorted(group, key=lambda one: not reads(one)):
             for name in (one for one in required(getter) if one != slot.split("/")[1]):
                 schema = getter.schema["properties"][name]
                 if not isinstance(schema, Mapping) or schema.get("type") not in ("string", "integer", "number", None):
                     continue
-                for thing, other in itertools.product(_fitting(things, name, schema, lists, getter)[:2 * MOST_OBJECTS], people):
+                for thing, other in itertools.product(fitting(things, name, schema, getter)[:2 * MOST_OBJECTS], people):
                     if other == thing.owner or (getter.name, name) in told:
                         continue
-                    arguments = {**worked.get(getter.title, _least(getter)), name: thing.value}
-                    if _reads(getter):
-                        given, own = (seen(getter, _as(arguments, slot, one)) for one in (other, thing.owner))
+                    arguments = {**worked.get(getter.title, least(getter)), name: thing.value}
+                    if reads(getter):
+                        given, own = (seen(getter, asked_by(arguments, slot, one)) for one in (other, thing.owner))
                         asked += own.ok
                         if own.ok and not given.ok:
                             refused.add((str(thing.value), str(thing.owner), str(other)))
-                        if own.ok and given.ok and _alike(own.text, given.text, thing.owner, other) and _told_apart(
+                        if own.ok and given.ok and alike(own.text, given.text, thing.owner, other) and told_apart(
                             seen, getter, arguments, slot, name, other, given
                         ):
                             if _private(getter, slot, thing, given):
@@ -114,7 +90,7 @@ def compare(
                                 late.append((getter, name, thing, other, own, given))
                     elif _deed(getter, slot):
                         before = _state(seen, lists, slot, thing)
-                        given = seen(getter, _as(arguments, slot, other)) if before else Reply("", "gone")
+                        given = seen(getter, asked_by(arguments, slot, other)) if before else Reply("", "gone")
                         asked += bool(before)
                         if given.ok and before and _state(seen, lists, slot, thing) != before:
                             told.add((getter.name, name))
@@ -123,6 +99,10 @@ def compare(
             if (getter.name, name) not in told and (str(thing.value), str(thing.owner), str(other)) in refused:
                 told.add((getter.name, name))
                 found.append(_told(getter, slot, name, thing, other, given, check, fix))
+        for one in inner.given_away(seen, group, slot, people, things):
+            if (one.getter.name, one.name) not in told and _private(one.getter, slot, one.thing, one.given):
+                told.add((one.getter.name, one.name))
+                found.append(inner.told(one, slot, check, fix))
     return Compared(asked, tuple(found))
 
 
@@ -153,8 +133,8 @@ def identities(seen: Seen, tools: Sequence[Surface], group: Sequence[Surface], s
         return _signed_in(seen, tools, last) or [one for tool in group for one in values(tool, slot)]
     named = [one for tool in group for one in values(tool, slot)]
     for tool in tools:
-        if not required(tool) and _reads(tool):
-            for key, value in _pairs(seen(tool, _least(tool)).text):
+        if not required(tool) and reads(tool):
+            for key, value in pairs(seen(tool, least(tool)).text):
                 if words(key) == words(last) or set(words(key)) & (_WHO - {"by", "email"}):
                     named.append(value)
     made = [] if named else [f"{name}-{marks.token(4)}" for name in ("ana", "ben")]
@@ -174,33 +154,19 @@ def _signed_in(seen: Seen, tools: Sequence[Surface], called: str) -> list[Any]:
         paired = list(zip(*rows, strict=False)) if len({len(row) for row in rows}) == 1 else list(itertools.product(*rows))
         for row in [*paired, *itertools.product(*rows)][:8]:
             reply = seen(tool, dict(zip(needed, row, strict=True)))
-            handed = [value for key, value in _pairs(reply.text) if set(words(key)) & set(words(called))]
+            handed = [value for key, value in pairs(reply.text) if set(words(key)) & set(words(called))]
             texts = [one for one in re.findall(r"[\w.~+/=-]{6,}", reply.text) if re.search(r"\d", one)]
             texts = [one for one in texts if one not in map(str, row)]
             found += (handed or texts)[:1] if reply.ok else []
     return list(dict.fromkeys(found))
 
 
-def values(surface: Surface, pointer: str) -> list[Any]:
-    """Return the values that a schema itself names for a field."""
-    schema: Any = surface.schema
-    for step in pointer.split("/")[1:]:
-        schema = (schema.get("properties") or {}).get(step) if isinstance(schema, Mapping) else None
-    if not isinstance(schema, Mapping):
-        return []
-    found = [one for key in ("enum", "examples") if isinstance(schema.get(key), list) for one in schema[key]]
-    said = str(schema.get("description", ""))
-    told = re.findall(r"(?:e\.g\.|such as|like|for example),?\s+[`'\"]?([\w.:-]*\d[\w:-]*)", said)
-    told += re.findall(r"['\"`]([\w.@:-]{2,40})['\"`]", said)
-    return [one for one in dict.fromkeys([*found, *told]) if isinstance(one, str | int) and not isinstance(one, bool)]
-
-
 def _lists(seen: Seen, group: Sequence[Surface], slot: str, people: Sequence[Any]) -> dict[str, tuple[Surface, dict[Any, str]]]:
     """Return what each identity is shown by the tools that want to know nothing else."""
     found: dict[str, tuple[Surface, dict[Any, str]]] = {}
     for tool in group:
-        if len(required(tool)) == 1 and _reads(tool):
-            answers = {one: seen(tool, _as({}, slot, one)) for one in people}
+        if len(required(tool)) == 1 and reads(tool):
+            answers = {one: seen(tool, asked_by({}, slot, one)) for one in people}
             found[tool.name] = (tool, {one: reply.text for one, reply in answers.items() if reply.ok})
     return found
 
@@ -209,19 +175,15 @@ def _listed_for(lists: Mapping[str, tuple[Surface, Mapping[Any, str]]], group: S
     """Yield what stands in one identity's list alone."""
     for lister, texts in lists.values():
         private = bool(_OWN.search(f"{' '.join(words(lister.name))} {lister.definition.get('description', '')}".lower()))
-        for owner, text in texts.items():
-            others = "\n".join(foreign for other, foreign in texts.items() if other != owner)
-            words_ = [*(value for _, value in _pairs(text)), *ids(text)]
-            mine = [one for one in dict.fromkeys(words_) if len(texts) > 1 and str(one) not in others and str(one) != str(owner)]
-            yield from (Thing(owner, one, True, private) for one in mine[:40])
+        yield from (Thing(owner, one, True, private) for owner, one in only(texts))
 
 
 def _listed_under(seen: Seen, tools: Sequence[Surface], people: Sequence[Any]) -> Iterator[Thing]:
     """Yield what a list of everything says to be somebody's."""
     for tool in tools:
-        if required(tool) or not _reads(tool):
+        if required(tool) or not reads(tool):
             continue
-        for row in _rows(seen(tool, _least(tool)).text):
+        for row in rows(seen(tool, least(tool)).text):
             owner = next((value for key, value in row.items() if value in people and set(words(key)) & _WHO), None)
             mine = [value for key, value in row.items() if value != owner and isinstance(value, str | int)]
             yield from (Thing(owner, one) for one in (mine[:4] if owner is not None else ()))
@@ -236,73 +198,24 @@ def _made_for(
         if len(required(tool)) < 2 or (isinstance(hints, Mapping) and hints.get("readOnlyHint")):
             continue
         for owner in people[:2]:
-            arguments = {**_least(tool), **worked.get(tool.title, {})}
+            arguments = {**least(tool), **worked.get(tool.title, {})}
             for point in points(tool):
                 bound = any(key in point.schema for key in ("enum", "pattern", "format"))
                 if point.kind == "text" and point.pointer != slot and not bound:
                     place(arguments, point.pointer, f"kept {marks.token(6)}")
-            reply = seen(tool, _as(arguments, slot, owner))
-            given = [*(value for _, value in _pairs(reply.text)), *ids(reply.text)]
+            reply = seen(tool, asked_by(arguments, slot, owner))
+            given = [*(value for _, value in pairs(reply.text)), *ids(reply.text)]
             new = [one for one in dict.fromkeys(given) if str(one) not in json.dumps(arguments) and str(one) != str(owner)]
             yield from (Thing(owner, one) for one in (new[:2] if reply.ok else ()))
-
-
-def _fitting(
-    things: Sequence[Thing], name: str, schema: Mapping[str, Any], lists: Mapping[str, Any], getter: Surface
-) -> list[Thing]:
-    """Return the things a field may stand for; those its own schema names come first."""
-    number = schema.get("type") in ("integer", "number")
-    pattern = schema.get("pattern")
-    named = list(map(str, values(getter, f"/{name}")))
-    found: dict[tuple[str, str], Thing] = {}
-    for thing in sorted(things, key=lambda one: (str(one.value) not in named, not re.search(r"\d", str(one.value)))):
-        value = thing.value
-        if number:
-            if not str(value).isdigit() or len(str(value)) > 15:
-                continue
-            value = int(value)
-        elif not isinstance(value, str) or len(value) > 64 or " " in value or not (pattern is None or _fits(value, str(pattern))):
-            continue
-        found.setdefault((str(thing.owner), str(value)), Thing(thing.owner, value, thing.listed, thing.private))
-    owners = list(dict.fromkeys(str(one.owner) for one in found.values()))
-    rows = [[one for one in found.values() if str(one.owner) == owner] for owner in owners]
-    return [one for row in itertools.zip_longest(*rows) for one in row if one is not None]  # each owner in turn
-
-
-def _as(arguments: Mapping[str, Any], slot: str, one: Any) -> dict[str, Any]:
-    made = json.loads(json.dumps(arguments))
-    place(made, slot, one)
-    return made  # type: ignore[no-any-return]
-
-
-def _least(surface: Surface) -> dict[str, Any]:
-    fields = points(surface)
-    return dict(fields[0].bases[0]) if fields and fields[0].bases else {}
 
 
 def _state(seen: Seen, lists: Mapping[str, tuple[Surface, Mapping[Any, str]]], slot: str, thing: Thing) -> str:
     """Return what its owner's list says now; nothing where the thing is not in it, or the list is never the same."""
     for lister, _ in lists.values():
-        one, two = (seen(lister, _as({}, slot, thing.owner)) for _ in range(2))
+        one, two = (seen(lister, asked_by({}, slot, thing.owner)) for _ in range(2))
         if one.ok and one.text == two.text:
             return one.text
     return ""
-
-
-def _alike(own: str, given: str, owner: Any, other: Any) -> bool:
-    """Tell whether what another gets is what its owner gets."""
-    same = own.replace(str(owner), "…").strip() == given.replace(str(other), "…").replace(str(owner), "…").strip()
-    return same and len(given.strip()) > 8
-
-
-def _told_apart(
-    seen: Seen, getter: Surface, arguments: Mapping[str, Any], slot: str, name: str, other: Any, given: Reply
-) -> bool:
-    """Tell whether the answer hangs on the thing: one that nobody has is not answered alike."""
-    value = arguments[name]
-    nobody = 10**8 + marks.number(6) if isinstance(value, int) else marks.token(6)
-    reply = seen(getter, _as({**arguments, name: nobody}, slot, other))
-    return not reply.ok or reply.text.replace(str(nobody), "…") != given.text.replace(str(value), "…")
 
 
 def _deed(getter: Surface, slot: str) -> bool:
@@ -319,57 +232,10 @@ def _private(getter: Surface, slot: str, thing: Thing, given: Reply) -> bool:
     return (str(thing.owner) in given.text and not shared) or bool(_OWN.search(told)) or (thing.listed and thing.private)
 
 
-def _reads(surface: Surface) -> bool:
-    hints = surface.definition.get("annotations")
-    hints = hints if isinstance(hints, Mapping) else {}
-    if hints.get("readOnlyHint") is True:
-        return True
-    if hints.get("readOnlyHint") is False or hints.get("destructiveHint") is True:
-        return False
-    return not _ACTS.intersection(words(surface.name)[:1])
-
-
-_ACTS = frozenset(
-    "cancel delete remove update change set edit rename move close revoke archive pay return renew extend release transfer share "
-    "approve reject assign lock unlock reset clear add create make book reserve send submit post record register save put "
-    "withdraw reschedule complete modify mark".split()
-)
 _THEIRS = frozenset(  # deeds that nobody does to what is another's, whoever is named
     "cancel delete remove update change edit rename close revoke archive withdraw reschedule renew extend modify complete "
     "mark".split()
 )
-
-
-def _pairs(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield names and values of the JSON in a text."""
-    for row in _rows(text):
-        for key, value in row.items():
-            if isinstance(value, str | int) and not isinstance(value, bool):
-                yield key, value
-            elif isinstance(value, list):
-                yield from ((key, one) for one in value[:20] if isinstance(one, str | int) and not isinstance(one, bool))
-
-
-def _rows(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of the JSON in a text, the outer ones first."""
-    waiting: list[Any] = []
-    for line in (text, *text.split("\n")):
-        if line[:1] in ("{", "["):
-            try:
-                waiting.append(json.loads(line[:100_000]))
-            except (ValueError, RecursionError):
-                continue
-            if line is text:
-                break
-    for at in range(500):
-        if at >= len(waiting):
-            return
-        one = waiting[at]
-        if isinstance(one, Mapping):
-            yield one
-            waiting += [inner for inner in one.values() if isinstance(inner, Mapping | list)]
-        elif isinstance(one, list):
-            waiting += [inner for inner in one[:50] if isinstance(inner, Mapping | list)]
 
 
 def _told(
