@@ -14,7 +14,7 @@ from typing import Any
 from . import marks
 from .lab import Reply, Stand
 from .learning import ends, ids, required, words
-from .surfaces import Surface, points
+from .surfaces import Surface, least, points
 
 MOST_AFTER, MOST_TRIED = 3, 8
 
@@ -91,7 +91,7 @@ def found(stand: Stand, surface: Surface, arguments: Mapping[str, Any], others: 
             one, two = alone[other.title]
             acts = bool(made) and bool(_ACTS.intersection(words(other.name))) and not only_reads(other)
             if (one == two and _alone(stand, other) != one) or acts:
-                steps.append(After(other, _least(other), ()))
+                steps.append(After(other, least(other), ()))
             continue
         step = _by_number(stand, other, made, first)
         for at, name in named if step is None else ():
@@ -100,7 +100,7 @@ def found(stand: Stand, surface: Surface, arguments: Mapping[str, Any], others: 
                 continue
             now = _with(stand, other, name, fresh)
             if now.ok and (not was.ok or now.plain != was.plain):
-                step = After(other, stand.lab.worked.get(other.title) or _least(other), (Taken(name, given=free),))
+                step = After(other, stand.lab.worked.get(other.title) or least(other), (Taken(name, given=free),))
                 break
         if step is not None:
             steps.append(step)
@@ -124,7 +124,7 @@ def _takes_text(surface: Surface, name: str) -> bool:
 
 
 def _with(stand: Stand, surface: Surface, name: str, value: Any) -> Reply:
-    return stand.ask(surface, {**(stand.lab.worked.get(surface.title) or _least(surface)), name: value})
+    return stand.ask(surface, {**(stand.lab.worked.get(surface.title) or least(surface)), name: value})
 
 
 def _by_number(stand: Stand, other: Surface, made: Sequence[str], first: Reply) -> After | None:
@@ -144,7 +144,7 @@ def _by_number(stand: Stand, other: Surface, made: Sequence[str], first: Reply) 
             else:  # it may not be able to work with a plain value: another number of this form is refused in other words
                 bogus = value + 1_000 if number else re.sub(r"\d", lambda digit: str((int(digit[0]) + 7) % 10), one)
             if _with(stand, other, name, bogus).plain.replace(str(bogus), "…") != reply.plain.replace(one, "…"):
-                return After(other, stand.lab.worked.get(other.title) or _least(other), (Taken(name, "", _shape(one), number),))
+                return After(other, stand.lab.worked.get(other.title) or least(other), (Taken(name, "", _shape(one), number),))
     return None
 
 
@@ -159,13 +159,8 @@ def _shape(one: str) -> str:
     return rf"(?<![\w.-]){re.escape(head[0]) if head else ''}[\w.:-]*\d[\w.:-]*(?<![.:])"
 
 
-def _least(surface: Surface) -> dict[str, Any]:
-    fields = points(surface)
-    return dict(fields[0].bases[0]) if fields and fields[0].bases else {}
-
-
 def _alone(stand: Stand, surface: Surface) -> str:
-    return stand.ask(surface, _least(surface)).plain
+    return stand.ask(surface, least(surface)).plain
 
 
 def only_reads(surface: Surface) -> bool:

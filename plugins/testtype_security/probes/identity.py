@@ -12,7 +12,7 @@ from typing import Any
 from . import marks
 from .lab import Reply
 from .learning import fits, ids, words
-from .surfaces import Surface, place, points
+from .surfaces import Surface, place
 
 Ask = Callable[[Surface, Mapping[str, Any]], Reply]
 MOST_ASKED = 240
@@ -86,11 +86,6 @@ def asked_by(arguments: Mapping[str, Any], slot: str, one: Any) -> dict[str, Any
     made = json.loads(json.dumps(arguments))
     place(made, slot, one)
     return made  # type: ignore[no-any-return]
-
-
-def least(surface: Surface) -> dict[str, Any]:
-    fields = points(surface)
-    return dict(fields[0].bases[0]) if fields and fields[0].bases else {}
 
 
 def alike(own: str, given: str, owner: Any, other: Any) -> bool:

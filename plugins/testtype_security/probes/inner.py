@@ -9,10 +9,10 @@ from typing import Any
 
 from mcpweb.plugin import CheckResult
 
-from .identity import Seen, Thing, alike, asked_by, fitting, least, only, reads, told_apart
+from .identity import Seen, Thing, alike, asked_by, fitting, only, reads, told_apart
 from .lab import Reply, short
 from .learning import required
-from .surfaces import Surface
+from .surfaces import Surface, least
 
 Row = tuple[Any, Mapping[str, Any], Reply]  # who asks, what they send, what they get
 MOST_ROWS, MOST_SHOWN = 4, 3

@@ -17,10 +17,10 @@ from typing import Any
 from mcpweb.plugin import CheckResult
 
 from . import inner, marks
-from .identity import Ask, Seen, Thing, alike, asked_by, fitting, least, only, pairs, reads, rows, told_apart, values
+from .identity import Ask, Seen, Thing, alike, asked_by, fitting, only, pairs, reads, rows, told_apart, values
 from .lab import Reply, short
 from .learning import ids, required, words
-from .surfaces import Surface, place, points
+from .surfaces import Surface, least, place, points
 
 _WHO = frozenset(
     "user resident member patron patient customer client account owner tenant caller actor person employee student guest "

@@ -386,3 +386,9 @@ def strings(value: Any, depth: int = 0) -> Iterator[str]:
             yield from strings(inner, depth + 1)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield json.dumps(value)
+
+
+def least(surface: Surface) -> dict[str, Any]:
+    """Return the least valid arguments of a surface."""
+    fields = points(surface)
+    return dict(fields[0].bases[0]) if fields and fields[0].bases else {}
