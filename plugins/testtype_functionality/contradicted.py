@@ -51,7 +51,9 @@ def _as_bad(bench: Bench, definition: Mapping[str, Any], base: Attempt, path: Pa
     rules = next((rules for at, rules, _ in _leaves(definition.get("inputSchema"), base.arguments) if at == path), {})
     if isinstance(value, bool) or "enum" in rules or "const" in rules or not isinstance(value, str | int | float):
         return False
-    inside: list[Any] = ["plum-tree", "plum", "zz"] if isinstance(value, str) else [value + 3, value - 3]
+    least = rules.get("minLength")
+    texts = [one.ljust(min(least, 10_000) if isinstance(least, int) else 0, "z") for one in ("plum-tree", "plum", "zz")]
+    inside: list[Any] = texts if isinstance(value, str) else [value + 3, value - 3]
     for other in inside:
         arguments = _changed(base.arguments, path, other)
         if arguments is not None and not bench.context.value_faults(definition["inputSchema"], arguments):

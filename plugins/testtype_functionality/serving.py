@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import secrets
 import time
@@ -17,6 +19,8 @@ from .wire import META
 
 MOST_READ = {True: 14, False: 60}
 ABSENT = "mcpweb-test://absent/"
+MOST_STIRRED, STIR_S = 20, 1.0
+MOST_ABSENT = 8
 
 
 def resources(bench: Bench, walks: Mapping[str, Walk]) -> Iterator[CheckResult]:
@@ -149,21 +153,19 @@ def _absent_here(
 
     What a template takes may be anything: there only an answer that holds nothing is wrong.
     """
-    made: list[tuple[str, bool]] = []
+    made: dict[str, tuple[str, bool]] = {}  # by what they are an example of
     patterns = [str(one["uriTemplate"]) for one in listed(walks["resourceTemplates"])] if "resourceTemplates" in walks else []
     for item in items:
         stem, slash, _ = str(item["uri"]).rpartition("/")
         if slash:
             uri = f"{stem}/mcpweb-{secrets.token_hex(4)}"
-            made.append((uri, any(_fits(pattern, uri) for pattern in patterns)))
+            made.setdefault(stem, (uri, any(_fits(pattern, uri) for pattern in patterns)))
+    told = [json.dumps(items), *(json.dumps(listed(walk)) for walk in walks.values()), *(one.words for one in bench.attempts)]
     for pattern in patterns:
-        made.append((re.sub(r"\{[^}]*\}", lambda _: f"mcpweb-{secrets.token_hex(4)}", pattern), True))
-    seen: set[str] = set()
-    for uri, open_ in made:
-        stem = uri.rpartition("/")[0]
-        if stem in seen or len(seen) > 6:
-            continue
-        seen.add(stem)
+        uri = re.sub(r"\{[^}]*\}", lambda _: f"mcpweb-{secrets.token_hex(4)}", pattern)
+        made.setdefault(uri.rpartition("/")[0], (uri, True))
+        made |= {uri: (uri, True) for uri in _like_known(pattern, "\n".join(told)[:200_000])}
+    for uri, open_ in list(made.values())[:MOST_ABSENT]:
         request = {"method": "resources/read", "params": {"uri": uri}}
         try:
             reply = bench.plain.session.request("resources/read", {"uri": uri}, deadline_s=3.0)
@@ -184,6 +186,20 @@ def _absent_here(
         )
         return True
     return False
+
+
+def _like_known(pattern: str, told: str) -> Iterator[str]:
+    """Yield one that is not there, for a template whose own values somebody told: the same form, with other digits."""
+    parts = [re.escape(part) for part in re.split(r"\{[^}]*\}", pattern)]
+    known = re.search(r"([\w~%-]+(?:\.[\w~%-]+)*)".join(parts), told)
+    if known is None or not known.groups():
+        return
+    uri = known[0]
+    for value in known.groups():
+        other = re.sub(r"\d", lambda digit: str((int(digit[0]) + 5) % 10), value)
+        uri = uri.replace(value, other if other != value else f"{value}-zq")
+    if uri not in told:
+        yield uri
 
 
 def _fits(pattern: str, uri: str) -> bool:
@@ -229,6 +245,7 @@ def _listened(bench: Bench, wanted: dict[str, Any]) -> Iterator[CheckResult]:
             next_step=AUTHOR + "announce listChanged and subscribe only with subscriptions/listen.",
         )
         return
+    _stir(bench)
     time.sleep(0.1)
     number = pending.request_id
     heard = [
@@ -298,6 +315,19 @@ def _listened(bench: Bench, wanted: dict[str, Any]) -> Iterator[CheckResult]:
         )
         return
     yield CheckResult("F18", "pass", "A subscription is acknowledged, and what comes on it says whose it is.", evidence=evidence)
+
+
+def _stir(bench: Bench) -> None:
+    """Call each tool twice, as it worked before, so that what they change is announced."""
+    for definition in bench.tools[:MOST_STIRRED]:
+        name = str(definition["name"])
+        if bench.lane(definition) is not bench.plain or bench.context.remaining_s() < 5:
+            continue
+        worked = bench.worked(name)
+        valid = [worked.arguments] if worked else [one.arguments for one in bench.context.inputs(definition, valid=1, invalid=0)]
+        with contextlib.suppress(RpcError, ServerTimeout):
+            for arguments in 2 * valid[:1]:
+                bench.plain.session.call(name, arguments, deadline_s=STIR_S)
 
 
 def can_list(bench: Bench, what: str) -> bool:

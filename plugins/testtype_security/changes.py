@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcpweb.plugin import CheckResult, Failure, Frame, Pin, PinKind, Severity, TestContext, TestSession, canonical
@@ -135,18 +135,29 @@ def _since_approval(pins: Sequence[Pin], kinds: Sequence[PinKind], now: Look) ->
 def _moved(
     before: Look, after: Look, when: str, key: str, reproduce: str, *, announced: bool = False
 ) -> Iterator[CheckResult]:
-    """Yield what differs between two looks; texts that tell the time or a place may differ in just that."""
+    """Yield what differs between two looks; texts that tell the time or a place may differ in just that.
+
+    What comes as a server is used is one finding, however much comes.
+    """
+    coming: dict[PinKind, list[Pin]] = {}
     for place, pin in after.pins.items():
         old = before.pins.get(place)
         if pin.kind in before.unread:
             continue
-        if old is None:
-            mild = announced or key in ("elsewhere", "later") or pin.kind in _COMING
+        if old is None and pin.kind in _COMING:
+            if not announced:
+                coming.setdefault(pin.kind, []).append(pin)
+        elif old is None:
+            mild = announced or key in ("elsewhere", "later")
             yield _result(_thing(pin), f"appears {when}", "low" if mild else "medium", key, {}, reproduce)
         elif pin.hash != old.hash:
             changes = [one for one in differences(old.definition, pin.definition) if not volatile(one[1], one[2])]
             if changes:
                 yield _changed(_thing(pin), f"is another {when}", key, changes, {}, reproduce)
+    for pins in coming.values():
+        evidence = {"names": [pin.name[:200] for pin in pins[:20]], "count": len(pins)}
+        result = _result(_thing(pins[0]), f"appears {when}", "low", key, evidence, reproduce)
+        yield replace(result, key=f"{key}:{pins[0].kind}")
     for place, pin in before.pins.items():
         if place not in after.pins and pin.kind == "tool" and not after.unread:
             yield _result(_thing(pin), f"is gone {when}", "low", key, {}, reproduce)

@@ -990,6 +990,36 @@ def right_notes():
     return noting("f15-right")
 
 
+def numbered(name, careless):
+    """Pages are read by a template that names one of them; one that is not there is refused, or read as nothing."""
+    server, pages = noting(name), {"1044": "A light that flashes twice.", "1051": "A light that stays."}
+    server.templates.append({"uriTemplate": "corpus://page/{number}", "name": "page",
+                             "description": "Page of a light, by its number, e.g. corpus://page/1044."})
+
+    @server.on("resources/read")
+    def page(params, call):
+        stem, _, number = str(params.get("uri")).rpartition("/")
+        if params.get("uri") in server.readers:
+            contents = server.readers[params["uri"]]()
+        elif stem == "corpus://page" and (number in pages or (careless and number.isdigit())):
+            contents = [{"uri": params["uri"], "text": pages[number]}] if number in pages else []
+        else:
+            raise Refused(-32602, "Resource not found")
+        return {"contents": contents, "ttlMs": 0, "cacheScope": "private"}
+
+    return server
+
+
+@corpus("f15-numbered-hollow")
+def numbered_hollow():
+    return numbered("f15-numbered-hollow", True)
+
+
+@corpus("f15-numbered")
+def numbered_right():
+    return numbered("f15-numbered", False)
+
+
 # F16
 
 
@@ -1110,6 +1140,35 @@ def unmarked():
 @corpus("f18-right")
 def right_listening():
     return listening(adder("f18-right", era="modern"))
+
+
+def growing(name, whose):
+    """A tool adds another one, and the change is announced to who listens; ``whose`` says which id the announcement has."""
+    server = listening(adder(name, era="modern"))
+    listen, listens = server.handlers["subscriptions/listen"], []
+
+    @server.on("subscriptions/listen")
+    def noted(params, call):
+        listens.append(call.number)
+        return listen(params, call)
+
+    @server.tool("grow", "Grow by a leaf.", **SAFE)
+    def grow(arguments, call):
+        for number in listens:
+            call.notify("notifications/tools/list_changed", {"_meta": {META + "subscriptionId": whose(number, call)}})
+        return "grown"
+
+    return server
+
+
+@corpus("f18-mistaken")
+def mistaken():
+    return growing("f18-mistaken", lambda number, call: call.number)
+
+
+@corpus("f18-announcing")
+def announcing_right():
+    return growing("f18-announcing", lambda number, call: number)
 
 
 # F19

@@ -6,11 +6,11 @@ from __future__ import annotations
 import base64
 import bz2
 import contextlib
-import gzip
 import io
 import itertools
 import lzma
 import re
+import struct
 import time
 import zipfile
 import zlib
@@ -50,16 +50,28 @@ _PIECE_BYTES = 16 << 20  # made where it is packed: as a constant it lies in the
 PIECES = 26  # 416 MiB in all, more than the container has
 
 
+def _deflated() -> tuple[bytes, int, int]:
+    """Return one stream of equal blocks without head and sum, and both sums of what it unpacks to."""
+    packer, piece = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS), bytes(_PIECE_BYTES)
+    first = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
+    crc, adler = 0, 1
+    for _ in range(PIECES + 1):
+        crc, adler = zlib.crc32(piece, crc), zlib.adler32(piece, adler)
+    return first + block * PIECES + packer.flush(), crc, adler
+
+
 def _gzip() -> str:
-    return base64.b64encode(gzip.compress(bytes(_PIECE_BYTES), 9) * PIECES).decode()
+    """Return one member (RFC 1952): who unpacks the first alone has all of it."""
+    stream, crc, _ = _deflated()
+    size = (PIECES + 1) * _PIECE_BYTES
+    return base64.b64encode(b"\x1f\x8b\x08" + bytes(5) + b"\x02\xff" + stream + struct.pack("<II", crc, size)).decode()
 
 
 def _zlib() -> str:
-    """Return one stream of equal blocks; its sum at the end is wrong, which is noticed after all of it was unpacked."""
-    packer, piece = zlib.compressobj(9), bytes(_PIECE_BYTES)
-    first = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
-    return base64.b64encode(first + block * PIECES + packer.flush()).decode()
+    """Return one stream (RFC 1950)."""
+    stream, _, adler = _deflated()
+    return base64.b64encode(b"\x78\xda" + stream + struct.pack(">I", adler)).decode()
 
 
 def _zip() -> str:
@@ -188,7 +200,8 @@ def limits(lab: Lab) -> dict[str, Any]:
 
 
 def point_words(point: Point) -> str:
-    return f"{point.field} {point.schema.get('description', '')} {point.surface.name}".lower()
+    told = " ".join(str(point.schema.get(key, "")) for key in ("description", "contentEncoding", "contentMediaType"))
+    return f"{point.field} {told} {point.surface.name}".lower()
 
 
 def _likely(weight: Weight, point: Point) -> bool:
