@@ -72,8 +72,8 @@ class DockerSession:
 
 def leftovers(session: DockerSession) -> list[str]:
     """Remove what a session left behind and return what it was."""
-    left = [f"container {name}" for name in remove_containers(f"mcpweb.test={session.label}")]
-    left += [f"container {name}" for instance in session.instances for name in remove_containers(f"mcpweb.instance={instance}")]
+    left = [f"container {name}" for name in remove_containers("mcpweb.test", [session.label])]
+    left += [f"container {name}" for name in remove_containers("mcpweb.instance", session.instances)]
     left += [f"network {name}" for name in remove_networks(session.instances)]
     left += [f"secrets of {instance}" for instance in session.instances if remove_secrets(instance)]
     return left + [f"volume {name}" for name in remove_volumes(session.instances)]
@@ -117,10 +117,10 @@ def remove_secrets(instance: str) -> int:
     return len(standing)
 
 
-def remove_containers(label: str) -> list[str]:
-    """Remove all containers with this label and return their names."""
-    client = api()
-    found = client.containers(all=True, filters={"label": label})
+def remove_containers(label: str, values: Iterable[str]) -> list[str]:
+    """Remove all containers whose label has one of these values and return their names; thousands are asked for at once."""
+    client, wanted = api(), set(values)
+    found = [one for one in client.containers(all=True, filters={"label": label}) if one["Labels"][label] in wanted]
     for one in found:
         client.remove_container(one["Id"], force=True, v=True)
     client.close()
