@@ -16,7 +16,7 @@ from .frames import AUTHOR, no_meta
 from .mirror import mirrored
 from .wire import exchanges
 
-MOST = 15
+MOST, MOST_VARIED, QUICK_MS = 15, 3, 300.0
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S", re.S)
 BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}\Z")
 MAGIC: tuple[tuple[bytes, int, tuple[str, ...]], ...] = (
@@ -43,6 +43,8 @@ def structured(bench: Bench) -> Iterator[CheckResult]:
     promised = {str(one["name"]): one["outputSchema"] for one in bench.tools if isinstance(one.get("outputSchema"), dict)}
     failed: dict[str, int] = {}
     judged = 0
+    for definition in [one for one in bench.tools if str(one["name"]) in promised][:MOST]:
+        _vary(bench, definition)
     for attempt in bench.attempts:
         if attempt.outcome != "ok" or attempt.tool in failed:
             continue
@@ -71,6 +73,23 @@ def structured(bench: Bench) -> Iterator[CheckResult]:
         yield CheckResult("F09", "undecided", "No call of a tool that promises structured results succeeded.")
     else:
         yield CheckResult("F09", "pass", f"{judged} structured results fit the schemas of {len(promised)} tools.")
+
+
+def _vary(bench: Bench, definition: Mapping[str, Any]) -> None:
+    """Call a tool as it worked, with another value for one argument it can do without: what was kept may be told again."""
+    worked = bench.worked(str(definition["name"]))
+    schema = definition.get("inputSchema")
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    if worked is None or worked.ms > QUICK_MS or not isinstance(properties, Mapping) or bench.context.remaining_s() < 5:
+        return
+    needed = schema.get("required") if isinstance(schema, Mapping) else None
+    cases = [one.arguments for one in bench.context.inputs(definition, valid=8, invalid=0)]
+    for name in [one for one in properties if one not in (needed if isinstance(needed, list) else ())][:MOST_VARIED]:
+        rules = properties[name]
+        usual = (worked.arguments.get(name), rules.get("default") if isinstance(rules, Mapping) else None)
+        other = next((one[name] for one in cases if name in one and one[name] not in usual), None)
+        if other is not None:
+            bench.call(definition, {**worked.arguments, name: other}, deadline_s=3.0, label=f"/{name}: another")
 
 
 def _fault(bench: Bench, attempt: Attempt, schema: Any) -> tuple[str, str]:

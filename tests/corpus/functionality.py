@@ -679,6 +679,30 @@ def mirror():
     return summing("f09-mirror", lambda value: {**text(json.dumps({"sum": value + 1})), "structuredContent": {"sum": value}})
 
 
+def multiplying(name, key):
+    """The text of a result is kept under ``key`` of the arguments, and told again."""
+    server, kept = Server(name), {}
+    rules = {"a": NUMBER, "b": NUMBER, "times": {"type": "integer", "minimum": 1, "maximum": 9}}
+
+    @server.tool("add", "Add two numbers, several times.", rules, ["a", "b"], output=TOTAL, extra=False, **SAFE)
+    def add(arguments, call):
+        value = sum_of(arguments)["structuredContent"]["sum"] * arguments.get("times", 1)
+        told = kept.setdefault(key(arguments), json.dumps({"sum": value}))
+        return {"content": [{"type": "text", "text": told}], "structuredContent": {"sum": value}}
+
+    return server
+
+
+@corpus("f09-kept")
+def kept_short():
+    return multiplying("f09-kept", lambda arguments: (arguments["a"], arguments["b"]))
+
+
+@corpus("f09-kept-whole")
+def kept_whole():
+    return multiplying("f09-kept-whole", lambda arguments: json.dumps(arguments, sort_keys=True))
+
+
 @corpus("f09-prose")
 def prose():
     """The text need not be the JSON."""

@@ -42,6 +42,7 @@ PAIRS = (
     Pair("F08", "f08-swapped", "f08-right", "protocol error -32603"),
     Pair("F08", "f08-obliging", "f08-right", "unknown tool succeeds"),
     Pair("F09", "f09-drift", "f09-prose", "does not fit"),
+    Pair("F09", "f09-kept", "f09-kept-whole", "differs from it in 'sum'"),
     Pair("F09", "f09-missing", "f09-prose", "missing"),
     Pair("F09", "f09-mirror", "f09-prose", "differs from it in 'sum'"),
     Pair("F10", "f10-mime", "f10-right", "its bytes are image/png"),
