@@ -72,7 +72,7 @@ def odd_runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     core, runtime = open_core(settings_for(tmp_path_factory.mktemp("odd")), role="cli"), FakeRuntime()
     core.use_runtime(runtime)
     chosen = [item.callspec.params for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(24) as pool:
         runs = {}
         for number, name in enumerate(params["name"] for params in chosen if "name" in params):
             runtime.add_image(f"odd-{number}:1", lambda intent, name=name: ODD[name])
