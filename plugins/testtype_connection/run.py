@@ -29,6 +29,7 @@ from .use import Used, used
 
 IDLE_S = 2.5
 GROWTH_BYTES = 48 << 20
+LOOK_AGAIN_S = 2.0
 HARDENED = {"read_only_root": True, "capabilities": (), "user": None}
 
 
@@ -71,7 +72,7 @@ def verdicts(context: TestContext) -> Iterator[CheckResult]:
         else:
             yield CheckResult("C10", "not_applicable", "The server speaks stdio.")
         time.sleep(max(0.0, min(IDLE_S - (time.monotonic() - idle_since), context.remaining_s() - 10)))
-        yield growing(idle, at_first) or kept_running(first, made, idle, harm)
+        yield growing(idle, at_first, time.monotonic() - idle_since) or kept_running(first, made, idle, harm)
         context.progress(0.8, "ending its input")
         yield from guarded("C08", lambda: leaves(context, first, made, idle))
         yield clean_output([one for one in (first, session, idle) if one is not None])
@@ -208,13 +209,23 @@ def resident(session: TestSession | None) -> int:
         return 0
 
 
-def growing(idle: TestSession | None, at_first: int) -> CheckResult | None:
-    """C03: a server of which nothing is asked takes much more memory after some seconds: it will not run for long."""
-    now = resident(idle)
-    if not at_first or now - at_first < GROWTH_BYTES:
+def growing(idle: TestSession | None, at_first: int, seconds: float) -> CheckResult | None:
+    """C03: a server of which nothing is asked takes ever more memory: it will not run for long.
+
+    What loads or starts helpers once it has shaken hands grows as well, and comes to an end. So growth is looked at twice
+    more, and must go on at half its pace of the ``seconds`` before or faster.
+    """
+    looks = [resident(idle)]
+    pace = (looks[0] - at_first) / max(seconds, LOOK_AGAIN_S)
+    if not at_first or looks[0] - at_first < GROWTH_BYTES:
         return None
-    return CheckResult("C03", "fail", f"Without being asked for anything it grew from {at_first >> 20} to {now >> 20} MiB.",
-                       severity="medium", evidence={"at_first": at_first, "now": now},
+    for _ in range(2):
+        time.sleep(LOOK_AGAIN_S)
+        looks.append(resident(idle))
+        if looks[-1] - looks[-2] < pace * LOOK_AGAIN_S / 2:
+            return None
+    return CheckResult("C03", "fail", f"Without being asked for anything it grew from {at_first >> 20} to {looks[-1] >> 20} MiB.",
+                       severity="medium", evidence={"at_first": at_first, "later": looks},
                        next_step="Tell the server's author: something is kept that is not needed.")
 
 

@@ -112,7 +112,27 @@ def test_a_server_that_ends_while_nothing_is_asked_of_it_is_told_and_one_that_is
     assert run.kept_running(still(False), used, still(True), harm).severity == "medium"
 
 
-def test_a_server_that_grows_while_it_is_idle_is_told(parts: Any) -> None:
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ([120, 140, 160], "grew from 20 to 160 MiB"),
+        ([120, 134, 147], "grew from 20 to 147 MiB"),  # half as fast, as where what it keeps is made more slowly
+        ([120, 120, 120], None),  # what it loads once is loaded
+        ([120, 160, 161], None),  # its helpers have all been started
+        ([120, 0, 0], None),  # it has ended, which is another finding
+        ([67, 90, 110], None),
+        ([20, 20, 20], None),
+    ],
+)
+def test_a_server_that_goes_on_growing_while_it_is_idle_is_told(
+    parts: Any, monkeypatch: pytest.MonkeyPatch, looks: list[int], said: str | None
+) -> None:
+    run, coming = parts("run"), iter(looks)
+    monkeypatch.setattr(run.time, "sleep", lambda seconds: None)
+    found = run.growing(SimpleNamespace(resident=lambda: next(coming) << 20), 20 << 20, 8.0)
+    assert found is None if said is None else found.verdict == "fail" and said in found.summary
+
+
+def test_what_a_server_had_at_first_is_needed_to_see_it_grow(parts: Any) -> None:
     growing = parts("run").growing
-    assert growing(still(True, 120 << 20), 20 << 20).verdict == "fail"
-    assert growing(still(True, 40 << 20), 20 << 20) is None and growing(None, 0) is None and growing(still(True, 90 << 20), 0) is None
+    assert growing(None, 0, 8.0) is None and growing(still(True, 90 << 20), 0, 8.0) is None
