@@ -74,3 +74,8 @@ def test_a_secret_is_seen_turned_by_one_key_and_in_pieces_and_other_texts_are_le
     assert marks.unmasked(SECRET, marks.turned(turned)) and marks.unmasked(SECRET, marks.turned(base64.b64encode(turned.encode("latin-1")).decode()))
     assert not marks.unmasked(SECRET, marks.turned("an ordinary text of some length, " * 4))
     assert marks.pieces(SECRET, f"v={SECRET[-24:][::-1]}", 12) and not marks.pieces(SECRET, "v=0123456789abcdef0123", 12)
+
+
+@pytest.mark.parametrize(("one", "other"), [("F-30", "F-97"), ("F-3", "F-0"), ("LN-0004", "LN-7771"), ("F-12", "F-89"), ("a0b30", "a7b97")])
+def test_another_number_has_the_same_form_and_begins_with_no_zero_before_digits(one: str, other: str) -> None:
+    assert chains.another(one) == other

@@ -142,10 +142,16 @@ def _by_number(stand: Stand, other: Surface, made: Sequence[str], first: Reply) 
             if reply.ok:
                 bogus = value + 70_000 if number else re.sub(r"\d", "9", one) + "99"
             else:  # it may not be able to work with a plain value: another number of this form is refused in other words
-                bogus = value + 1_000 if number else re.sub(r"\d", lambda digit: str((int(digit[0]) + 7) % 10), one)
+                bogus = value + 1_000 if number else another(one)
             if _with(stand, other, name, bogus).plain.replace(str(bogus), "…") != reply.plain.replace(one, "…"):
                 return After(other, stand.lab.worked.get(other.title) or least(other), (Taken(name, "", _shape(one), number),))
     return None
+
+
+def another(one: str) -> str:
+    """Return a number of the same form; none that only differs by leading zeros, which a parser may refuse in words of its own."""
+    turned = re.sub(r"\d", lambda digit: str((int(digit[0]) + 7) % 10), one)
+    return re.sub(r"(?<!\d)0(?=\d)", "9", turned)
 
 
 def _shape(one: str) -> str:
