@@ -149,7 +149,7 @@ def _by_number(stand: Stand, other: Surface, made: Sequence[str], first: Reply) 
 
 
 def another(one: str) -> str:
-    """Return a number of the same form; none that only differs by leading zeros, which a parser may refuse in words of its own."""
+    """Return a number of the same form, with no zero before other digits: a parser may refuse that in words of its own."""
     turned = re.sub(r"\d", lambda digit: str((int(digit[0]) + 7) % 10), one)
     return re.sub(r"(?<!\d)0(?=\d)", "9", turned)
 
