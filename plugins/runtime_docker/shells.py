@@ -4,7 +4,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from mcpweb.plugin import NotFound, StartFailed
@@ -20,38 +19,30 @@ if TYPE_CHECKING:
 
 _LINK, _FOLDER, _EXECUTABLE = 1 << 27, 1 << 31, 0o111  # the engine's file modes
 _MOST_KNOWN = 1000
-_AGAIN_S = 0.25
 
 
 class Shells:
-    """Which images of one engine are known to have a shell."""
+    """What is known of the images of one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._having: set[str] = set()
+        self._known: dict[str, bool] = {}
         self._guard = threading.Lock()
 
     def require(self, image_id: str, image: str, container_id: str, left: Callable[[], float]) -> None:
-        """Look into a made, not yet started container of the image. Raises StartFailed when it has no shell.
-
-        Only that it has one is kept. That it has none is looked at twice: Engine 20.10 with two dozen containers starting
-        was seen to say so of an image that has one, and whoever believes it cannot start a sound server.
-        """
-        if image_id in self._having:
-            return
-        try:
-            has = self._look(container_id, left)
-            if not has:
-                time.sleep(_AGAIN_S)
+        """Look into a made, not yet started container of the image. Raises StartFailed when it has no shell."""
+        has = self._known.get(image_id)
+        if has is None:
+            try:
                 has = self._look(container_id, left)
-        except EngineRefused:
-            return  # something in front of the engine does not let us look; the exchange itself will tell
+            except EngineRefused:
+                return  # something in front of the engine does not let us look; the exchange itself will tell
+            with self._guard:
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[image_id] = has
         if not has:
             raise no_shell(image)
-        with self._guard:
-            if len(self._having) >= _MOST_KNOWN:
-                self._having.clear()
-            self._having.add(image_id)
 
     def _look(self, container_id: str, left: Callable[[], float]) -> bool:
         path = SHELL
