@@ -216,13 +216,14 @@ def growing(idle: TestSession | None, at_first: int, seconds: float) -> CheckRes
     more, and must go on at half its pace of the ``seconds`` before or faster.
     """
     looks = [resident(idle)]
-    pace = (looks[0] - at_first) / max(seconds, LOOK_AGAIN_S)
-    if not at_first or looks[0] - at_first < GROWTH_BYTES:
+    grown = looks[0] - at_first
+    if not at_first or grown < GROWTH_BYTES:
         return None
+    least = grown / max(seconds, LOOK_AGAIN_S) * LOOK_AGAIN_S / 2
     for _ in range(2):
         time.sleep(LOOK_AGAIN_S)
         looks.append(resident(idle))
-        if looks[-1] - looks[-2] < pace * LOOK_AGAIN_S / 2:
+        if looks[-1] - looks[-2] < least:
             return None
     return CheckResult("C03", "fail", f"Without being asked for anything it grew from {at_first >> 20} to {looks[-1] >> 20} MiB.",
                        severity="medium", evidence={"at_first": at_first, "later": looks},
